@@ -1,0 +1,5 @@
+package cachelock
+
+import "holdfast/redismodule"
+
+var Module = redismodule.Module{Name: "cachelock"}

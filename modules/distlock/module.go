@@ -1,0 +1,5 @@
+package distlock
+
+import "holdfast/redismodule"
+
+var Module = redismodule.Module{Name: "distlock"}

@@ -1,0 +1,5 @@
+package taskqueue
+
+import "holdfast/redismodule"
+
+var Module = redismodule.Module{Name: "taskqueue"}

@@ -1,0 +1,34 @@
+package redismodule
+
+/*
+#include "bridge.h"
+
+static int hf_allowed(RedisModuleCtx *c, const void *name, size_t len, int flags) {
+    RedisModuleString *who = RM_GetCurrentUserName(c);
+    RedisModuleUser *user = who ? RM_GetModuleUserFromUserName(who) : NULL;
+    if (who) RM_FreeString(c, who);
+    if (!user) return 0;
+    RedisModuleString *key = RM_CreateString(NULL, name, len);
+    int ok = RM_ACLCheckKeyPermissions(user, key, flags) == 0;
+    RM_FreeString(NULL, key);
+    RM_FreeModuleUser(user);
+    return ok;
+}
+#cgo noescape hf_allowed
+#cgo nocallback hf_allowed
+*/
+import "C"
+
+import "unsafe"
+
+// ErrNoPermission answers a key the calling user may not touch.
+const ErrNoPermission Error = "NOPERM this user has no permissions to access one of the keys used as arguments"
+
+// KeyAllowed tells whether the user who sent the running command may do with a
+// key what flags say (KeyAccess, KeyInsert, KeyDelete and KeyUpdate only). The
+// server has checked the keys that the command's key specs name; whatever else
+// a command touches on the caller's behalf must be asked for here. Only inside
+// a client's command.
+func (ctx *Ctx) KeyAllowed(name []byte, flags KeyFlags) bool {
+	return C.hf_allowed(ctx.c, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), C.int(flags)) != 0
+}

@@ -1,0 +1,75 @@
+package redismodule
+
+/*
+#include "bridge.h"
+*/
+import "C"
+
+import "unsafe"
+
+// Arg is one argument of a command, in the server's memory: read it during the
+// callback and keep only copies.
+type Arg struct {
+	data []byte
+	str  *C.RedisModuleString
+}
+
+// The C side lays arguments out exactly as Go does; if that ever ceases to be
+// true, this does not compile.
+var _ [unsafe.Sizeof(C.hf_arg{})]byte = [unsafe.Sizeof(Arg{})]byte{}
+
+// Bytes is the argument in place. Do not change or keep it.
+func (a Arg) Bytes() []byte { return a.data }
+
+// String is a copy of the argument.
+func (a Arg) String() string { return string(a.data) }
+
+// Len is its length in bytes.
+func (a Arg) Len() int { return len(a.data) }
+
+// Int is the argument as an integer, as strictly as the server reads one: no
+// plus sign, no spaces, no leading zeros.
+func (a Arg) Int() (int64, bool) { return ParseInt(a.data) }
+
+// Is tells whether the argument is the given word, whatever its case. The word
+// is in upper case.
+func (a Arg) Is(word string) bool {
+	if len(a.data) != len(word) {
+		return false
+	}
+	for i := range len(word) {
+		c := a.data[i]
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		if c != word[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// ParseInt reads a decimal integer as strictly as the server does.
+func ParseInt(b []byte) (int64, bool) {
+	if len(b) == 0 || len(b) > 20 {
+		return 0, false
+	}
+	digits, negative := b, b[0] == '-'
+	if negative {
+		digits = b[1:]
+	}
+	if len(digits) == 0 || digits[0] == '0' && len(b) > 1 {
+		return 0, false
+	}
+	var n uint64
+	for _, c := range digits {
+		if c < '0' || c > '9' || n > (1<<64-1-9)/10 {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	if negative {
+		return -int64(n), n <= 1<<63
+	}
+	return int64(n), n < 1<<63
+}

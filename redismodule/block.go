@@ -1,0 +1,168 @@
+package redismodule
+
+/*
+#include "bridge.h"
+*/
+import "C"
+
+import "holdfast/internal/deadline"
+
+// Waiter is who waits behind a blocked client. Exactly one of its methods is
+// called, once, whatever ends the wait. Between a deadline and its Timeout no
+// command runs.
+type Waiter interface {
+	// Reply answers the client after Blocked.Wake.
+	Reply(ctx *Ctx)
+	// Timeout answers the client when its time ran out or CLIENT UNBLOCK ended
+	// the wait, and forgets the waiter.
+	Timeout(ctx *Ctx)
+	// Gone hears that the client can no longer be answered: its connection
+	// closed, CLIENT UNBLOCK … ERROR, or the server became a replica. It may
+	// come after Wake, instead of Reply: what was given to the client reached
+	// nobody, and belongs to the next in line. Gone must not write; Ctx.SetTimer
+	// is the way to do it at once.
+	Gone(ctx *Ctx)
+}
+
+// Blocked is a client that waits.
+type Blocked struct {
+	m      *module
+	bc     *C.RedisModuleBlockedClient
+	waiter Waiter // nil once it has been called
+	client uint64
+	id     uint64 // slot and generation, as the server keeps it for us
+	woken  bool   // the server was asked to unblock it
+	late   bool   // woken because its time ran out
+	due    deadline.Item[*Blocked]
+}
+
+// The server keeps numbers, never Go pointers. A number names a slot and how
+// often it was used, so one that outlived its client finds nothing.
+var (
+	slots    []*Blocked
+	uses     []uint32
+	free     []uint32
+	byHandle = map[*C.RedisModuleBlockedClient]*Blocked{}
+)
+
+func (b *Blocked) register() {
+	var slot uint32
+	if n := len(free); n > 0 {
+		slot, free = free[n-1], free[:n-1]
+	} else {
+		slot = uint32(len(slots))
+		slots, uses = append(slots, nil), append(uses, 0)
+	}
+	uses[slot]++
+	slots[slot] = b
+	b.id = uint64(uses[slot])<<32 | uint64(slot)
+	byHandle[b.bc] = b
+}
+
+func lookup(id uint64) *Blocked {
+	slot := uint32(id)
+	if int(slot) >= len(slots) || uses[slot] != uint32(id>>32) {
+		return nil
+	}
+	return slots[slot]
+}
+
+func (b *Blocked) unregister() {
+	slot := uint32(b.id)
+	slots[slot] = nil
+	free = append(free, slot)
+	delete(byHandle, b.bc)
+}
+
+// Block makes the client of the running command wait: ms milliseconds at most,
+// for ever if ms is 0. The command then answers nothing. Where CanBlock is
+// false it must not be called. ms must not overflow when added to now.
+func (ctx *Ctx) Block(ms int64, w Waiter) *Blocked {
+	bc := C.hf_block(ctx.c)
+	b := &Blocked{m: ctx.m, bc: bc, waiter: w, client: ctx.ClientID()}
+	b.register()
+	b.m.blocked++
+	ctx.replied = true
+	if ms > 0 {
+		b.due.Value = b
+		ctx.m.timer.waits.Put(&b.due, ctx.Now()+ms)
+		ctx.m.timer.arm(ctx)
+	}
+	return b
+}
+
+// ClientID is the number of the connection that waits.
+func (b *Blocked) ClientID() uint64 { return b.client }
+
+// Wake ends the wait: Reply follows before any other command runs, or Gone if
+// the client is not there any more. It tells whether it did: false means that
+// the wait had ended already.
+func (b *Blocked) Wake() bool {
+	if b.woken || b.waiter == nil {
+		return false
+	}
+	b.woken = true
+	b.m.timer.waits.Remove(&b.due)
+	C.hf_unblock(b.bc, C.uint64_t(b.id))
+	return true
+}
+
+// done takes the waiter, for the one call it gets.
+func (b *Blocked) done() Waiter {
+	w := b.waiter
+	b.waiter = nil
+	b.m.timer.waits.Remove(&b.due)
+	return w
+}
+
+// expire wakes those whose time is up.
+func (t *timer) expire(now int64) {
+	for it := t.waits.PopDue(now); it != nil; it = t.waits.PopDue(now) {
+		b := it.Value
+		b.late = b.Wake()
+	}
+}
+
+func (b *Blocked) reply(ctx *Ctx) {
+	w := b.done()
+	if w == nil {
+		return
+	}
+	if b.late {
+		w.Timeout(ctx)
+	} else {
+		w.Reply(ctx)
+	}
+}
+
+// unblocked is CLIENT UNBLOCK: the server goes on by itself once we have
+// replied, but the handle must be given back all the same.
+func (b *Blocked) unblocked(ctx *Ctx) {
+	if w := b.done(); w != nil {
+		w.Timeout(ctx)
+	}
+	b.release()
+}
+
+func (b *Blocked) gone(ctx *Ctx) {
+	if w := b.done(); w != nil {
+		w.Gone(ctx)
+	}
+	b.release()
+}
+
+func (b *Blocked) release() {
+	if !b.woken {
+		b.woken = true
+		C.hf_unblock(b.bc, C.uint64_t(b.id))
+	}
+}
+
+// freed is the last the server has to say of a blocked client.
+func (b *Blocked) freed(ctx *Ctx) {
+	if w := b.done(); w != nil {
+		w.Gone(ctx)
+	}
+	b.m.blocked--
+	b.unregister()
+}

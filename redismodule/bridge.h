@@ -1,0 +1,75 @@
+/* What Go calls in C and what C calls in Go. */
+#ifndef HOLDFAST_BRIDGE_H
+#define HOLDFAST_BRIDGE_H
+
+#include "abi.h"
+
+enum { HF_MODULES = 8, HF_COMMANDS = 128 };
+
+/* One command argument. The first three words have the layout of a Go []byte,
+ * so that Go reads the server's memory in place: argv crosses in one call. */
+typedef struct {
+    const void *data;
+    size_t len, cap;
+    RedisModuleString *str;
+} hf_arg;
+
+/* One argument of an outgoing command: a server string, or the next len bytes
+ * of the buffer that goes with it. */
+typedef struct {
+    size_t len;
+    uintptr_t str;
+} hf_part;
+
+/* An opened key with what is nearly always asked of it next. */
+typedef struct {
+    RedisModuleKey *key;
+    int64_t expire_at; /* unix ms, -1: none */
+    int type;
+} hf_opened;
+
+const char *hf_resolve(RedisModuleCtx *ctx);
+int redismodule_load(void *ctx, void **argv, int argc, const char *name);
+int redismodule_unload(void *ctx, const char *name);
+
+int hf_create_command(RedisModuleCtx *ctx, int slot, const char *name, const char *flags);
+int hf_set_acl(RedisModuleCtx *ctx, const char *name, const char *categories);
+
+uint64_t hf_hash_name(int db, const void *name, size_t len);
+uint64_t hf_watch(int module, int db, const void *name, size_t len);
+void hf_unwatch(int module, uint64_t hash);
+void hf_unwatch_all(int module);
+size_t hf_watched(int module);
+int hf_is_watched(int module, int db, const void *name, size_t len);
+int hf_subscribe_keys(RedisModuleCtx *ctx, int module, int classes);
+int hf_subscribe_event(RedisModuleCtx *ctx, int module, int event, int on);
+
+RedisModuleCallReply *hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n);
+int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);
+
+void hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode, hf_opened *out);
+void hf_close(RedisModuleKey *key);
+long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, void *out, size_t cap);
+int hf_hash_put(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, const void *v, size_t vlen, int64_t expire_at);
+int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, int64_t expire_at);
+void *hf_hash_all(RedisModuleKey *key, size_t *len);
+int hf_delete(RedisModuleCtx *ctx, RedisModuleKey *key);
+int hf_expire_at(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at);
+int hf_notify(RedisModuleCtx *ctx, int type, const char *event, RedisModuleString *name, const void *p, size_t len);
+void hf_pack_free(void *packed);
+void *hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type, size_t *len, int *more);
+
+RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx);
+void hf_unblock(RedisModuleBlockedClient *bc, uint64_t id);
+RedisModuleTimerID hf_timer_start(RedisModuleCtx *ctx, int module, long long ms);
+int hf_may_write(RedisModuleCtx *ctx);
+void hf_reply_error(RedisModuleCtx *ctx, const char *text);
+void hf_log(const char *level, const char *text, size_t len);
+
+int hf_config_number(RedisModuleCtx *ctx, const char *name, long long def, long long min, long long max, uintptr_t id);
+int hf_config_bool(RedisModuleCtx *ctx, const char *name, int def, uintptr_t id);
+const char *hf_ptrlen(RedisModuleString *s, size_t *n);
+int hf_load_configs(RedisModuleCtx *ctx);
+int hf_info_register(RedisModuleCtx *ctx, int module);
+
+#endif

@@ -1,0 +1,123 @@
+package redismodule
+
+/*
+#include <stdlib.h>
+#include "bridge.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Config is a setting: `CONFIG SET module.name value`, a line of redis.conf, or
+// `name value` behind loadmodule, which wins over the file at start. Exactly
+// one of Int and Bool says where it is kept.
+type Config struct {
+	Name    string // without the module's name
+	Summary string // one line; says the unit
+	Int     *int64
+	Bool    *bool
+	Default int64 // 0 or 1 for Bool
+	Min     int64 // for Int
+	Max     int64 // for Int
+}
+
+func (c *Config) get() int64 {
+	if c.Bool != nil {
+		if *c.Bool {
+			return 1
+		}
+		return 0
+	}
+	return *c.Int
+}
+
+func (c *Config) set(v int64) {
+	if c.Bool != nil {
+		*c.Bool = v != 0
+	} else {
+		*c.Int = v
+	}
+}
+
+// configs is what the server's privdata numbers stand for.
+var configs []*Config
+
+func (m *module) registerConfigs(ctx *Ctx) error {
+	if len(m.Configs) == 0 {
+		return nil
+	}
+	for i := range m.Configs {
+		c := &m.Configs[i]
+		id := C.uintptr_t(len(configs))
+		configs = append(configs, c)
+		name := C.CString(c.Name)
+		defer C.free(unsafe.Pointer(name))
+		var rc C.int
+		if c.Bool != nil {
+			rc = C.hf_config_bool(ctx.c, name, C.int(c.Default), id)
+		} else {
+			rc = C.hf_config_number(ctx.c, name, C.longlong(c.Default), C.longlong(c.Min), C.longlong(c.Max), id)
+		}
+		if rc != 0 {
+			return fmt.Errorf("cannot register the setting %s.%s", m.Name, c.Name)
+		}
+	}
+	if C.hf_load_configs(ctx.c) != 0 {
+		return fmt.Errorf("the settings of %s were not accepted", m.Name)
+	}
+	return nil
+}
+
+// loadArgs reads `name value` pairs given behind loadmodule.
+func (m *module) loadArgs(args []Arg) error {
+	for ; len(args) > 0; args = args[2:] {
+		c := m.config(args[0].String())
+		if c == nil {
+			return fmt.Errorf("unknown setting %q; %s knows %s", args[0].Bytes(), m.Name, m.configNames())
+		}
+		if len(args) == 1 {
+			return fmt.Errorf("setting %q has no value", args[0].Bytes())
+		}
+		v, ok := args[1].Int()
+		if c.Bool != nil {
+			switch args[1].String() {
+			case "yes":
+				v, ok = 1, true
+			case "no":
+				v, ok = 0, true
+			default:
+				return fmt.Errorf("setting %q takes yes or no", args[0].Bytes())
+			}
+		} else if !ok || v < c.Min || v > c.Max {
+			return fmt.Errorf("setting %q takes an integer from %d to %d", args[0].Bytes(), c.Min, c.Max)
+		}
+		c.set(v)
+	}
+	return nil
+}
+
+func (m *module) config(name string) *Config {
+	for i := range m.Configs {
+		if c := &m.Configs[i]; name == c.Name || name == m.Name+"."+c.Name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (m *module) configNames() string {
+	names := ""
+	for i := range m.Configs {
+		if i > 0 {
+			names += ", "
+		}
+		names += m.Configs[i].Name
+	}
+	if names == "" {
+		return "none"
+	}
+	return names
+}

@@ -1,0 +1,199 @@
+package redismodule
+
+/*
+#include "bridge.h"
+
+static char *hf_string(RedisModuleKey *k, size_t *n) { return RM_StringDMA(k, n, 1); }
+static size_t hf_len(RedisModuleKey *k) { return RM_ValueLength(k); }
+#cgo noescape hf_open
+#cgo noescape hf_string
+#cgo noescape hf_hash_get
+#cgo noescape hf_hash_put
+#cgo noescape hf_hash_del
+#cgo noescape hf_hash_all
+#cgo noescape hf_notify
+#cgo nocallback hf_len
+#cgo nocallback hf_pack_free
+#cgo nocallback hf_string
+*/
+import "C"
+
+import (
+	"encoding/binary"
+	"unsafe"
+)
+
+// KeyType is the type of a key's value.
+type KeyType int
+
+// The types of values.
+const (
+	TypeNone   KeyType = 0
+	TypeString KeyType = 1
+	TypeList   KeyType = 2
+	TypeHash   KeyType = 3
+	TypeSet    KeyType = 4
+	TypeZSet   KeyType = 5
+	TypeModule KeyType = 6
+	TypeStream KeyType = 7
+)
+
+// Mode is how a key is opened.
+type Mode int
+
+// Open for reading unless you will write: it is cheaper, and it leaves other
+// clients' WATCH alone.
+const (
+	Read    Mode = 1
+	Write   Mode = 1 | 2
+	NoTouch Mode = 1 << 16 // with Read: leave the key's age as it is
+)
+
+// Key is an open key. Close it before the callback returns. What its methods
+// write goes to replicas and the AOF as native commands in the same step, and
+// clients that watch or track the key are told; it raises no keyspace event
+// unless Notify is called.
+type Key struct {
+	Type     KeyType
+	ExpireAt int64 // unix ms; -1 for a key that does not expire
+	k        *C.RedisModuleKey
+	ctx      *Ctx
+}
+
+// Open opens the key an argument names. A key that has expired is gone.
+func (ctx *Ctx) Open(name Arg, mode Mode) Key {
+	return ctx.open(name.str, nil, mode)
+}
+
+// OpenName opens a key by its name.
+func (ctx *Ctx) OpenName(name []byte, mode Mode) Key {
+	return ctx.open(nil, name, mode)
+}
+
+func (ctx *Ctx) open(str *C.RedisModuleString, name []byte, mode Mode) Key {
+	var o C.hf_opened
+	C.hf_open(ctx.c, str, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), C.int(mode), &o)
+	return Key{Type: KeyType(o._type), ExpireAt: int64(o.expire_at), k: o.key, ctx: ctx}
+}
+
+// Close closes the key; a key that was not there closes too.
+func (k Key) Close() {
+	if k.k != nil {
+		C.hf_close(k.k)
+	}
+}
+
+// Len is the number of elements, entries or bytes.
+func (k Key) Len() int {
+	if k.k == nil {
+		return 0
+	}
+	return int(C.hf_len(k.k))
+}
+
+// Bytes is a string's value in place, valid until the key is written or closed.
+func (k Key) Bytes() []byte {
+	var n C.size_t
+	p := C.hf_string(k.k, &n)
+	return unsafe.Slice((*byte)(unsafe.Pointer(p)), int(n))
+}
+
+// HashGet appends the value of a field of a hash to buf; ok tells whether the
+// field is there. It allocates only when buf has too little room.
+func (k Key) HashGet(field, buf []byte) (value []byte, ok bool) {
+	return k.hashGet(nil, field, buf)
+}
+
+// HashGetArg is HashGet for a field that an argument names.
+func (k Key) HashGetArg(field Arg, buf []byte) (value []byte, ok bool) {
+	return k.hashGet(field.str, nil, buf)
+}
+
+func (k Key) hashGet(str *C.RedisModuleString, field, buf []byte) ([]byte, bool) {
+	for {
+		room := buf[len(buf):cap(buf)]
+		n := int(C.hf_hash_get(k.k, str, unsafe.Pointer(unsafe.SliceData(field)), C.size_t(len(field)),
+			unsafe.Pointer(unsafe.SliceData(room)), C.size_t(len(room))))
+		if n < 0 {
+			return buf, false
+		}
+		if n <= len(room) {
+			return buf[:len(buf)+n], true
+		}
+		buf = append(make([]byte, 0, len(buf)+n), buf...)
+	}
+}
+
+// HashPut sets a field of a hash, making the hash if there is none, and with
+// expireAt >= 0 the key's expiry (unix ms): as HSET and PEXPIREAT would.
+func (k Key) HashPut(field, value []byte, expireAt int64) {
+	k.hashPut(nil, field, value, expireAt)
+}
+
+// HashPutArg is HashPut for a field that an argument names.
+func (k Key) HashPutArg(field Arg, value []byte, expireAt int64) {
+	k.hashPut(field.str, nil, value, expireAt)
+}
+
+func (k Key) hashPut(str *C.RedisModuleString, field, value []byte, expireAt int64) {
+	C.hf_hash_put(k.ctx.c, k.k, str, unsafe.Pointer(unsafe.SliceData(field)), C.size_t(len(field)),
+		unsafe.Pointer(unsafe.SliceData(value)), C.size_t(len(value)), C.int64_t(expireAt))
+}
+
+// HashDel removes a field of a hash and tells whether it was there. The last
+// field takes the key with it; with expireAt >= 0 a hash that stays gets that
+// expiry.
+func (k Key) HashDel(field []byte, expireAt int64) bool {
+	return C.hf_hash_del(k.ctx.c, k.k, nil, unsafe.Pointer(unsafe.SliceData(field)), C.size_t(len(field)), C.int64_t(expireAt)) != 0
+}
+
+// HashEach calls fn with every field of a hash, in no order, until fn answers
+// false. The bytes are valid during the call; the key may be written meanwhile.
+func (k Key) HashEach(fn func(field, value []byte) bool) {
+	var n C.size_t
+	p := C.hf_hash_all(k.k, &n)
+	defer C.hf_pack_free(p)
+	var field []byte
+	unpack(p, int(n), func(b []byte) bool {
+		if field == nil {
+			field = b
+			return true
+		}
+		f := field
+		field = nil
+		return fn(f, b)
+	})
+}
+
+// unpack walks what the C side packed as length, bytes, length, bytes …
+func unpack(p unsafe.Pointer, n int, fn func([]byte) bool) {
+	b := unsafe.Slice((*byte)(p), n)
+	for len(b) > 0 {
+		size := 4 + int(binary.NativeEndian.Uint32(b))
+		if !fn(b[4:size:size]) {
+			return
+		}
+		b = b[size:]
+	}
+}
+
+// Delete removes the key, as DEL would, and tells whether it was there.
+func (k Key) Delete() bool {
+	return k.k != nil && C.hf_delete(k.ctx.c, k.k) != 0
+}
+
+// SetExpireAt sets the key's expiry (unix ms), as PEXPIREAT would.
+func (k Key) SetExpireAt(at int64) { C.hf_expire_at(k.ctx.c, k.k, C.int64_t(at)) }
+
+// Notify raises a keyspace event of class EventModule or another for a key.
+func (ctx *Ctx) Notify(class EventClass, event string, name []byte) {
+	ctx.text = append(append(ctx.text[:0], event...), 0)
+	C.hf_notify(ctx.c, C.int(class), (*C.char)(unsafe.Pointer(&ctx.text[0])), nil,
+		unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)))
+}
+
+// NotifyArg is Notify for a key that an argument names.
+func (ctx *Ctx) NotifyArg(class EventClass, event string, name Arg) {
+	ctx.text = append(append(ctx.text[:0], event...), 0)
+	C.hf_notify(ctx.c, C.int(class), (*C.char)(unsafe.Pointer(&ctx.text[0])), name.str, nil, 0)
+}

@@ -1,0 +1,136 @@
+package redismodule
+
+/*
+#include "bridge.h"
+
+static void hf_r_int(RedisModuleCtx *c, long long n) { RM_ReplyWithLongLong(c, n); }
+static void hf_r_buf(RedisModuleCtx *c, const char *p, size_t n) { RM_ReplyWithStringBuffer(c, p, n); }
+static void hf_r_simple(RedisModuleCtx *c, const char *s) { RM_ReplyWithSimpleString(c, s); }
+static void hf_r_null(RedisModuleCtx *c) { RM_ReplyWithNull(c); }
+static void hf_r_nullarray(RedisModuleCtx *c) { RM_ReplyWithNullArray(c); }
+static void hf_r_array(RedisModuleCtx *c, long n) { RM_ReplyWithArray(c, n); }
+static void hf_r_map(RedisModuleCtx *c, long n) { RM_ReplyWithMap(c, n); }
+static void hf_r_setarray(RedisModuleCtx *c, long n) { RM_ReplySetArrayLength(c, n); }
+static void hf_r_setmap(RedisModuleCtx *c, long n) { RM_ReplySetMapLength(c, n); }
+static void hf_r_double(RedisModuleCtx *c, double d) { RM_ReplyWithDouble(c, d); }
+static void hf_r_arity(RedisModuleCtx *c) { RM_WrongArity(c); }
+#cgo noescape hf_r_buf
+#cgo noescape hf_r_simple
+#cgo noescape hf_reply_error
+#cgo nocallback hf_r_int
+#cgo nocallback hf_r_buf
+#cgo nocallback hf_r_simple
+#cgo nocallback hf_r_null
+#cgo nocallback hf_r_nullarray
+#cgo nocallback hf_r_array
+#cgo nocallback hf_r_map
+#cgo nocallback hf_r_setarray
+#cgo nocallback hf_r_setmap
+#cgo nocallback hf_r_double
+#cgo nocallback hf_r_arity
+#cgo nocallback hf_reply_error
+*/
+import "C"
+
+import (
+	"strings"
+	"unsafe"
+)
+
+// ReplyInt answers an integer.
+func (ctx *Ctx) ReplyInt(n int64) {
+	ctx.replied = true
+	C.hf_r_int(ctx.c, C.longlong(n))
+}
+
+// ReplyBool answers 1 or 0.
+func (ctx *Ctx) ReplyBool(b bool) {
+	if b {
+		ctx.ReplyInt(1)
+	} else {
+		ctx.ReplyInt(0)
+	}
+}
+
+// ReplyDouble answers a floating-point number.
+func (ctx *Ctx) ReplyDouble(d float64) {
+	ctx.replied = true
+	C.hf_r_double(ctx.c, C.double(d))
+}
+
+// ReplyBytes answers a bulk string.
+func (ctx *Ctx) ReplyBytes(b []byte) {
+	ctx.replied = true
+	C.hf_r_buf(ctx.c, (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b)))
+}
+
+// ReplyString answers a bulk string.
+func (ctx *Ctx) ReplyString(s string) {
+	ctx.replied = true
+	C.hf_r_buf(ctx.c, (*C.char)(unsafe.Pointer(unsafe.StringData(s))), C.size_t(len(s)))
+}
+
+// ReplySimple answers a status such as OK.
+func (ctx *Ctx) ReplySimple(s string) {
+	ctx.replied = true
+	ctx.text = append(append(ctx.text[:0], s...), 0)
+	C.hf_r_simple(ctx.c, (*C.char)(unsafe.Pointer(&ctx.text[0])))
+}
+
+// ReplyNull answers nil.
+func (ctx *Ctx) ReplyNull() {
+	ctx.replied = true
+	C.hf_r_null(ctx.c)
+}
+
+// ReplyNullArray answers nil where the command otherwise answers an array.
+func (ctx *Ctx) ReplyNullArray() {
+	ctx.replied = true
+	C.hf_r_nullarray(ctx.c)
+}
+
+// ReplyArray begins an array: the next n replies are its elements.
+func (ctx *Ctx) ReplyArray(n int) {
+	ctx.replied = true
+	C.hf_r_array(ctx.c, C.long(n))
+}
+
+// ReplyMap begins a map of n pairs; RESP2 clients see a flat array.
+func (ctx *Ctx) ReplyMap(n int) {
+	ctx.replied = true
+	C.hf_r_map(ctx.c, C.long(n))
+}
+
+// ReplyArrayLater begins an array whose length is not known yet; end it with
+// EndArray. Arrays may nest.
+func (ctx *Ctx) ReplyArrayLater() { ctx.ReplyArray(-1) }
+
+// EndArray says how many elements an array begun by ReplyArrayLater got.
+func (ctx *Ctx) EndArray(n int) { C.hf_r_setarray(ctx.c, C.long(n)) }
+
+// ReplyMapLater begins a map whose length is not known yet; end it with EndMap.
+func (ctx *Ctx) ReplyMapLater() { ctx.ReplyMap(-1) }
+
+// EndMap says how many pairs a map begun by ReplyMapLater got.
+func (ctx *Ctx) EndMap(n int) { C.hf_r_setmap(ctx.c, C.long(n)) }
+
+// ReplyError answers an error. Handlers return it instead.
+func (ctx *Ctx) ReplyError(err error) {
+	ctx.replied = true
+	text := err.Error()
+	if _, coded := err.(Error); !coded {
+		text = "ERR " + text
+	}
+	// A line break would end the reply in the middle.
+	if strings.ContainsAny(text, "\r\n\x00") {
+		text = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(text)
+	}
+	ctx.text = append(append(ctx.text[:0], text...), 0)
+	C.hf_reply_error(ctx.c, (*C.char)(unsafe.Pointer(&ctx.text[0])))
+}
+
+// ReplyWrongArity answers as the server does for a wrong number of arguments.
+func (ctx *Ctx) ReplyWrongArity() {
+	ctx.replied = true
+	C.hf_r_arity(ctx.c)
+}

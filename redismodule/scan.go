@@ -1,0 +1,44 @@
+package redismodule
+
+/*
+#include "bridge.h"
+static RedisModuleScanCursor *hf_cursor(void) { return RM_ScanCursorCreate(); }
+static void hf_cursor_free(RedisModuleScanCursor *c) { RM_ScanCursorDestroy(c); }
+#cgo noescape hf_scan
+*/
+import "C"
+
+// Scan walks the keys of one database in bounded steps, as SCAN does: a key
+// that is there all the time is met at least once. The zero value is at the
+// beginning. Close one that is not walked to its end.
+type Scan struct{ c *C.RedisModuleScanCursor }
+
+// Step looks at a number of the table's buckets and calls fn with the name of
+// each key of the given type. It tells whether there is more. fn may open and
+// write keys.
+func (s *Scan) Step(ctx *Ctx, buckets int, t KeyType, fn func(name []byte)) (more bool) {
+	if s.c == nil {
+		s.c = C.hf_cursor()
+	}
+	var n C.size_t
+	var m C.int
+	p := C.hf_scan(ctx.c, s.c, C.int(buckets), C.int(t), &n, &m)
+	defer C.hf_pack_free(p)
+	unpack(p, int(n), func(name []byte) bool {
+		fn(name)
+		return true
+	})
+	if m == 0 {
+		s.Close()
+	}
+	return m != 0
+}
+
+// Close ends the walk; Step would begin anew.
+func (s *Scan) Close() {
+	if s.c != nil {
+		C.hf_cursor_free(s.c)
+		s.c = nil
+	}
+}
+

@@ -1,0 +1,91 @@
+package redismodule
+
+/*
+#include "bridge.h"
+static void hf_timer_stop(RedisModuleCtx *c, RedisModuleTimerID id) { RM_StopTimer(c, id, NULL); }
+#cgo nocallback hf_timer_stop
+#cgo nocallback hf_timer_start
+#cgo nocallback hf_may_write
+*/
+import "C"
+
+import "holdfast/internal/deadline"
+
+// pause is how long the timer waits for a write pause to end before it asks
+// again: writing during one aborts the server.
+const pause = 50
+
+// timer is a module's one server timer. It serves the module's own deadline and
+// those of its blocked clients.
+type timer struct {
+	m     *module
+	due   int64 // the module's deadline in unix ms, 0 for none
+	waits deadline.Heap[*Blocked]
+
+	id    C.RedisModuleTimerID
+	armed int64 // when the server timer fires; 0: there is none
+}
+
+// SetTimer has Module.Timer run at the given unix millisecond, or at once after
+// this callback when that has passed. It replaces an earlier deadline.
+func (ctx *Ctx) SetTimer(at int64) {
+	ctx.m.timer.due = max(at, 1)
+	ctx.m.timer.arm(ctx)
+}
+
+// TimerAt is the deadline last given to SetTimer, 0 if there is none.
+func (ctx *Ctx) TimerAt() int64 { return ctx.m.timer.due }
+
+// StopTimer drops the deadline.
+func (ctx *Ctx) StopTimer() {
+	ctx.m.timer.due = 0
+	ctx.m.timer.arm(ctx)
+}
+
+// arm makes the server's timer fire at the earliest deadline. One that fires
+// too early is left: it looks again and costs less than a change.
+func (t *timer) arm(ctx *Ctx) {
+	next, any := t.waits.Next()
+	if t.due != 0 && (!any || t.due < next) {
+		next, any = t.due, true
+	}
+	if !any {
+		t.stop(ctx)
+		return
+	}
+	if t.armed != 0 && t.armed <= next {
+		return
+	}
+	t.stop(ctx)
+	t.armed = next
+	t.id = C.hf_timer_start(ctx.c, C.int(ctx.m.slot), C.longlong(max(next-ctx.Now(), 0)))
+}
+
+func (t *timer) stop(ctx *Ctx) {
+	if t.armed != 0 {
+		t.armed = 0
+		C.hf_timer_stop(ctx.c, t.id)
+	}
+}
+
+// fire runs when the server's timer does. The timer that fires must not be
+// stopped, so it is forgotten first.
+func (t *timer) fire(ctx *Ctx) {
+	t.armed = 0
+	now := ctx.Now()
+	if t.due != 0 && t.due <= now {
+		switch {
+		case ctx.MayWrite():
+			t.due = 0
+			if t.m.Timer != nil {
+				t.m.Timer(ctx)
+			}
+		case ctx.Flags()&FlagPrimary == 0:
+			t.due = 0 // RoleChanged sets it again
+		default:
+			t.due = now + pause
+		}
+	}
+	t.expire(now)
+	t.arm(ctx)
+}
