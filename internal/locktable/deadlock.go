@@ -1,0 +1,170 @@
+package locktable
+
+import "slices"
+
+// party is an owner as the wait-for graph sees it: where it waits, and of how
+// many locks that others wait for it is a holder.
+type party struct {
+	waits waits
+	holds int
+}
+
+// waits are the requests of one owner. It may wait on several connections.
+type waits []*Waiter
+
+func (s *waits) add(w *Waiter) { *s = append(*s, w) }
+
+func (s *waits) remove(w *Waiter) {
+	if i := slices.Index(*s, w); i >= 0 {
+		*s = slices.Delete(*s, i, i+1)
+	}
+}
+
+func (t *Table) party(owner string) *party {
+	p := t.parties[owner]
+	if p == nil {
+		p = &party{}
+		t.parties[owner] = p
+	}
+	return p
+}
+
+// dropIdle forgets a party that neither waits nor is waited for.
+func (t *Table) dropIdle(owner string, p *party) {
+	if p.holds == 0 && len(p.waits) == 0 {
+		delete(t.parties, owner)
+	}
+}
+
+func (t *Table) indexHolder(l *line, owner string, by int) {
+	if !l.listed {
+		return
+	}
+	p := t.party(owner)
+	p.holds += by
+	t.dropIdle(owner, p)
+}
+
+// A walk that long gives up and lets the newcomer wait: every lease ends some
+// time, so a deadlock is a delay and never for ever.
+const walkBudget = 10000
+
+// walk looks for the way from a newcomer back to itself.
+type walk struct {
+	t    *Table
+	path []string        // the owners on the way, each waiting for the next
+	free map[string]bool // owners that will get what they wait for
+	// In each queue the last of those found free from the front on, so that a
+	// queue is walked once and not once for each who stands in it.
+	verified map[*line]*Waiter
+	budget   int
+}
+
+// cycle is the chain of owners that would wait for each other if owner waited
+// in l, or nil. What counts is who really cannot go on:
+//
+//   - who wants another mode than the holders' waits for all of them to go;
+//     who finds all places of a semaphore taken, for any one;
+//   - and both wait for all who stand before them in the queue.
+//
+// An owner that waits for nobody but itself is no deadlock: it may hold the
+// lock on one connection and wait for it on another.
+func (t *Table) cycle(owner string, limit int64, l *line) []string {
+	if t.parties[owner] == nil {
+		return nil // nobody waits for it, so no way leads back
+	}
+	w := walk{
+		t: t, path: []string{owner}, free: map[string]bool{},
+		verified: map[*line]*Waiter{}, budget: walkBudget,
+	}
+	if w.stuck(owner, limit, l, nil) {
+		return w.path
+	}
+	return nil
+}
+
+// stuck tells whether a request of owner in l, standing before place (at the
+// end for nil), can never be granted. Then the path shows why.
+func (w *walk) stuck(owner string, limit int64, l *line, place *Waiter) bool {
+	_, itself := l.holders[owner]
+	if !itself && w.queueStuck(owner, l, place) {
+		return true
+	}
+	switch {
+	case len(l.holders) == 0:
+		return false
+	case limit != l.limit: // all must go
+		for h := range l.holders {
+			if h != owner && w.ownerStuck(h) {
+				return true
+			}
+		}
+		return false
+	case itself || limit == Shared || int64(len(l.holders)) < limit:
+		return false
+	}
+	length := len(w.path) // one may go
+	var way []string
+	for h := range l.holders {
+		if !w.ownerStuck(h) {
+			w.path = w.path[:length]
+			return false
+		}
+		if way == nil || w.path[len(w.path)-1] == w.path[0] { // tells the newcomer most
+			way = slices.Clone(w.path)
+		}
+		w.path = w.path[:length]
+	}
+	w.path = way
+	return true
+}
+
+// queueStuck tells whether anyone who stands before place can never go on. It
+// looks no further than to the owner's own first place, and not at all for one
+// that holds the lock: those behind that place wait for the owner too, so they
+// are no more reason than it is itself.
+func (w *walk) queueStuck(owner string, l *line, place *Waiter) bool {
+	p := l.queue.Front()
+	if verified := w.verified[l]; verified != nil {
+		p = verified.place.Next()
+	}
+	for ; p != nil && (place == nil || p.Waiter.seq < place.seq); p = p.Next() {
+		if p.Waiter.Owner == owner {
+			return false
+		}
+		if w.budget--; w.budget < 0 {
+			return false
+		}
+		if w.ownerStuck(p.Waiter.Owner) {
+			return true
+		}
+		w.verified[l] = p.Waiter
+	}
+	return false
+}
+
+// ownerStuck tells whether an owner that others wait for can never go on.
+func (w *walk) ownerStuck(owner string) bool {
+	if w.free[owner] {
+		return false
+	}
+	if slices.Contains(w.path, owner) {
+		w.path = append(w.path, owner)
+		return true
+	}
+	p := w.t.parties[owner]
+	if w.budget--; p == nil || w.budget < 0 {
+		return false
+	}
+	w.path = append(w.path, owner)
+	length := len(w.path)
+	for _, waiter := range p.waits {
+		if w.stuck(owner, waiter.Limit, waiter.line, waiter) {
+			return true
+		}
+		w.path = w.path[:length]
+	}
+	w.path = w.path[:length-1]
+	w.free[owner] = true
+	return false
+}

@@ -1,0 +1,241 @@
+package locktable_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"holdfast/internal/locktable"
+)
+
+// keyspace is a Store of maps that expires keys as the server does: when they
+// are looked at, and one millisecond after the last of their lease.
+type keyspace struct {
+	now     int64
+	keys    map[locktable.Key]*entry
+	watched map[locktable.Key]bool
+	events  []locktable.Event
+
+	key  locktable.Key
+	open bool
+}
+
+type entry struct {
+	fields  map[string]string // nil for a key of another type
+	expires int64
+}
+
+func newKeyspace(now int64) *keyspace {
+	return &keyspace{now: now, keys: map[locktable.Key]*entry{}, watched: map[locktable.Key]bool{}}
+}
+
+func (k *keyspace) Open(db int, name []byte) locktable.Found {
+	k.key, k.open = locktable.Key{DB: db, Name: string(name)}, true
+	e := k.keys[k.key]
+	if e != nil && e.expires > 0 && k.now > e.expires {
+		delete(k.keys, k.key)
+		e = nil
+	}
+	switch {
+	case e == nil:
+		return locktable.Found{}
+	case e.fields == nil:
+		return locktable.Found{Kind: locktable.Other, Expires: e.expires}
+	}
+	return locktable.Found{Kind: locktable.Hash, Holders: len(e.fields), Expires: e.expires}
+}
+
+func (k *keyspace) Close() { k.open = false }
+
+// at is the entry that is open. Touching what is not open is a mistake that
+// the server would punish with a crash.
+func (k *keyspace) at() *entry {
+	if !k.open {
+		panic("the store was used with no lock open")
+	}
+	return k.keys[k.key]
+}
+
+func (k *keyspace) Record(owner []byte) ([]byte, bool) {
+	e := k.at()
+	if e == nil {
+		return nil, false
+	}
+	record, ok := e.fields[string(owner)]
+	return []byte(record), ok
+}
+
+func (k *keyspace) Any() (record []byte, ok bool) {
+	k.Each(func(_, r []byte) bool { record, ok = r, true; return false })
+	return record, ok
+}
+
+func (k *keyspace) Each(visit func(owner, record []byte) bool) {
+	e := k.at()
+	if e == nil {
+		return
+	}
+	for _, owner := range slices.Sorted(maps.Keys(e.fields)) {
+		if !visit([]byte(owner), []byte(e.fields[owner])) {
+			return
+		}
+	}
+}
+
+func (k *keyspace) Put(owner, record []byte) {
+	e := k.at()
+	if e == nil {
+		e = &entry{fields: map[string]string{}}
+		k.keys[k.key] = e
+	}
+	e.fields[string(owner)] = string(record)
+}
+
+func (k *keyspace) Remove(owner []byte) {
+	e := k.at()
+	delete(e.fields, string(owner))
+	if len(e.fields) == 0 {
+		delete(k.keys, k.key)
+	}
+}
+
+func (k *keyspace) Delete() { k.at(); delete(k.keys, k.key) }
+
+func (k *keyspace) ExpireAt(ms int64) {
+	if e := k.at(); e != nil {
+		e.expires = ms
+	}
+}
+
+func (k *keyspace) Event(e locktable.Event) { k.at(); k.events = append(k.events, e) }
+
+func (k *keyspace) Watch(db int, name []byte) {
+	k.watched[locktable.Key{DB: db, Name: string(name)}] = true
+}
+
+func (k *keyspace) Unwatch(db int, name []byte) {
+	delete(k.watched, locktable.Key{DB: db, Name: string(name)})
+}
+
+// service is a table with its keyspace, a clock, and callers by name.
+type service struct {
+	t *testing.T
+	*locktable.Table
+	keyspace *keyspace
+	woken    []string // in order
+}
+
+func newService(t *testing.T) *service {
+	k := newKeyspace(1_790_000_000_000)
+	return &service{t: t, Table: locktable.New(k, k.now), keyspace: k}
+}
+
+// caller is one waiting connection.
+type caller struct {
+	locktable.Waiter
+	service *service
+	who     string
+}
+
+func (c *caller) Wake() { c.service.woken = append(c.service.woken, c.who) }
+
+func request(name, owner string, limit, ttl int64) locktable.Request {
+	return locktable.Request{Name: []byte(name), Owner: []byte(owner), Limit: limit, TTL: ttl}
+}
+
+// try asks without waiting.
+func (s *service) try(name, owner string, limit, ttl int64) (token int64) {
+	s.t.Helper()
+	r := request(name, owner, limit, ttl)
+	v, err := s.Acquire(s.keyspace.now, &r)
+	if err != nil || v.Wait {
+		s.t.Fatalf("%s tries %s: %+v, %v", owner, name, v, err)
+	}
+	return v.Token
+}
+
+// mustGet asks without waiting, and gets it.
+func (s *service) mustGet(name, owner string, limit, ttl int64) int64 {
+	s.t.Helper()
+	token := s.try(name, owner, limit, ttl)
+	if token == 0 {
+		s.t.Fatalf("%s did not get %s", owner, name)
+	}
+	return token
+}
+
+// ask asks and would wait.
+func (s *service) ask(r locktable.Request) (*caller, error) {
+	r.Block = true
+	v, err := s.Acquire(s.keyspace.now, &r)
+	if err != nil {
+		return nil, err
+	}
+	c := &caller{service: s, who: string(r.Owner)}
+	c.Handle = c
+	if c.Token = v.Token; v.Wait {
+		s.Enqueue(s.keyspace.now, &r, v, &c.Waiter)
+	}
+	return c, nil
+}
+
+// mustWait asks, and has to wait.
+func (s *service) mustWait(name, owner string, limit, ttl int64) *caller {
+	s.t.Helper()
+	c, err := s.ask(request(name, owner, limit, ttl))
+	if err != nil || c.Token != 0 {
+		s.t.Fatalf("%s need not wait for %s: %v, %v", owner, name, c, err)
+	}
+	return c
+}
+
+func (s *service) release(name, owner string) bool {
+	s.t.Helper()
+	ok, err := s.Release(s.keyspace.now, 0, []byte(name), []byte(owner))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return ok
+}
+
+// pass lets time go by, calling Run when it wants to be called, not before.
+func (s *service) pass(ms int64) {
+	for target := s.keyspace.now + ms; ; {
+		at, ok := s.Next(s.keyspace.now)
+		if !ok || at > target {
+			s.keyspace.now = target
+			return
+		}
+		s.keyspace.now = max(at, s.keyspace.now)
+		s.Run(s.keyspace.now)
+	}
+}
+
+// wokenAre checks who was woken since the last time, in order.
+func (s *service) wokenAre(want ...string) {
+	s.t.Helper()
+	if !slices.Equal(s.woken, want) {
+		s.t.Fatalf("woken: %q, want %q", s.woken, want)
+	}
+	s.woken = nil
+}
+
+// holders are the names of those who hold, sorted.
+func (s *service) holders(name string) (owners []string) {
+	s.t.Helper()
+	_, err := s.Holders(s.keyspace.now, 0, []byte(name), func(owner []byte, _ *locktable.Record) {
+		owners = append(owners, string(owner))
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	slices.Sort(owners)
+	return owners
+}
+
+func (s *service) heldBy(name string, want ...string) {
+	s.t.Helper()
+	if got := s.holders(name); !slices.Equal(got, want) {
+		s.t.Fatalf("%s is held by %q, want %q", name, got, want)
+	}
+}
