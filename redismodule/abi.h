@@ -160,6 +160,7 @@ typedef int (*hf_cmd_fn)(RedisModuleCtx *, RedisModuleString **, int);
     F(int, Scan, (RedisModuleCtx *, RedisModuleScanCursor *, void (*)(RedisModuleCtx *, RedisModuleString *, RedisModuleKey *, void *), void *)) \
     F(int, ScanKey, (RedisModuleKey *, RedisModuleScanCursor *, void (*)(RedisModuleKey *, RedisModuleString *, RedisModuleString *, void *), void *)) \
     F(RedisModuleString *, GetCurrentUserName, (RedisModuleCtx *)) \
+    F(RedisModuleString *, GetClientUserNameById, (RedisModuleCtx *, uint64_t)) \
     F(RedisModuleUser *, GetModuleUserFromUserName, (RedisModuleString *)) \
     F(void, FreeModuleUser, (RedisModuleUser *)) \
     F(int, ACLCheckKeyPermissions, (RedisModuleUser *, RedisModuleString *, int)) \

@@ -40,6 +40,8 @@ func NewTable() *Table { return &Table{queues: map[Key]*Queue{}} }
 // Queue is what is known of one stream.
 type Queue struct {
 	Key
+	Scheduled int64 // its delayed tasks, as last counted
+
 	groups  map[string]*Group
 	crowd   []*Group // the groups somebody waits in, in the order they came to be so
 	look    deadline.Item[*Queue]
@@ -154,7 +156,7 @@ func (t *Table) Look(now int64) *Queue {
 // somebody waits for, or its next delayed task is due.
 func (t *Table) Looked(q *Queue) {
 	for _, g := range q.crowd {
-		if lease := g.shortest(); lease > 0 {
+		if lease := g.Shortest(); lease > 0 {
 			t.LookAt(q, g.Horizon.Due(lease))
 		}
 	}
@@ -193,7 +195,7 @@ func (t *Table) Doubt(db int, now int64) {
 		if db >= 0 && q.DB != db {
 			continue
 		}
-		q.delayed = 0
+		q.delayed, q.Scheduled = 0, 0
 		for _, g := range q.groups {
 			g.Horizon, g.Available = Horizon{}, true
 		}

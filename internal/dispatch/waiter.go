@@ -119,8 +119,8 @@ func (g *Group) front(eligible func(*lane) bool) (first *Waiter) {
 // Waiting is the number of waiters in the group.
 func (g *Group) Waiting() int { return g.waiting }
 
-// shortest is the shortest lease somebody in the group waits with, 0 if none.
-func (g *Group) shortest() (lease int64) {
+// Shortest is the shortest lease somebody in the group waits with, 0 if none.
+func (g *Group) Shortest() (lease int64) {
 	for _, l := range g.lanes {
 		if l.lease > 0 && (lease == 0 || l.lease < lease) {
 			lease = l.lease

@@ -1,0 +1,63 @@
+package leasetable
+
+// What a turn of the event loop does: BeginTurn, then Unsettled until it is
+// empty or enough, then Ready until it is nil, then a timer for Next.
+
+// BeginTurn starts a new batch, and promotes the first waiter of each room
+// whose loader ran out of time: Batch rooms at most, the next turn takes the
+// others. It says how many were promoted.
+func (t *Table[W]) BeginTurn(now int64) (promoted int) {
+	t.woken = 0
+	for promoted < Batch {
+		item := t.due.PopDue(now)
+		if item == nil {
+			break
+		}
+		t.promote(item.Value, now)
+		promoted++
+	}
+	return promoted
+}
+
+// Unsettled is a key whose waiters have lost their loader, and nothing is
+// decided about them. Look whether there is a value, then Tell or Promote.
+func (t *Table[W]) Unsettled() (Key, bool) {
+	if p := t.unsettled.Front(); p != nil {
+		return p.Waiter.key, true
+	}
+	return Key{}, false
+}
+
+// Ready takes out the next waiter to be woken with its Outcome, or nil when
+// there is none or this turn's batch is full. Promoted ones come first: all who
+// wait behind them wait for their load.
+func (t *Table[W]) Ready() *Waiter[W] {
+	if t.woken == Batch {
+		return nil
+	}
+	w := t.nextReady()
+	if w != nil {
+		t.woken++
+		t.Leave(w)
+	}
+	return w
+}
+
+func (t *Table[W]) nextReady() *Waiter[W] {
+	if p := t.promoted.Front(); p != nil {
+		return p.Waiter
+	}
+	if p := t.told.Front(); p != nil {
+		return p.Waiter.queue.Front().Waiter
+	}
+	return nil
+}
+
+// Next is when the next turn is wanted: 0 is at once. Nothing is wanted while
+// nobody waits, so an idle server sets no timer however many leases it holds.
+func (t *Table[W]) Next() (at int64, ok bool) {
+	if t.woken > 0 || t.promoted.Len() > 0 || t.told.Len() > 0 || t.unsettled.Len() > 0 {
+		return 0, true
+	}
+	return t.due.Next()
+}

@@ -1,0 +1,142 @@
+package taskqueue
+
+import (
+	"holdfast/internal/dispatch"
+	"holdfast/redismodule"
+)
+
+// ack is TASK.ACK stream group id [id …] [CONSUMER name].
+func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	s := &tasks
+	stream, group, ids := args[1], args[2], args[3:]
+	var owner redismodule.Arg
+	fenced := false
+	if n := len(ids); n >= 3 && ids[n-2].Is("CONSUMER") {
+		owner, fenced, ids = ids[n-1], true, ids[:n-2]
+	}
+	for _, id := range ids {
+		if _, ok := dispatch.ParseID(id.Bytes()); !ok {
+			return errID
+		}
+	}
+	if fenced {
+		var mine []redismodule.Arg
+		for _, id := range ids {
+			if _, ok := s.pending(ctx, text(stream.Bytes()), text(group.Bytes()), text(id.Bytes()), text(owner.Bytes())); ok {
+				mine = append(mine, id)
+			}
+		}
+		if ids = mine; len(ids) == 0 {
+			return replyCount(ctx, stream, 0)
+		}
+	}
+	cmd := ctx.Cmd("XACK").Arg(stream).Arg(group)
+	for _, id := range ids {
+		cmd.Arg(id)
+	}
+	r := cmd.Call("!")
+	defer r.Free()
+	if err := failure(r); err != nil {
+		return err
+	}
+	p := read(r.Raw())
+	n, _ := p.Int()
+	if n > 0 {
+		s.acked(ctx, text(stream.Bytes()), text(group.Bytes()), n)
+		s.settled(ctx, text(stream.Bytes()), int(n), len(ids), func(i int) string { return text(ids[i].Bytes()) })
+	}
+	ctx.Reply(r)
+	return nil
+}
+
+const errID redismodule.Error = "ERR Invalid stream ID specified as stream command argument"
+
+// replyCount answers n, or an error when the key holds no stream.
+func replyCount(ctx *redismodule.Ctx, stream redismodule.Arg, n int64) error {
+	k := ctx.Open(stream, redismodule.Read)
+	defer k.Close()
+	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream {
+		return redismodule.ErrWrongType
+	}
+	ctx.ReplyInt(n)
+	return nil
+}
+
+func (s *state) acked(ctx *redismodule.Ctx, stream, group string, n int64) {
+	s.stats.acked += n
+	if q := s.table.Find(ctx.DB(), view(stream)); q != nil {
+		if g := q.Group(view(group)); g != nil {
+			g.Counters.Acked += n
+		}
+	}
+}
+
+// settled deletes entries that every group of the stream is done with. acked of
+// the given ids were just acknowledged. An entry is still needed by a group that
+// has not read as far, or has it pending; when in doubt it stays.
+func (s *state) settled(ctx *redismodule.Ctx, stream string, acked, ids int, id func(int) string) {
+	if keepAcked {
+		return
+	}
+	r := ctx.Cmd("XINFO").Str("GROUPS").Str(stream).Call("")
+	defer r.Free()
+	if failure(r) != nil {
+		return
+	}
+	p := read(r.Raw())
+	// All were pending in the one group there is: the usual case.
+	all := p.Array() == 1 && acked == ids
+	var done []string
+	for i := 0; i < ids && !all; i++ {
+		if s.doneWith(ctx, stream, id(i), r) {
+			done = append(done, id(i))
+		}
+	}
+	cmd := ctx.Cmd("XDEL").Str(stream)
+	for i := 0; i < ids && all; i++ {
+		cmd.Str(id(i))
+	}
+	for _, d := range done {
+		cmd.Str(d)
+	}
+	if all || len(done) > 0 {
+		_ = cmd.Do("!")
+	}
+}
+
+// doneWith tells whether every group listed in info, the reply of XINFO GROUPS,
+// has read the entry and has it pending no more.
+func (s *state) doneWith(ctx *redismodule.Ctx, stream, id string, info redismodule.Reply) bool {
+	this, _ := dispatch.ParseID(view(id))
+	p := read(info.Raw())
+	for range p.Array() {
+		var name, last []byte
+		for range p.Array() / 2 {
+			switch text(p.Bytes()) {
+			case "name":
+				name = p.Bytes()
+			case "last-delivered-id":
+				last = p.Bytes()
+			default:
+				p.Skip()
+			}
+		}
+		upTo, ok := dispatch.ParseID(last)
+		if !ok || upTo.Compare(this) < 0 {
+			return false
+		}
+		if _, pending := s.pending(ctx, stream, text(name), id); pending {
+			return false
+		}
+	}
+	return true
+}
+
+// ackOwn acknowledges one task and deletes its entry when nobody needs it.
+func (s *state) ackOwn(ctx *redismodule.Ctx, stream, group, id string) error {
+	if err := ctx.Cmd("XACK").Str(stream).Str(group).Str(id).Do("!"); err != nil {
+		return err
+	}
+	s.settled(ctx, stream, 1, 1, func(int) string { return id })
+	return nil
+}

@@ -1,0 +1,237 @@
+package taskqueue
+
+import rm "holdfast/redismodule"
+
+// What a command does with its stream.
+const (
+	adds    = rm.KeyRW | rm.KeyInsert
+	takes   = rm.KeyRW | rm.KeyAccess | rm.KeyUpdate
+	settles = rm.KeyRW | rm.KeyDelete
+)
+
+func key(index int, flags rm.KeyFlags) rm.KeySpec { return rm.KeySpec{Index: index, Flags: flags} }
+
+func arg(name string, t rm.ArgType, summary string) rm.Argument {
+	return rm.Argument{Name: name, Type: t, Summary: summary}
+}
+
+func keyArg(name string, spec int, summary string) rm.Argument {
+	return rm.Argument{Name: name, Type: rm.ArgKey, Key: spec, Summary: summary}
+}
+
+func optional(a rm.Argument) rm.Argument {
+	a.Optional = true
+	return a
+}
+
+func multiple(a rm.Argument) rm.Argument {
+	a.Multiple = true
+	return a
+}
+
+// option is TOKEN followed by values.
+func option(token, summary string, values ...rm.Argument) rm.Argument {
+	if len(values) == 0 {
+		return rm.Argument{Name: lower(token), Type: rm.ArgToken, Token: token, Summary: summary, Optional: true}
+	}
+	if len(values) == 1 {
+		v := values[0]
+		v.Token, v.Optional, v.Summary = token, true, summary
+		return v
+	}
+	return rm.Argument{Name: lower(token), Type: rm.ArgBlock, Token: token, Summary: summary, Optional: true, Args: values}
+}
+
+func oneOf(name string, choices ...rm.Argument) rm.Argument {
+	for i := range choices {
+		choices[i].Optional = false
+	}
+	return rm.Argument{Name: name, Type: rm.ArgOneOf, Optional: true, Args: choices}
+}
+
+func lower(token string) string {
+	b := []byte(token)
+	for i, c := range b {
+		b[i] = c | 0x20
+	}
+	return string(b)
+}
+
+var (
+	groupArg    = arg("group", rm.ArgString, "The consumer group.")
+	consumerArg = arg("consumer", rm.ArgString, "The consumer's name within the group.")
+	idArg       = arg("id", rm.ArgString, "The id of an entry of the stream.")
+	waitArg     = oneOf("wait",
+		option("DELAY", "Wait so many milliseconds.", arg("ms", rm.ArgInteger, "")),
+		option("BACKOFF", "Wait a random time up to base_ms doubled with every retry, and up to max_ms at most.",
+			arg("base_ms", rm.ArgInteger, ""), arg("max_ms", rm.ArgInteger, "")),
+	)
+	reasonArg = option("REASON", "Why, for whoever looks at the dead stream.", arg("text", rm.ArgString, ""))
+)
+
+// Streams behind an option (DEAD, ALSO, TO) are not in the key specs on purpose,
+// see otherKey.
+var commands = []rm.Command{
+	{
+		Name: "task.publish", Handler: publish, Arity: -3, Since: "1.0.0",
+		Summary:    "Adds a task to a stream and hands it to the consumer that has waited longest.",
+		Complexity: "O(1), whatever the number of consumers waiting; O(log N) with DELAY or AT, N being the tasks delayed.",
+		Flags:      "write deny-oom fast", Categories: "write fast stream",
+		Keys: []rm.KeySpec{key(1, adds)},
+		Args: []rm.Argument{
+			keyArg("stream", 0, "The stream."),
+			arg("payload", rm.ArgString, "The task, any bytes."),
+			optional(arg("retry_count", rm.ArgInteger, "How often it was retried before; 0 by default.")),
+			oneOf("due",
+				option("DELAY", "Add it to the stream in so many milliseconds.", arg("ms", rm.ArgInteger, "")),
+				option("AT", "Add it to the stream at that time.", arg("unix_ms", rm.ArgInteger, "")),
+			),
+			option("UNIQUE", "Add nothing when a task with this unique id was published within ttl_ms; answer that one's id.",
+				arg("unique_id", rm.ArgString, ""), arg("ttl_ms", rm.ArgInteger, "")),
+			option("LIMIT", "Refuse with QUEUEFULL when the stream holds so many entries.", arg("limit", rm.ArgInteger, "")),
+			option("HEADERS", "Further fields of the entry.", arg("count", rm.ArgInteger, "The number of headers."),
+				multiple(rm.Argument{Name: "header", Type: rm.ArgBlock, Args: []rm.Argument{
+					arg("name", rm.ArgString, ""), arg("value", rm.ArgString, ""),
+				}})),
+		},
+		Reply: "The entry's id; of a delayed task, an id that TASK.CANCEL takes.",
+	},
+	{
+		Name: "task.mpublish", Handler: mpublish, Arity: -3, Since: "1.0.0",
+		Summary:    "Adds several tasks to a stream.",
+		Complexity: "O(N), N being the number of tasks.",
+		Flags:      "write deny-oom", Categories: "write stream",
+		Keys:  []rm.KeySpec{key(1, adds)},
+		Args:  []rm.Argument{keyArg("stream", 0, "The stream."), multiple(arg("payload", rm.ArgString, "A task."))},
+		Reply: "The ids of the entries, in the order of the tasks.",
+	},
+	{
+		Name: "task.consume", Handler: consume, Arity: -4, Since: "1.0.0",
+		Summary:    "Takes tasks of a stream for a consumer of a group, waiting for them if there are none. Makes the group, from the first entry on.",
+		Complexity: "O(N), N being the tasks taken.",
+		Flags:      "write blocking", Categories: "write stream blocking",
+		Keys: []rm.KeySpec{key(3, takes)},
+		Args: []rm.Argument{
+			groupArg, consumerArg, keyArg("stream", 0, "The stream."),
+			optional(arg("count", rm.ArgInteger, "The most tasks to take; 1 by default.")),
+			optional(arg("block_ms", rm.ArgInteger, "Wait so many milliseconds for a task, for ever with 0; without it, not at all.")),
+			option("LEASE", "First take over tasks that were delivered to anyone so many milliseconds ago and neither acknowledged nor extended.", arg("lease_ms", rm.ArgInteger, "")),
+			option("MAXDELIVERIES", "A task delivered so many times is not taken over, it goes to the dead stream.",
+				arg("deliveries", rm.ArgInteger, ""), rm.Argument{Name: "dead_stream", Type: rm.ArgString, Token: "DEAD"}),
+			option("ALSO", "Further streams, each looked at when those before it gave too little.",
+				arg("streams", rm.ArgInteger, "Their number."), multiple(arg("further_stream", rm.ArgString, ""))),
+		},
+		Reply: "As XREADGROUP: a list of [stream, [[id, [field, value, …]], …]], or nil when there is nothing in time.",
+	},
+	{
+		Name: "task.ack", Handler: ack, Arity: -4, Since: "1.0.0",
+		Summary:    "Acknowledges tasks, and deletes entries that every group of the stream has acknowledged.",
+		Complexity: "O(N*M), N being the ids and M the groups of the stream.",
+		Flags:      "write fast", Categories: "write fast stream",
+		Keys: []rm.KeySpec{key(1, settles)},
+		Args: []rm.Argument{
+			keyArg("stream", 0, "The stream."), groupArg, multiple(idArg),
+			option("CONSUMER", "Only what this consumer still owns: a task that was taken over is another's to acknowledge.", arg("owner", rm.ArgString, "")),
+		},
+		Reply: "The number of tasks acknowledged.",
+	},
+	{
+		Name: "task.retry", Handler: retry, Arity: -8, Since: "1.0.0",
+		Summary:    "Adds a failed task to a retry stream, or to a dead stream when it was retried often enough.",
+		Complexity: "O(1); O(log N) with DELAY or BACKOFF, N being the tasks delayed.",
+		Flags:      "write deny-oom", Categories: "write stream",
+		Keys: []rm.KeySpec{key(1, settles|rm.KeyAccess), key(5, adds), key(6, adds)},
+		Args: []rm.Argument{
+			keyArg("stream", 0, "The stream it came from."), idArg,
+			arg("payload", rm.ArgString, "The task."), arg("retry_count", rm.ArgInteger, "How often it was retried before."),
+			keyArg("retry_stream", 1, "Where it goes while retry_count is below max_retries, with retry_count + 1."),
+			keyArg("dead_stream", 2, "Where it goes else."), arg("max_retries", rm.ArgInteger, ""),
+			option("GROUP", "Acknowledge the source in the same step; if it is no longer pending there, do nothing and answer nil.", arg("source_group", rm.ArgString, "")),
+			option("CONSUMER", "With GROUP: only if this consumer still owns it.", arg("owner", rm.ArgString, "")),
+			waitArg, reasonArg,
+			option("WITHID", "Answer what was done and the new entry's id."),
+		},
+		Reply: "OK; with WITHID, [RETRY or DEAD, id]; nil when the source was no longer pending.",
+	},
+	{
+		Name: "task.nack", Handler: nack, Arity: -5, Since: "1.0.0",
+		Summary:    "Gives a task back: acknowledges it and publishes it again with retry_count + 1, or buries it, in one step.",
+		Complexity: "O(M), M being the groups of the stream; O(log N) more with DELAY or BACKOFF, N being the tasks delayed.",
+		Flags:      "write", Categories: "write stream",
+		Keys: []rm.KeySpec{key(1, settles|rm.KeyAccess)},
+		Args: []rm.Argument{
+			keyArg("stream", 0, "The stream."), groupArg, consumerArg, idArg, waitArg,
+			option("MAXRETRIES", "A task retried so many times goes to the dead stream.",
+				arg("retries", rm.ArgInteger, ""), rm.Argument{Name: "dead_stream", Type: rm.ArgString, Token: "DEAD"}),
+			reasonArg,
+		},
+		Reply: "[RETRY or DEAD, id of the new entry], or nil when the task is no longer pending for the consumer.",
+	},
+	{
+		Name: "task.extend", Handler: extend, Arity: -5, Since: "1.0.0",
+		Summary:    "Starts the lease of tasks anew that the consumer still owns.",
+		Complexity: "O(N), N being the ids.",
+		Flags:      "write fast", Categories: "write fast stream",
+		Keys:  []rm.KeySpec{key(1, rm.KeyRW|rm.KeyUpdate)},
+		Args:  []rm.Argument{keyArg("stream", 0, "The stream."), groupArg, consumerArg, multiple(idArg)},
+		Reply: "The number of tasks extended.",
+	},
+	{
+		Name: "task.redrive", Handler: redrive, Arity: -2, Since: "1.0.0",
+		Summary:    "Moves dead tasks back to where they came from, with retry_count 0.",
+		Complexity: "O(N), N being the tasks moved.",
+		Flags:      "write", Categories: "write stream",
+		Keys: []rm.KeySpec{key(1, rm.KeyRW|rm.KeyAccess|rm.KeyDelete)},
+		Args: []rm.Argument{
+			keyArg("dead_stream", 0, "The dead stream."),
+			option("COUNT", "The most tasks to move; 1000 by default, taskqueue.max-count at most.", arg("count", rm.ArgInteger, "")),
+			option("TO", "Move them to this stream instead.", arg("stream", rm.ArgString, "")),
+		},
+		Reply: "The number of tasks moved.",
+	},
+	{
+		Name: "task.cancel", Handler: cancel, Arity: 3, Since: "1.0.0",
+		Summary:    "Removes a delayed task before it is due.",
+		Complexity: "O(log(N)^2), N being the tasks delayed.",
+		Flags:      "write", Categories: "write stream",
+		Keys:  []rm.KeySpec{key(1, rm.KeyRW|rm.KeyDelete)},
+		Args:  []rm.Argument{keyArg("stream", 0, "The stream."), arg("task_id", rm.ArgString, "What TASK.PUBLISH answered.")},
+		Reply: "1 when the task was removed, 0 when it is not delayed (any more).",
+	},
+	{
+		Name: "task.pause", Handler: pause, Arity: 2, Since: "1.0.0",
+		Summary:    "Makes a queue hand out nothing until TASK.RESUME; it still takes tasks.",
+		Complexity: "O(1)",
+		Flags:      "write fast", Categories: "write fast stream",
+		Keys:  []rm.KeySpec{key(1, rm.KeyRW|rm.KeyUpdate)},
+		Args:  []rm.Argument{keyArg("stream", 0, "The stream.")},
+		Reply: "OK",
+	},
+	{
+		Name: "task.resume", Handler: resume, Arity: 2, Since: "1.0.0",
+		Summary:    "Ends TASK.PAUSE and serves who waits.",
+		Complexity: "O(1)",
+		Flags:      "write fast", Categories: "write fast stream",
+		Keys:  []rm.KeySpec{key(1, rm.KeyRW|rm.KeyUpdate)},
+		Args:  []rm.Argument{keyArg("stream", 0, "The stream.")},
+		Reply: "OK",
+	},
+	{
+		Name: "task.stats", Handler: status, Arity: 2, Since: "1.0.0",
+		Summary:    "Tells how a queue and its groups are doing.",
+		Complexity: "O(M), M being the groups and their consumers; entries are counted one by one, up to 10000, where a stream's deletions leave the server without a number.",
+		Flags:      "readonly", Categories: "read stream",
+		Keys:  []rm.KeySpec{key(1, rm.KeyRO|rm.KeyAccess)},
+		Args:  []rm.Argument{keyArg("stream", 0, "The stream.")},
+		Reply: "A map: length, delayed, paused, waiting, oldest_age_ms, and groups: for each a map of name, ready, pending, consumers, waiting, oldest_pending_ms, and what was delivered, acked, reclaimed and lost_trimmed since the group was first seen.",
+	},
+	{
+		Name: "task.forget", Handler: forget, Arity: 4, Since: "1.0.0",
+		Summary:    "Removes a consumer and makes its pending tasks available to the others.",
+		Complexity: "O(N), N being its pending tasks.",
+		Flags:      "write", Categories: "write stream",
+		Keys:  []rm.KeySpec{key(1, rm.KeyRW|rm.KeyUpdate)},
+		Args:  []rm.Argument{keyArg("stream", 0, "The stream."), groupArg, consumerArg},
+		Reply: "The number of tasks made available.",
+	},
+}

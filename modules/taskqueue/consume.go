@@ -1,0 +1,268 @@
+package taskqueue
+
+import (
+	"holdfast/internal/dispatch"
+	"holdfast/internal/resp"
+	"holdfast/modules/syntax"
+	"holdfast/redismodule"
+)
+
+// claim is who takes tasks, and which.
+type claim struct {
+	group, consumer string
+	count           int
+	lease           int64 // take over what was delivered so many ms ago; 0: never
+	deliveries      int64 // bury what was delivered so many times; 0: never
+	dead            string
+	waiter          *waiter // who waits with this claim, nil in a running command
+}
+
+// chunk is tasks as they stand in a reply: n entries, one after another.
+type chunk struct {
+	n       int
+	entries []byte
+}
+
+// haul is what one callback takes from streams, until it is handed on. The
+// entries stay in the server's replies.
+type haul struct {
+	chunks  []chunk
+	replies []redismodule.Reply
+	whole   redismodule.Reply // the reply that is the whole answer, if it is the only chunk
+}
+
+func (h *haul) add(n int, entries []byte) { h.chunks = append(h.chunks, chunk{n, entries}) }
+
+func (h *haul) free() {
+	for _, r := range h.replies {
+		r.Free()
+	}
+	h.chunks, h.replies, h.whole = h.chunks[:0], h.replies[:0], redismodule.Reply{}
+}
+
+func read(b []byte) resp.Reader { return resp.Read(b) }
+
+// consume is TASK.CONSUME group consumer stream [count [block]] [LEASE ms]
+// [MAXDELIVERIES n DEAD stream] [ALSO count stream …].
+func consume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	s := &tasks
+	defer s.haul.free()
+	c := claim{group: text(args[1].Bytes()), consumer: text(args[2].Bytes()), count: 1}
+	if c.consumer == available {
+		return redismodule.Error("ERR the consumer name '" + available + "' is the module's own; take another")
+	}
+	block, wait := int64(0), false
+	opts := args[4:]
+	if len(opts) > 0 && !isOption(opts[0]) {
+		n, err := syntax.Int(opts[0], 1, 1<<62)
+		if err != nil {
+			return err
+		}
+		c.count = int(min(n, maxCount))
+		if opts = opts[1:]; len(opts) > 0 && !isOption(opts[0]) {
+			if block, err = syntax.Block(opts[0], "task.consume", ctx.Now()); err != nil {
+				return err
+			}
+			wait, opts = true, opts[1:]
+		}
+	}
+	var also []redismodule.Arg
+	if len(opts) > 0 {
+		var err error
+		if also, err = consumeOptions(ctx, &c, args[3], opts); err != nil {
+			return err
+		}
+	}
+	if len(also) == 0 {
+		return s.consumeOne(ctx, &c, args[3], wait, block)
+	}
+	return s.consumeMany(ctx, &c, append([]redismodule.Arg{args[3]}, also...), wait, block)
+}
+
+func isOption(a redismodule.Arg) bool {
+	return a.Is("LEASE") || a.Is("MAXDELIVERIES") || a.Is("ALSO")
+}
+
+func consumeOptions(ctx *redismodule.Ctx, c *claim, stream redismodule.Arg, opts []redismodule.Arg) (also []redismodule.Arg, err error) {
+	o := syntax.NewOptions(opts)
+	for o.Next() {
+		switch {
+		case o.Is("LEASE") && c.lease == 0:
+			c.lease, err = syntax.Millis(o.Value(), "task.consume", ctx.Now())
+		case o.Is("MAXDELIVERIES") && c.deliveries == 0:
+			if c.deliveries, err = syntax.Int(o.Value(), 1, 1<<31); err != nil {
+				break
+			}
+			if !o.Next() || !o.Is("DEAD") {
+				return nil, redismodule.ErrSyntax
+			}
+			dead := o.Value()
+			c.dead = text(dead.Bytes())
+			if o.Err() == nil {
+				err = otherKey(ctx, stream, dead, redismodule.KeyInsert)
+			}
+		case o.Is("ALSO") && also == nil:
+			var n int64
+			if n, err = syntax.Int(o.Value(), 1, 1000); err != nil {
+				break
+			}
+			also = o.Values(n)
+			for _, a := range also {
+				if err = otherKey(ctx, stream, a, redismodule.KeyAccess|redismodule.KeyUpdate); err != nil {
+					break
+				}
+			}
+		default:
+			o.Unknown()
+		}
+		if e := o.Err(); e != nil {
+			return nil, e
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if c.deliveries > 0 {
+		own := text(stream.Bytes()) == c.dead
+		for _, a := range also {
+			own = own || text(a.Bytes()) == c.dead
+		}
+		if own {
+			return nil, errOwnDead
+		}
+	}
+	return also, o.Err()
+}
+
+// otherKey checks a stream that the server could not: it stands behind an
+// option. Declaring it there would be worse than not: a client could write its
+// arguments so that the server finds no keys at all, and checks none.
+func otherKey(ctx *redismodule.Ctx, stream, other redismodule.Arg, use redismodule.KeyFlags) error {
+	if ctx.Flags()&redismodule.FlagCluster != 0 && !dispatch.SameSlot(stream.Bytes(), other.Bytes()) {
+		return redismodule.Error("CROSSSLOT Keys in request don't hash to the same slot")
+	}
+	if !ctx.KeyAllowed(other.Bytes(), use) {
+		return redismodule.ErrNoPermission
+	}
+	k := ctx.Open(other, redismodule.Read)
+	defer k.Close()
+	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream {
+		return redismodule.ErrWrongType
+	}
+	return nil
+}
+
+// consumeOne serves the usual case, passing the server's reply through where it
+// is the whole answer.
+func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Arg, wait bool, block int64) error {
+	g := s.group(ctx, text(stream.Bytes()), c.group)
+	var n int
+	var err error
+	if s.settle(ctx, g) {
+		n, err = s.take(ctx, g, c, c.count)
+	}
+	switch {
+	case err != nil:
+		return err
+	case n == 0 && wait && ctx.CanBlock():
+		s.block(ctx, c, block, g)
+	case n == 0:
+		ctx.ReplyNullArray()
+	case len(s.haul.chunks) == 1 && s.haul.whole != redismodule.Reply{}:
+		ctx.Reply(s.haul.whole)
+	default:
+		ctx.ReplyArray(1)
+		replyTasks(ctx, stream.Bytes(), s.haul.chunks)
+	}
+	s.rearm(ctx)
+	return nil
+}
+
+func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodule.Arg, wait bool, block int64) error {
+	type part struct {
+		paused   bool
+		from, to int // in haul.chunks
+	}
+	// A stream that fails would leave tasks of the ones before it
+	// delivered to nobody: so look first.
+	k := ctx.Open(streams[0], redismodule.Read)
+	wrong := k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream
+	k.Close()
+	if wrong {
+		return redismodule.ErrWrongType
+	}
+	parts := make([]part, len(streams))
+	groups := make([]*dispatch.Group, len(streams))
+	for i, stream := range streams {
+		groups[i] = s.group(ctx, text(stream.Bytes()), c.group)
+		parts[i].paused = !s.settle(ctx, groups[i])
+	}
+	total, gave := 0, 0
+	for i := range parts {
+		if parts[i].paused || total == c.count {
+			continue
+		}
+		parts[i].from = len(s.haul.chunks)
+		n, err := s.take(ctx, groups[i], c, c.count-total)
+		if err != nil && total == 0 {
+			return err
+		}
+		if n > 0 {
+			parts[i].to = len(s.haul.chunks)
+			total += n
+			gave++
+		}
+	}
+	switch {
+	case total > 0:
+		ctx.ReplyArray(gave)
+		for i, p := range parts {
+			if p.to > p.from {
+				replyTasks(ctx, streams[i].Bytes(), s.haul.chunks[p.from:p.to])
+			}
+		}
+	case wait && ctx.CanBlock():
+		s.block(ctx, c, block, groups...)
+	default:
+		ctx.ReplyNullArray()
+	}
+	s.rearm(ctx)
+	return nil
+}
+
+// settle serves who waits already, before a newcomer can overtake them. It tells
+// whether there is anything to take at all: a paused stream gives nothing.
+func (s *state) settle(ctx *redismodule.Ctx, g *dispatch.Group) bool {
+	q := g.Queue
+	if s.paused(ctx, q.Stream) {
+		return false
+	}
+	if g.Waiting() > 0 && s.length(ctx, q.Stream) > 0 {
+		s.serve(ctx, q, burst)
+	}
+	return true
+}
+
+// replyTasks answers [stream, [[id, [field, value, …]], …]].
+func replyTasks(ctx *redismodule.Ctx, stream []byte, chunks []chunk) {
+	n := 0
+	for _, c := range chunks {
+		n += c.n
+	}
+	ctx.ReplyArray(2)
+	ctx.ReplyBytes(stream)
+	ctx.ReplyArray(n)
+	for _, c := range chunks {
+		p := read(c.entries)
+		for range c.n {
+			p.Array()
+			ctx.ReplyArray(2)
+			ctx.ReplyBytes(p.Bytes())
+			fields := p.Array()
+			ctx.ReplyArray(fields)
+			for range fields {
+				ctx.ReplyBytes(p.Bytes())
+			}
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package taskqueue
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+
+	"holdfast/internal/dispatch"
+	"holdfast/internal/resp"
+	"holdfast/redismodule"
+)
+
+// schedule puts a task into the stream's delayed set, due at a time, and answers
+// its id.
+func (s *state) schedule(ctx *redismodule.Ctx, stream string, at int64, fields [][]byte) ([]byte, error) {
+	key, err := s.needSideKey(stream, delayedKey)
+	if err != nil {
+		return nil, err
+	}
+	// Serials grow over restarts and promotions too, while clocks do.
+	s.serial = max(s.serial+1, ctx.Now()*1000)
+	id := dispatch.AppendDelayedID(nil, at, s.serial)
+	member := append(append([]byte(nil), id...), ' ')
+	for _, f := range fields {
+		member = dispatch.AppendField(member, f)
+	}
+	if err := ctx.Cmd("ZADD").Bytes(key).Int(at).Bytes(member).Do("!"); err != nil {
+		return nil, err
+	}
+	s.stats.delayed++
+	q := s.queue(ctx, stream)
+	if known := q.DelayedAt(); known == 0 {
+		s.findDelayed(ctx, q)
+	} else {
+		q.Scheduled++
+		if at < known {
+			s.table.Delayed(q, at)
+		}
+	}
+	s.rearm(ctx)
+	return id, nil
+}
+
+// findDelayed looks when the stream's first delayed task is due.
+func (s *state) findDelayed(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	key, ok := s.sideKey(q.Stream, delayedKey)
+	if !ok {
+		return
+	}
+	k := ctx.OpenName(key, redismodule.Read|redismodule.NoTouch)
+	isSet, n := k.Type == redismodule.TypeZSet, k.Len()
+	k.Close()
+	if !isSet {
+		s.table.Delayed(q, 0)
+		q.Scheduled = 0
+		return
+	}
+	r := ctx.Cmd("ZRANGE").Bytes(key).Str("0").Str("0").Str("WITHSCORES").Call("")
+	defer r.Free()
+	p := read(r.Raw())
+	if failure(r) == nil && p.Array() == 2 {
+		p.Skip()
+		q.Scheduled = int64(n)
+		s.table.Delayed(q, max(score(&p), 1))
+	}
+}
+
+// score reads a score as a time; an operator may have put anything there.
+func score(p *resp.Reader) int64 {
+	f, err := strconv.ParseFloat(text(p.Bytes()), 64)
+	if err != nil || f != f {
+		return 0
+	}
+	return int64(min(max(math.Ceil(f), 0), latest))
+}
+
+// moveBatch is how many due tasks are moved before others get their turn.
+const moveBatch = 64
+
+// moveDue adds to the stream what is due by now. All that one callback writes
+// reaches replicas and the AOF as one transaction, so a task is in the set or in
+// the stream, wherever the server dies.
+func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	if at := q.DelayedAt(); at == 0 || at > ctx.Now() {
+		return
+	}
+	name, ok := s.sideKey(q.Stream, delayedKey)
+	if !ok {
+		return
+	}
+	key := append([]byte(nil), name...)
+	r := ctx.Cmd("ZRANGEBYSCORE").Bytes(key).Str("-inf").Int(ctx.Now()).Str("WITHSCORES").
+		Str("LIMIT").Str("0").Int(moveBatch).Call("")
+	defer r.Free()
+	if failure(r) != nil {
+		s.table.Delayed(q, 0)
+		return
+	}
+	p := read(r.Raw())
+	for range max(p.Array(), 0) / 2 {
+		member, due := p.Bytes(), score(&p)
+		_, fields, ok := dispatch.ParseDelayed(member, s.fields[:0])
+		s.fields = fields
+		if !ok { // put there by hand: the member is the payload
+			fields = s.task(member, ctx.Now()/1000, 0)
+		}
+		if _, err := s.put(ctx, q.Stream, 0, fields); err != nil {
+			// The stream's key holds something else. The task stays where it is.
+			s.table.Delayed(q, ctx.Now()+1000)
+			return
+		}
+		if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do("!"); err != nil {
+			return
+		}
+		s.stats.lateness.Record(ctx.Now() - due)
+	}
+	s.findDelayed(ctx, q)
+}
+
+// findMember finds a delayed task by its id, nil when it is not there. The set
+// is in the order of due times and, where those are the same, of the members'
+// bytes, which begin with the id: so it takes a search by halves, however many
+// are due together.
+func findMember(ctx *redismodule.Ctx, key []byte, due int64, id []byte) ([]byte, error) {
+	k := ctx.OpenName(key, redismodule.Read)
+	n, kind := k.Len(), k.Type
+	k.Close()
+	switch kind {
+	case redismodule.TypeNone:
+		return nil, nil
+	case redismodule.TypeZSet:
+	default:
+		return nil, redismodule.ErrWrongType
+	}
+	for lo, hi := 0, n; lo < hi; {
+		mid := lo + (hi-lo)/2
+		r := ctx.Cmd("ZRANGE").Bytes(key).Int(int64(mid)).Int(int64(mid)).Str("WITHSCORES").Call("")
+		p := read(r.Raw())
+		if failure(r) != nil || p.Array() != 2 {
+			r.Free()
+			return nil, nil
+		}
+		member := p.Bytes()
+		at := score(&p)
+		if at == due && bytes.HasPrefix(member, id) && len(member) > len(id) && member[len(id)] == ' ' {
+			member = append([]byte(nil), member...)
+			r.Free()
+			return member, nil
+		}
+		if at < due || at == due && bytes.Compare(member, id) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+		r.Free()
+	}
+	return nil, nil
+}
+
+// search finds the delayed sets of all databases again, in bounded steps beside
+// the server's work, when the data came from elsewhere: a load, a promotion.
+type search struct {
+	db, dbs int
+	scan    redismodule.Scan
+	on      bool
+}
+
+// buckets is how much of the keyspace's table one step looks at.
+const buckets = 128
+
+func (f *search) start(ctx *redismodule.Ctx, dbs int) {
+	f.scan.Close()
+	f.db, f.dbs, f.on = 0, dbs, true
+	ctx.SetTimer(0)
+}
+
+func (f *search) stop() {
+	f.scan.Close()
+	f.on = false
+}
+
+func (f *search) running() bool { return f.on }
+
+func (f *search) step(ctx *redismodule.Ctx, s *state) {
+	ctx.SelectDB(f.db)
+	more := f.scan.Step(ctx, buckets, redismodule.TypeZSet, func(name []byte) {
+		if stream, ok := dispatch.StreamOf(name, delayedKey); ok {
+			s.findDelayed(ctx, s.table.Queue(f.db, stream))
+		}
+	})
+	if !more {
+		if f.db++; f.db == f.dbs {
+			f.stop()
+		}
+	}
+}

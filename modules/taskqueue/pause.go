@@ -1,0 +1,45 @@
+package taskqueue
+
+import "holdfast/redismodule"
+
+// paused tells whether the stream hands out nothing.
+func (s *state) paused(ctx *redismodule.Ctx, stream string) bool {
+	key, ok := s.sideKey(stream, pausedKey)
+	if !ok {
+		return false
+	}
+	k := ctx.OpenName(key, redismodule.Read|redismodule.NoTouch)
+	defer k.Close()
+	return k.Type != redismodule.TypeNone
+}
+
+// pause is TASK.PAUSE stream, resume is TASK.RESUME stream.
+func pause(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	key, err := tasks.needSideKey(text(args[1].Bytes()), pausedKey)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Cmd("SET").Bytes(key).Int(ctx.Now()).Do("!"); err != nil {
+		return err
+	}
+	ctx.ReplySimple("OK")
+	return nil
+}
+
+func resume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	s := &tasks
+	stream := text(args[1].Bytes())
+	key, err := s.needSideKey(stream, pausedKey)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Cmd("DEL").Bytes(key).Do("!"); err != nil {
+		return err
+	}
+	ctx.ReplySimple("OK")
+	if q := s.table.Find(ctx.DB(), view(stream)); q != nil && len(q.Crowd()) > 0 {
+		s.table.LookAt(q, ctx.Now())
+		s.rearm(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package taskqueue
+
+import (
+	"holdfast/internal/dispatch"
+	"holdfast/redismodule"
+)
+
+// burst is how many tasks are handed out in one go before others get their turn.
+const burst = 256
+
+// waiter is a blocked consumer.
+type waiter struct {
+	dispatch.Waiter
+	claim   claim
+	db      int
+	blocked *redismodule.Blocked
+	watched []redismodule.WatchID
+	// What it was given, from one stream: a copy, because between the hand-out
+	// and the reply the entries may be deleted.
+	stream string
+	given  chunk
+}
+
+// block makes the running command's client wait in the queues of the groups.
+func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups ...*dispatch.Group) {
+	w := &waiter{claim: *c, db: ctx.DB(), watched: make([]redismodule.WatchID, 0, len(groups))}
+	w.claim.group = string(view(c.group)) // the arguments do not outlive the command
+	w.claim.consumer = string(view(c.consumer))
+	w.claim.dead = string(view(c.dead))
+	w.Owner, w.Lease, w.claim.waiter = w, c.lease, w
+	s.table.Join(&w.Waiter, groups...)
+	for _, g := range groups {
+		w.watched = append(w.watched, ctx.Watch(w.db, view(g.Queue.Stream)))
+	}
+	w.blocked = ctx.Block(ms, w)
+}
+
+// leave takes the waiter out of the queues it stands in.
+func (s *state) leave(ctx *redismodule.Ctx, w *waiter) {
+	if s.table.Leave(&w.Waiter) {
+		for _, id := range w.watched {
+			ctx.UnwatchID(id)
+		}
+	}
+}
+
+func claimOf(w *dispatch.Waiter) *claim {
+	if w == nil {
+		return nil
+	}
+	return &w.Owner.(*waiter).claim
+}
+
+// serve hands new tasks of the stream to those who wait, about so many at most
+// to each group: one task wakes one. It tells whether there may be more.
+func (s *state) serve(ctx *redismodule.Ctx, q *dispatch.Queue, most int) (more bool) {
+	for i := len(q.Crowd()) - 1; i >= 0; i-- {
+		g := q.Crowd()[i]
+		left := most
+		for left > 0 {
+			front := g.Front()
+			if front == nil {
+				break
+			}
+			w := front.Owner.(*waiter)
+			n, err := s.take(ctx, g, &w.claim, w.claim.count)
+			if n == 0 || err != nil {
+				break
+			}
+			s.hand(ctx, g, w)
+			left -= n
+		}
+		more = more || left <= 0
+		s.haul.free()
+	}
+	return more
+}
+
+// published hands on what was added to a stream a moment ago.
+func (s *state) published(ctx *redismodule.Ctx, stream string, n int) {
+	q := s.table.Find(ctx.DB(), view(stream))
+	if q == nil || len(q.Crowd()) == 0 || s.paused(ctx, stream) {
+		return
+	}
+	s.serve(ctx, q, n)
+}
+
+// hand gives the haul to a waiter and ends its wait.
+func (s *state) hand(ctx *redismodule.Ctx, g *dispatch.Group, w *waiter) {
+	w.stream = g.Queue.Stream
+	size := 0
+	for _, c := range s.haul.chunks {
+		size += len(c.entries)
+	}
+	w.given.entries = make([]byte, 0, size)
+	for _, c := range s.haul.chunks {
+		w.given.n += c.n
+		w.given.entries = append(w.given.entries, c.entries...)
+	}
+	s.haul.free()
+	s.leave(ctx, w)
+	w.blocked.Wake()
+}
+
+// Reply answers with the tasks the waiter was given.
+func (w *waiter) Reply(ctx *redismodule.Ctx) {
+	ctx.ReplyArray(1)
+	replyTasks(ctx, view(w.stream), []chunk{w.given})
+}
+
+// Timeout answers nil: there was nothing in time.
+func (w *waiter) Timeout(ctx *redismodule.Ctx) {
+	tasks.leave(ctx, w)
+	ctx.ReplyNullArray()
+}
+
+// Gone gives back what the waiter was given, to be handed to the next.
+func (w *waiter) Gone(ctx *redismodule.Ctx) {
+	tasks.leave(ctx, w)
+	if w.given.n == 0 {
+		return
+	}
+	h := dispatch.Handout{Key: dispatch.Key{DB: w.db, Stream: w.stream}, Group: w.claim.group, Consumer: w.claim.consumer}
+	p := read(w.given.entries)
+	for range w.given.n {
+		p.Array()
+		if id, ok := dispatch.ParseID(p.Bytes()); ok {
+			h.IDs = append(h.IDs, id)
+		}
+		p.Skip()
+	}
+	tasks.table.Ghost(h)
+	tasks.stats.ghosts++
+	ctx.SetTimer(0)
+}
+
+// release makes tasks available that were handed to a connection that was gone.
+// Their count of deliveries is what it was: nobody saw them.
+func (s *state) release(ctx *redismodule.Ctx, h dispatch.Handout) {
+	ctx.SelectDB(h.DB)
+	g := s.group(ctx, h.Stream, h.Group)
+	var scratch [48]byte
+	for _, id := range h.IDs {
+		name := id.Append(scratch[:0])
+		t, ok := s.pending(ctx, h.Stream, h.Group, text(name), h.Consumer)
+		if ok {
+			_ = ctx.Cmd("XCLAIM").Str(h.Stream).Str(h.Group).Str(available).Str("0").Bytes(name).
+				Str("RETRYCOUNT").Int(max(t.deliveries-1, 0)).Str("JUSTID").Do("!")
+		}
+	}
+	s.stats.delivered -= int64(len(h.IDs))
+	g.Counters.Delivered -= int64(len(h.IDs))
+	g.Available = true
+	s.table.LookAt(g.Queue, ctx.Now())
+}
+
+// pending is what a group knows of a task, if the owner still has it, or with no
+// owner named, whoever has. ok is false when it is not pending so.
+func (s *state) pending(ctx *redismodule.Ctx, stream, group, id string, owner ...string) (t pending, ok bool) {
+	cmd := ctx.Cmd("XPENDING").Str(stream).Str(group).Str(id).Str(id).Str("1")
+	for _, o := range owner {
+		cmd.Str(o)
+	}
+	r := cmd.Call("")
+	defer r.Free()
+	if failure(r) != nil {
+		return t, false
+	}
+	p := read(r.Raw())
+	if p.Array() != 1 {
+		return t, false
+	}
+	t = readPending(&p)
+	t.id, t.owner = nil, nil // they were the reply's
+	return t, true
+}

@@ -1,0 +1,236 @@
+package taskqueue
+
+import (
+	"bytes"
+
+	"holdfast/internal/dispatch"
+	"holdfast/internal/resp"
+	"holdfast/redismodule"
+)
+
+// take gives c up to room tasks of the group, into the haul: what anyone may
+// have first, then what leases ran out of, then new tasks in their order.
+func (s *state) take(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (n int, err error) {
+	if g.Available {
+		n = s.takeAvailable(ctx, g, c, room)
+	}
+	if n < room && c.lease > 0 && g.Horizon.Due(c.lease) <= ctx.Now() {
+		n += s.walk(ctx, g, c, room-n)
+	}
+	if n < room {
+		var fresh int
+		if fresh, err = s.takeNew(ctx, g, c, room-n); n > 0 {
+			err = nil // there is something to answer
+		}
+		n += fresh
+	}
+	s.stats.delivered += int64(n)
+	g.Counters.Delivered += int64(n)
+	return n, err
+}
+
+// takeNew reads what was delivered to nobody in the group yet, making the group
+// when it is not there: from the first entry on, or tasks published before the
+// first consumer came would be lost.
+func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (int, error) {
+	for made := false; ; made = true {
+		r := ctx.Cmd("XREADGROUP").Str("GROUP").Str(c.group).Str(c.consumer).
+			Str("COUNT").Int(int64(room)).Str("STREAMS").Str(g.Queue.Stream).Str(">").Call("!")
+		err := failure(r)
+		if err == nil {
+			s.haul.replies = append(s.haul.replies, r)
+			p := read(r.Raw())
+			if p.Array() < 1 {
+				return 0, nil
+			}
+			p.Array()
+			p.Skip() // the stream's name
+			n := p.Array()
+			if n > 0 {
+				s.haul.add(n, p.Rest())
+				s.haul.whole = r
+			}
+			return max(n, 0), nil
+		}
+		r.Free()
+		if made || !bytes.HasPrefix(view(err.Error()), []byte("NOGROUP")) {
+			return 0, err
+		}
+		if err := ctx.Cmd("XGROUP").Str("CREATE").Str(g.Queue.Stream).Str(c.group).Str("0").Str("MKSTREAM").Do("!"); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// claimBatch is how many tasks are taken over at a time.
+const claimBatch = 100
+
+// takeAvailable gives c tasks that lie with the consumer available.
+func (s *state) takeAvailable(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (n int) {
+	for n < room {
+		r := ctx.Cmd("XPENDING").Str(g.Queue.Stream).Str(g.Name).Str("-").Str("+").
+			Int(int64(min(room-n, claimBatch))).Str(available).Call("")
+		p := read(r.Raw())
+		found := 0
+		if failure(r) == nil {
+			found = p.Array()
+		}
+		if found == 0 {
+			g.Available = false
+			r.Free()
+			return n
+		}
+		var take batch
+		for range found {
+			t := readPending(&p)
+			if c.poisoned(t.deliveries) {
+				s.bury(ctx, g, c.dead, t, reasonDeliveries)
+			} else {
+				take.add(t.id)
+			}
+		}
+		n += s.claim(ctx, g, c, &take)
+		r.Free()
+	}
+	return n
+}
+
+// pending is one line of XPENDING.
+type pending struct {
+	id         []byte
+	owner      []byte
+	idle       int64
+	deliveries int64
+}
+
+func readPending(p *resp.Reader) (t pending) {
+	p.Array()
+	t.id, t.owner = p.Bytes(), p.Bytes()
+	t.idle, _ = p.Int()
+	t.deliveries, _ = p.Int()
+	return t
+}
+
+func (c *claim) poisoned(deliveries int64) bool {
+	return c.deliveries > 0 && deliveries >= c.deliveries
+}
+
+// batch is ids to be claimed in one call.
+type batch struct {
+	ids [claimBatch][]byte
+	n   int
+}
+
+func (b *batch) add(id []byte) {
+	b.ids[b.n] = id
+	b.n++
+}
+
+// claim gives c the tasks of a batch and empties it. Entries that are not in
+// the stream any more are dropped from the pending list and counted, never
+// handed out.
+func (s *state) claim(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, b *batch) int {
+	asked := b.n
+	if asked == 0 {
+		return 0
+	}
+	cmd := ctx.Cmd("XCLAIM").Str(g.Queue.Stream).Str(g.Name).Str(c.consumer).Str("0")
+	for _, id := range b.ids[:asked] {
+		cmd.Bytes(id)
+	}
+	b.n = 0
+	r := cmd.Call("!")
+	if failure(r) != nil {
+		r.Free()
+		return 0
+	}
+	p := read(r.Raw())
+	n := p.Array()
+	s.haul.replies = append(s.haul.replies, r)
+	if n > 0 {
+		s.haul.add(n, p.Rest())
+	}
+	s.stats.reclaimed += int64(n)
+	g.Counters.Reclaimed += int64(n)
+	s.lose(g, asked-n)
+	return n
+}
+
+func (s *state) lose(g *dispatch.Group, n int) {
+	s.stats.lost += int64(n)
+	g.Counters.Lost += int64(n)
+}
+
+// stride is how many pending tasks a walk reads at a time.
+const stride = 100
+
+// walk makes one step through the pending list of a group, for tasks whose
+// lease ran out. With c they are its, up to room; without, each goes to the
+// longest waiting of those that take it over by now. It answers how many c got.
+func (s *state) walk(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (got int) {
+	now := ctx.Now()
+	h := &g.Horizon
+	after := h.Walk(now)
+	var scratch [48]byte
+	from := after.Append(append(scratch[:0], '('))
+	r := ctx.Cmd("XPENDING").Str(g.Queue.Stream).Str(g.Name).Bytes(from).Str("+").Int(stride).Call("")
+	defer r.Free()
+	if failure(r) != nil {
+		h.Done() // no stream or no group: nothing is pending
+		return 0
+	}
+	p := read(r.Raw())
+	found := p.Array()
+	var take batch
+	var to *claim
+	flush := func() {
+		if to == nil {
+			return
+		}
+		n := s.claim(ctx, g, to, &take)
+		if c != nil {
+			got += n
+		} else if n > 0 {
+			s.stats.delivered += int64(n)
+			g.Counters.Delivered += int64(n)
+			s.hand(ctx, g, to.waiter)
+		}
+		to = nil
+	}
+	for range found {
+		t := readPending(&p)
+		id, _ := dispatch.ParseID(t.id)
+		next := c
+		if c == nil {
+			next = claimOf(g.FrontFor(t.idle))
+		} else if t.idle < c.lease {
+			next = nil
+		}
+		if next == nil {
+			h.Stays(id, now-t.idle)
+			continue
+		}
+		if next.poisoned(t.deliveries) {
+			s.bury(ctx, g, next.dead, t, reasonDeliveries)
+			h.Passed(id)
+			continue
+		}
+		if to != nil && to != next {
+			flush()
+		}
+		to = next
+		take.add(t.id)
+		h.Passed(id)
+		if c != nil && take.n == room || c == nil && take.n == to.count {
+			flush()
+			if c != nil {
+				return got // the walk goes on from here for the next who asks
+			}
+		}
+	}
+	flush()
+	if found < stride {
+		h.Done()
+	}
+	return got
+}
