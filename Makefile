@@ -5,12 +5,16 @@ SHELL := /bin/bash
 
 PORT ?= 0
 ARGS ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
 MODULES := cachelock taskqueue distlock
 BUILD ?= build
 LIBRARY := $(BUILD)/libholdfast.so
 SO := $(MODULES:%=$(BUILD)/%.so)
-GOFILES := $(shell find . -name '*.go' -o -name '*.[ch]' -o -name 'exports.map' | grep -v -e '^./build/' -e '^./bench/') go.mod go.sum
+TOOL := $(BUILD)/holdfast
+GOFILES := $(shell find . -name '*.go' ! -name '*_test.go' -o -name '*.[ch]' -o -name 'exports.map' | grep -v -e '^./build/' -e '^./bench/') go.mod go.sum
 GO ?= go
+export GO
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Reproducible: the same source and toolchain give the same bytes.
 GOFLAGS_SO := -trimpath -buildvcs=false -buildmode=c-shared
@@ -18,10 +22,18 @@ LD_SO := -Wl,-soname,libholdfast.so -Wl,--version-script=$(CURDIR)/modules/libra
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: server build ## start a server with the modules and play the guide on it (PORT=7000, ARGS="--log")
+	@$(TOOL) serve --tour --port $(PORT) $(ARGS)
+
+.PHONY: test
+test: server build ## install what is missing, build, and run every test
+	@scripts/check
 
 .PHONY: build
-build: $(SO) $(BUILD)/holdfast ## build the three modules, their library and the tool into build/
+build: $(SO) $(TOOL) ## build the three modules, their library and the tool into build/
 
 # Installed by rename, never overwritten in place: a server may have it mapped.
 $(LIBRARY): $(GOFILES) | tools
@@ -34,6 +46,45 @@ $(SO): $(BUILD)/%.so: modules/entry/entry.c $(LIBRARY)
 	gcc -O2 -Wall -shared -fPIC -DMODULE=$* -o $(BUILD)/.$*.so.new $< -L$(BUILD) -lholdfast -Wl,-rpath,'$$ORIGIN' -Wl,--enable-new-dtags
 	@chmod 0755 $(BUILD)/.$*.so.new && mv -f $(BUILD)/.$*.so.new $@
 
-.PHONY: tools
+$(TOOL): $(GOFILES) $(wildcard docs/*.md docs/commands/*)
+	@mkdir -p $(BUILD)
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X main.version=$(VERSION)' -o $(BUILD)/.holdfast.new ./cmd/holdfast
+	@mv -f $(BUILD)/.holdfast.new $@
+
+.PHONY: generate
+generate: tools ## write docs/commands from the modules
+	$(GO) run ./modules/library/commands docs/commands
+
+.PHONY: lint
+lint: tools ## golangci-lint where it is installed, else gofmt and go vet
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; \
+	else echo "golangci-lint is not installed: gofmt and go vet only"; test -z "$$(gofmt -l . | tee /dev/stderr)" && $(GO) vet ./...; fi
+
+.PHONY: matrix
+matrix: build ## the server tests against Redis 8 and Valkey 8, fetched into a cache folder
+	@scripts/matrix
+
+.PHONY: bench
+bench: server build ## measure against the alternatives, side by side
+	cd bench && $(GO) run . $(ARGS)
+
+.PHONY: soak
+soak: server build ## the long tests (FOR=30m)
+	HOLDFAST_SOAK=$(or $(FOR),30m) $(GO) test -count 1 -timeout 0 -v -run Soak $(ARGS) ./e2e/...
+
+.PHONY: install
+install: build ## install into PREFIX (default /usr/local): lib/holdfast and bin
+	install -d $(DESTDIR)$(PREFIX)/lib/holdfast $(DESTDIR)$(PREFIX)/bin
+	@# By rename, as above: a running server keeps the file that it has.
+	@set -e; for f in $(LIBRARY) $(SO); do to=$(DESTDIR)$(PREFIX)/lib/holdfast/$$(basename $$f); install -m 0755 $$f $$to.new; mv -f $$to.new $$to; echo $$to; done
+	@set -e; to=$(DESTDIR)$(PREFIX)/bin/holdfast; install -m 0755 $(TOOL) $$to.new; mv -f $$to.new $$to; echo $$to
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+.PHONY: tools server
 tools:
-	@true
+	@scripts/need cc
+server:
+	@scripts/need cc redis-server

@@ -192,6 +192,16 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the server has ended, for whatever reason.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Err is how the server ended, once Done is closed: nil for an orderly end.
+func (p *Process) Err() error {
+	select {
+	case <-p.done:
+		return p.waitErr
+	default:
+		return nil
+	}
+}
+
 // Kill ends the server as kill -9 does and waits for its end. Its folder stays.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
@@ -237,8 +247,9 @@ func freePort() (int, error) {
 }
 
 // Modules are the absolute paths of the built modules: in $HOLDFAST_MODULES,
-// beside the running program, in the build folder of the source tree around
-// the working folder, or where a package puts them.
+// beside the running program or where make install puts them from there, in the
+// build folder of the source tree around the working folder, or where a package
+// puts them.
 func Modules() ([]string, error) {
 	var tried []string
 	for _, dir := range moduleDirs() {
@@ -247,8 +258,7 @@ func Modules() ([]string, error) {
 		}
 		tried = append(tried, dir)
 	}
-	return nil, fmt.Errorf("no cachelock.so, taskqueue.so and distlock.so with libholdfast.so in %s: build them with make build, or set HOLDFAST_MODULES to their folder",
-		strings.Join(tried, ", "))
+	return nil, fmt.Errorf("no cachelock.so, taskqueue.so, distlock.so and libholdfast.so together in %s (make build makes them)", strings.Join(tried, " or "))
 }
 
 func moduleDirs() (dirs []string) {
@@ -256,7 +266,7 @@ func moduleDirs() (dirs []string) {
 		return []string{dir}
 	}
 	if exe, err := os.Executable(); err == nil {
-		dirs = append(dirs, filepath.Dir(exe))
+		dirs = append(dirs, filepath.Dir(exe), filepath.Join(filepath.Dir(exe), "..", "lib", "holdfast"))
 	}
 	if dir, err := os.Getwd(); err == nil {
 		for ; ; dir = filepath.Dir(dir) {

@@ -1,0 +1,362 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/holdfasttest"
+)
+
+// The sessions that the guide shows are played by
+// TestWhatTheDocsShowIsWhatAServerSays. Here is the same way of working as
+// programs go it, and what the guide says of many callers at once.
+
+// caller talks to a server for a test and fails it on any error.
+type caller struct {
+	t *testing.T
+	c *redis.Client
+}
+
+func newCaller(t *testing.T) caller { return caller{t, holdfasttest.New(t).Client()} }
+
+// do sends a command, written as in the guide, its last words possibly given as
+// values, and returns its reply.
+func (c caller) do(line string, more ...any) any {
+	c.t.Helper()
+	v, err := c.c.Do(context.Background(), append(words(line), more...)...).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		c.t.Fatalf("%s %v: %v", line, more, err)
+	}
+	return v
+}
+
+func words(line string) (args []any) {
+	for _, word := range strings.Fields(line) {
+		args = append(args, word)
+	}
+	return args
+}
+
+// want fails the test unless the command answers so.
+func (c caller) want(want any, line string, more ...any) {
+	c.t.Helper()
+	if got := c.do(line, more...); fmt.Sprint(got) != fmt.Sprint(want) {
+		c.t.Fatalf("%s %v answers %v, not %v", line, more, got, want)
+	}
+}
+
+// task is what TASK.CONSUME gives of one.
+type task struct {
+	id     string
+	fields []any
+}
+
+// consume takes tasks of one stream.
+func (c caller) consume(line string) (tasks []task) {
+	c.t.Helper()
+	v, err := c.c.Do(context.Background(), words(line)...).Result()
+	if err != nil {
+		c.t.Fatalf("%s: %v", line, err)
+	}
+	for _, e := range entriesOf(v) {
+		e := e.([]any)
+		tasks = append(tasks, task{e[0].(string), e[1].([]any)})
+	}
+	return tasks
+}
+
+// entriesOf is the list of the one stream in a reply of TASK.CONSUME.
+func entriesOf(v any) []any { return v.([]any)[0].([]any)[1].([]any) }
+
+func TestTheCacheHasOneLoaderUntilTheValueIsThere(t *testing.T) {
+	c := newCaller(t)
+	c.want("LOAD", "CACHE.LOCK user:1234 5000 10000")
+	c.want("WAIT", "CACHE.LOCK user:1234 5000 10000")
+	c.want("OK", "CACHE.SET user:1234", "John Doe, age 30", 60000)
+	other := caller{t, c.c}
+	other.want("John Doe, age 30", "CACHE.GET user:1234")
+	c.want("HIT", "CACHE.LOCK user:1234 5000 10000")
+	c.want("<nil>", "CACHE.GET user:5678")
+	if ttl := c.c.PTTL(context.Background(), "user:1234").Val(); ttl <= 0 || ttl > time.Minute {
+		t.Errorf("the value lives for %v", ttl)
+	}
+}
+
+func TestATaskCarriesPayloadTimestampAndRetriesInThisOrder(t *testing.T) {
+	c := newCaller(t)
+	c.want("OK", "XGROUP CREATE tasks workers $ MKSTREAM")
+	before := time.Now().Unix()
+	var ids []any
+	for _, payload := range []string{"one", "two", "three"} {
+		ids = append(ids, c.do("TASK.PUBLISH tasks", payload))
+	}
+	c.want(3, "XLEN tasks")
+	tasks := c.consume("TASK.CONSUME workers consumer1 tasks 10 5000")
+	if len(tasks) != 3 {
+		t.Fatal(tasks)
+	}
+	for i, task := range tasks {
+		f := task.fields
+		if task.id != ids[i] || len(f) != 6 || f[0] != "payload" || f[1] != []string{"one", "two", "three"}[i] || f[2] != "timestamp" || f[4] != "retry_count" || f[5] != "0" {
+			t.Errorf("%+v, published as %v", task, ids[i])
+		}
+		var seconds int64
+		if _, err := fmt.Sscan(f[3].(string), &seconds); err != nil || seconds < before || seconds > time.Now().Unix() {
+			t.Errorf("published at %v", f[3])
+		}
+		c.want(1, "TASK.ACK tasks workers "+task.id)
+	}
+	c.want(0, "TASK.ACK tasks workers "+tasks[0].id)
+}
+
+func TestAFailedTaskGoesToRetryAndAtLastToTheDeadLetters(t *testing.T) {
+	c := newCaller(t)
+	c.do("XGROUP CREATE tasks workers $ MKSTREAM")
+	id := c.do("TASK.PUBLISH tasks p")
+	c.want("OK", "TASK.RETRY tasks", id, "p", 0, "retry_tasks", "dead_tasks", 3)
+	c.want(1, "XLEN retry_tasks")
+	c.want(0, "EXISTS dead_tasks")
+	if f := c.c.XRange(context.Background(), "retry_tasks", "-", "+").Val()[0].Values; f["payload"] != "p" || f["retry_count"] != "1" {
+		t.Errorf("retried as %v", f)
+	}
+	c.want("OK", "TASK.RETRY tasks", id, "p", 3, "retry_tasks", "dead_tasks", 3)
+	c.want(1, "XLEN retry_tasks")
+	c.want(1, "XLEN dead_tasks")
+	if f := c.c.XRange(context.Background(), "dead_tasks", "-", "+").Val()[0].Values; f["payload"] != "p" || f["retry_count"] != "3" {
+		t.Errorf("buried as %v", f)
+	}
+}
+
+func TestALockIsHeldByOneUntilItsOwnerLetsGo(t *testing.T) {
+	c := newCaller(t)
+	c.want(1, "LOCK.ACQUIRE report worker-1 30000")
+	c.want(0, "LOCK.ACQUIRE report worker-2 30000")
+	c.want(0, "LOCK.ACQUIRE report worker-1 30000")
+	c.want(1, "LOCK.EXTEND report worker-1 60000")
+	if ttl := c.c.PTTL(context.Background(), "report").Val(); ttl <= 30*time.Second {
+		t.Errorf("extended, the lock lives for %v", ttl)
+	}
+	c.want(0, "LOCK.RELEASE report worker-2")
+	c.want(1, "LOCK.RELEASE report worker-1")
+	c.want(0, "LOCK.RELEASE report worker-1")
+	c.want(1, "LOCK.ACQUIRE report worker-2 30000")
+}
+
+func TestTheThreeWorkTogether(t *testing.T) {
+	c := newCaller(t)
+	c.do("XGROUP CREATE tasks workers $ MKSTREAM")
+	c.want("<nil>", "CACHE.GET product:42")
+	c.want("LOAD", "CACHE.LOCK product:42 5000 10000")
+	id := c.do("TASK.PUBLISH tasks", "index product:42")
+	c.want("OK", "CACHE.SET product:42", "<h1>Chair</h1>", 60000)
+
+	c.want(1, "LOCK.ACQUIRE index:product:42 worker-1 10000")
+	tasks := c.consume("TASK.CONSUME workers worker-1 tasks 1 5000")
+	if len(tasks) != 1 || tasks[0].id != id {
+		t.Fatalf("%v, published was %v", tasks, id)
+	}
+	c.want(1, "TASK.ACK tasks workers "+tasks[0].id)
+	c.want(1, "LOCK.RELEASE index:product:42 worker-1")
+	c.want("<h1>Chair</h1>", "CACHE.GET product:42")
+}
+
+const crowd = 100
+
+// atOnce lets a crowd do something at the same moment and collects what each
+// says. Each has its own connection, open beforehand.
+func atOnce[T any](t *testing.T, s *holdfasttest.Server, do func(c *redis.Conn, i int) T) []T {
+	t.Helper()
+	c := s.Client()
+	results := make([]T, crowd)
+	gate := make(chan struct{})
+	var ready, done sync.WaitGroup
+	for i := range crowd {
+		ready.Add(1)
+		done.Go(func() {
+			conn := c.Conn()
+			defer conn.Close()
+			err := conn.Ping(context.Background()).Err()
+			ready.Done()
+			<-gate
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			results[i] = do(conn, i)
+		})
+	}
+	ready.Wait()
+	close(gate)
+	done.Wait()
+	return results
+}
+
+func TestOfManyCallersThatMissOneIsToldToLoad(t *testing.T) {
+	s := holdfasttest.New(t)
+	ctx := context.Background()
+	var loads, waits int
+	for _, said := range atOnce(t, s, func(c *redis.Conn, i int) string {
+		said, err := c.Do(ctx, "CACHE.LOCK", "user:1234", 60000, 60000).Text()
+		if err != nil {
+			t.Error(err)
+		}
+		return said
+	}) {
+		switch said {
+		case "LOAD":
+			loads++
+		case "WAIT":
+			waits++
+		}
+	}
+	if loads != 1 || waits != crowd-1 {
+		t.Errorf("%d loads and %d waits of %d callers", loads, waits, crowd)
+	}
+}
+
+// TestManyCallersCauseOneLoad goes the whole way of the guide: ask, load or look
+// again, and get the value.
+func TestManyCallersCauseOneLoad(t *testing.T) {
+	s := holdfasttest.New(t)
+	ctx := context.Background()
+	var mu sync.Mutex
+	loads := 0
+	values := atOnce(t, s, func(c *redis.Conn, i int) string {
+		for {
+			said, err := c.Do(ctx, "CACHE.LOCK", "user:1234", 60000, 60000).Text()
+			if err != nil {
+				t.Error(err)
+				return ""
+			}
+			switch said {
+			case "HIT":
+				v, err := c.Do(ctx, "CACHE.GET", "user:1234").Text()
+				if err != nil {
+					t.Error(err)
+				}
+				return v
+			case "LOAD":
+				mu.Lock()
+				loads++
+				mu.Unlock()
+				v := fmt.Sprint("loaded by ", i)
+				if err := c.Do(ctx, "CACHE.SET", "user:1234", v, 60000).Err(); err != nil {
+					t.Error(err)
+				}
+				return v
+			}
+		}
+	})
+	if loads != 1 {
+		t.Errorf("%d loads", loads)
+	}
+	for _, v := range values {
+		if v != values[0] {
+			t.Fatalf("some saw %q, some %q", values[0], v)
+		}
+	}
+}
+
+func TestOfManyWhoTryOneGetsTheLock(t *testing.T) {
+	s := holdfasttest.New(t)
+	ctx := context.Background()
+	got := int64(0)
+	for _, n := range atOnce(t, s, func(c *redis.Conn, i int) int64 {
+		n, err := c.Do(ctx, "LOCK.ACQUIRE", "report", fmt.Sprint("worker-", i), 60000).Int64()
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}) {
+		got += n
+	}
+	if got != 1 {
+		t.Errorf("%d hold the lock", got)
+	}
+}
+
+func TestConsumersShareTheWorkWithoutOverlap(t *testing.T) {
+	s := holdfasttest.New(t)
+	c := caller{t, s.Client()}
+	ctx := context.Background()
+	c.do("XGROUP CREATE tasks workers $ MKSTREAM")
+
+	// Each consumer waits before there is any task, then takes what it gets one
+	// by one until it is told to stop.
+	const tasks, consumers = 300, 10
+	type taken struct {
+		consumer int
+		payload  string
+	}
+	seen := make(chan taken, tasks)
+	var wg sync.WaitGroup
+	for i := range consumers {
+		wg.Go(func() {
+			conn := s.Client().Conn()
+			defer conn.Close()
+			for {
+				v, err := conn.Do(ctx, "TASK.CONSUME", "workers", fmt.Sprint("consumer", i), "tasks", 1, 0).Result()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				e := entriesOf(v)[0].([]any)
+				payload := e[1].([]any)[1].(string)
+				if n, err := conn.Do(ctx, "TASK.ACK", "tasks", "workers", e[0]).Int(); n != 1 || err != nil {
+					t.Errorf("ack of %v: %d, %v", e[0], n, err)
+				}
+				if payload == "stop" {
+					return
+				}
+				seen <- taken{i, payload}
+			}
+		})
+	}
+	waitForBlocked(t, c.c, consumers)
+	for i := range tasks {
+		c.do("TASK.PUBLISH tasks", i)
+	}
+	for range consumers {
+		c.do("TASK.PUBLISH tasks stop")
+	}
+	wg.Wait()
+	close(seen)
+	by, who := map[string]int{}, map[int]bool{}
+	for s := range seen {
+		by[s.payload]++
+		who[s.consumer] = true
+	}
+	for i := range tasks {
+		if n := by[fmt.Sprint(i)]; n != 1 {
+			t.Errorf("task %d was taken %d times", i, n)
+		}
+	}
+	if len(who) != consumers {
+		t.Errorf("%d of %d consumers got work", len(who), consumers)
+	}
+	if p := c.c.XPending(ctx, "tasks", "workers").Val(); p.Count != 0 {
+		t.Errorf("%d tasks are pending", p.Count)
+	}
+}
+
+// waitForBlocked returns when so many clients are blocked in the server.
+func waitForBlocked(t *testing.T, c *redis.Client, n int) {
+	t.Helper()
+	want := fmt.Sprint(n)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		blocked := c.InfoMap(context.Background(), "clients").Val()["Clients"]["blocked_clients"]
+		if blocked == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s clients are blocked, not %s", blocked, want)
+		}
+	}
+}
