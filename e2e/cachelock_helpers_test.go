@@ -85,7 +85,8 @@ func cacheWords(line string, args []any) (all []string) {
 	return all
 }
 
-// read reads one reply, as people write it: OK "bulk" 1 nil [a b] {k v} -ERR.
+// read reads one reply, as people write it: OK "bulk" 1 nil [a b] {k v}
+// >[push] -ERR.
 func (c *cacheConn) read() string {
 	c.t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(patience))
@@ -122,14 +123,17 @@ func (c *cacheConn) tryRead() (string, error) {
 			return strconv.Quote(string(b[len("txt:"):n])), nil
 		}
 		return strconv.Quote(string(b[:n])), nil
-	case '*', '%':
+	case '*', '%', '>':
 		n, _ := strconv.Atoi(rest)
 		if n < 0 {
 			return "nil", nil
 		}
 		open, end := "[", "]"
-		if kind == '%' {
+		switch kind {
+		case '%':
 			open, end, n = "{", "}", 2*n
+		case '>':
+			open = ">["
 		}
 		all := make([]string, n)
 		for i := range all {
