@@ -1,0 +1,83 @@
+// Package house holds the rules of the house that a compiler does not: who may
+// depend on whom. It has no code of its own.
+package house
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+type pkg struct {
+	ImportPath string
+	CgoFiles   []string
+	Imports    []string
+	Standard   bool
+}
+
+// list asks the go command about packages.
+func list(t *testing.T, args ...string) (all []pkg) {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,CgoFiles,Imports,Standard"}, args...)...).Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v", args, err)
+	}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		switch err := d.Decode(&p); {
+		case errors.Is(err, io.EOF):
+			return all
+		case err != nil:
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestOnlyTheBindingImportsC(t *testing.T) {
+	for _, p := range list(t, "holdfast/...") {
+		if len(p.CgoFiles) > 0 && p.ImportPath != "holdfast/redismodule" {
+			t.Errorf("%s imports C in %v", p.ImportPath, p.CgoFiles)
+		}
+	}
+}
+
+func TestTheLibraryNeedsTheStandardLibraryAlone(t *testing.T) {
+	for _, p := range list(t, "-deps", "holdfast/modules/library") {
+		if !p.Standard && !strings.HasPrefix(p.ImportPath, "holdfast/") {
+			t.Errorf("libholdfast.so has %s in it", p.ImportPath)
+		}
+	}
+}
+
+// Layers, one direction: the modules stand on the binding and the cores; the
+// cores on nothing but each other; the clients on none of these.
+func TestLayersPointInOneDirection(t *testing.T) {
+	may := map[string][]string{
+		"holdfast/internal/waitq":      {},
+		"holdfast/internal/deadline":   {},
+		"holdfast/internal/histogram":  {},
+		"holdfast/internal/locktable":  {"holdfast/internal/waitq", "holdfast/internal/deadline"},
+		"holdfast/internal/leasetable": {"holdfast/internal/waitq", "holdfast/internal/deadline"},
+		"holdfast/internal/dispatch":   {"holdfast/internal/waitq", "holdfast/internal/deadline"},
+		"holdfast/redismodule":         {"holdfast/internal/deadline"},
+		"holdfast/modules/syntax":      {"holdfast/redismodule"},
+	}
+	for _, p := range list(t, "holdfast/...") {
+		allowed, ruled := may[p.ImportPath]
+		client := p.ImportPath == "holdfast/lock" || p.ImportPath == "holdfast/cache" || p.ImportPath == "holdfast/queue"
+		for _, imported := range p.Imports {
+			switch {
+			case !strings.HasPrefix(imported, "holdfast/"):
+			case ruled && !slices.Contains(allowed, imported):
+				t.Errorf("%s imports %s, which lies above it or beside", p.ImportPath, imported)
+			case client && (strings.HasPrefix(imported, "holdfast/modules") || imported == "holdfast/redismodule"):
+				t.Errorf("the client %s imports %s", p.ImportPath, imported)
+			}
+		}
+	}
+}
