@@ -17,8 +17,12 @@ import (
 // Server is a running server and what a test wants of it.
 type Server struct {
 	*redisserver.Process
-	t testing.TB
+	t      testing.TB
+	panics bool
 }
+
+// ExpectPanics says that a contained panic in the log is what the test is for.
+func (s *Server) ExpectPanics() { s.panics = true }
 
 // Option changes how a server is started.
 type Option func(*redisserver.Config)
@@ -63,12 +67,12 @@ func New(t testing.TB, options ...Option) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{p, t}
+	s := &Server{Process: p, t: t}
 	t.Cleanup(func() {
 		p.Stop()
-		if log := p.Log(); t.Failed() || crashed(log) {
+		if log := p.Log(); t.Failed() || crashed(log) || panicked(log) && !s.panics {
 			t.Logf("log of the server at %s:\n%s", p.Addr, tail(log, 8000))
-			if crashed(log) {
+			if !t.Failed() {
 				t.Errorf("the server at %s crashed", p.Addr)
 			}
 		}

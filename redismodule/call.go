@@ -112,7 +112,8 @@ func (c *Cmd) Replicate() {
 		(*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)))
 }
 
-// Reply is the answer to a Call. It may be kept beyond the callback; free it.
+// Reply is the answer to a Call. Free it before the
+// callback returns.
 type Reply struct{ r *C.RedisModuleCallReply }
 
 // ReplyType is what a Reply is.

@@ -41,4 +41,3 @@ func (s *Scan) Close() {
 		s.c = nil
 	}
 }
-

@@ -143,16 +143,15 @@ func (t *Table[W]) Lease(k Key, now int64) (Lease, bool) {
 	return Lease{Age: now - l.granted, Left: max(l.deadline-now, 0), BudgetLeft: l.end - now}, true
 }
 
-// Leases is the number of leases held, dead ones that were not swept yet among
-// them: at most a quarter more in the long run. A small table is swept first.
+// Leases is the number of leases whose load is not over. In a great table those
+// that are over and not swept yet are counted too: at most a quarter more in the
+// long run.
 func (t *Table[W]) Leases(now int64) int {
-	const small = 10_000
-	if t.store.n <= small {
-		for s := range t.store.shards {
-			t.store.sweepShard(&t.store.shards[s], now)
-		}
+	const great = 10_000
+	if t.store.n > great {
+		return t.store.n
 	}
-	return t.store.n
+	return t.store.live(now)
 }
 
 // Flush ends every lease of a database, or of all with db -1.

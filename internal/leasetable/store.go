@@ -104,7 +104,7 @@ func (s *store) sweep(now int64) {
 
 func (s *store) sweepShard(sh *shard, now int64) {
 	for i, l := range sh.leases {
-		if now >= l.end || s.flushed(l) {
+		if s.over(l, now) {
 			s.remove(i, l)
 		}
 	}
@@ -115,6 +115,21 @@ func (s *store) sweepShard(sh *shard, now int64) {
 		}
 		sh.leases, sh.peak = fresh, len(fresh)
 	}
+}
+
+// over tells whether a lease is good for nothing any more.
+func (s *store) over(l lease, now int64) bool { return now >= l.end || s.flushed(l) }
+
+// live counts the leases that are not over.
+func (s *store) live(now int64) (n int) {
+	for i := range s.shards {
+		for _, l := range s.shards[i].leases {
+			if !s.over(l, now) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // clear removes every lease and gives their memory back.

@@ -119,15 +119,14 @@ func (t *Table[W]) Leave(w *Waiter[W]) {
 }
 
 // Gone is Leave for one who can no longer be answered. If it had been told to
-// load, its lease goes to the next.
-func (t *Table[W]) Gone(w *Waiter[W], now int64) {
+// load, its lease goes to the next, and Gone tells whether there was one.
+func (t *Table[W]) Gone(w *Waiter[W], now int64) (promoted bool) {
 	t.Leave(w)
 	if w.token == 0 {
-		return
+		return false
 	}
-	if _, ok := t.End(w.room.key, w.token, now); ok {
-		t.Promote(w.room.key, now)
-	}
+	_, ok := t.End(w.room.key, w.token, now)
+	return ok && t.Promote(w.room.key, now)
 }
 
 // Waiting is the number of all who wait, those who are decided about but not

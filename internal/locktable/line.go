@@ -207,7 +207,7 @@ func (t *Table) handOver(l *line, w *Waiter, now int64) {
 		Limit: w.Limit, Session: w.session, Client: w.client,
 	}
 	expires := now + w.ttl
-	w.Token = t.put(now, &r, expires)
+	w.Token = t.put(now, &r, expires, 0)
 	t.Stats.HandedOver++
 	l.limit = w.Limit
 	l.holders[w.Owner] = lease{w.Token, expires}
@@ -305,7 +305,7 @@ func (t *Table) arm(l *line, now int64) {
 		}
 	}
 	if next == 0 { // only the quarantine keeps them waiting
-		next = t.since + t.Quarantine
+		next = t.since + t.limits.Quarantine
 	}
 	t.due.Put(&l.due, max(next, now+1))
 }

@@ -357,7 +357,7 @@ func TestTheTableDoesWhatTheModelDoes(t *testing.T) {
 	steps := 0
 	property := func(t *rapid.T) {
 		k := newKeyspace(1_790_000_000_000)
-		m := &machine{keyspace: k, table: locktable.New(k, k.now), steps: &steps}
+		m := &machine{keyspace: k, table: locktable.New(k, &locktable.Limits{MaxWaiters: 10000}, k.now), steps: &steps}
 		m.model.now = k.now
 		t.Repeat(map[string]func(*rapid.T){
 			"acquire":      m.acquire,
@@ -437,4 +437,3 @@ func TestTheTableDoesWhatTheModelDoes(t *testing.T) {
 	}
 	t.Logf("%d steps", steps)
 }
-

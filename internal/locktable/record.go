@@ -37,11 +37,14 @@ func (r *Record) Append(dst []byte) []byte {
 		dst = strconv.AppendInt(dst, n, 10)
 	}
 	if r.Session {
-		dst = append(dst, " session "...)
+		dst = append(dst, " session"...)
 	} else {
-		dst = append(dst, " - "...)
+		dst = append(dst, " -"...)
 	}
-	return append(dst, r.Meta...)
+	if len(r.Meta) == 0 {
+		return dst
+	}
+	return append(append(dst, ' '), r.Meta...)
 }
 
 // ParseRecord reads what Append wrote. Its Meta is a view of field. It answers
@@ -60,8 +63,10 @@ func ParseRecord(field []byte) (r Record, ok bool) {
 			return r, false
 		}
 	}
-	flags, rest, ok := word(rest)
-	if !ok {
+	flags, meta, more := word(rest)
+	if !more {
+		flags = rest
+	} else if len(meta) == 0 {
 		return r, false
 	}
 	switch string(flags) {
@@ -71,7 +76,7 @@ func ParseRecord(field []byte) (r Record, ok bool) {
 	default:
 		return r, false
 	}
-	r.Meta = rest
+	r.Meta = meta
 	return r, true
 }
 

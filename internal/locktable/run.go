@@ -49,7 +49,10 @@ func (t *Table) Swap(a, b int) {
 // Disconnected says that a client is gone, and with it what it held as a
 // session.
 func (t *Table) Disconnected(client uint64) {
-	t.lost = append(t.lost, t.sessions.end(client)...)
+	if t.sessions.clients[client] != nil {
+		t.store.UnwatchClient(client)
+		t.lost = append(t.lost, t.sessions.end(client)...)
+	}
 }
 
 func (t *Table) summon(l *line) {

@@ -15,17 +15,19 @@ type sessionLease struct {
 	expires int64
 }
 
-func (s *sessions) add(r *Request, token, expires, now int64) {
+// add notes a lease, and tells whether it is the connection's first.
+func (s *sessions) add(r *Request, token, expires, now int64) (first bool) {
 	if s.leases == nil {
 		s.clients = map[uint64][]int64{}
 		s.leases = map[int64]*sessionLease{}
 	}
-	tokens := s.clients[r.Client]
+	tokens, known := s.clients[r.Client]
 	if len(tokens) == cap(tokens) { // before it grows: a long session must not
 		tokens = s.prune(tokens, now)
 	}
 	s.clients[r.Client] = append(tokens, token)
 	s.leases[token] = &sessionLease{r.Client, Key{r.DB, string(r.Name)}, string(r.Owner), expires}
+	return !known
 }
 
 // prune drops what was released or ran out.

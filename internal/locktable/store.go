@@ -18,10 +18,12 @@ type Store interface {
 	// Each visits every field, until visit answers false. Visit may not write.
 	Each(visit func(owner, record []byte) bool)
 
-	Put(owner, record []byte)        // HSET name owner record
-	Remove(owner []byte)             // HDEL name owner
-	Delete()                         // DEL name
-	ExpireAt(unixMilliseconds int64) // PEXPIREAT name ms
+	// Put writes a holder, and the key's expiry (unix ms) unless that is 0:
+	// HSET name owner record, PEXPIREAT name ms.
+	Put(owner, record []byte, expires int64)
+	Remove(owner []byte)    // HDEL name owner
+	Delete()                // DEL name
+	ExpireAt(expires int64) // PEXPIREAT name ms
 
 	// Event tells those who subscribed to keyspace events what happened to the
 	// open lock.
@@ -31,6 +33,9 @@ type Store interface {
 	// Unwatch takes that back. Neither needs the lock to be open.
 	Watch(db int, name []byte)
 	Unwatch(db int, name []byte)
+	// WatchClient asks that Disconnected be called when a connection closes.
+	WatchClient(client uint64)
+	UnwatchClient(client uint64)
 }
 
 // Found is what Open found.

@@ -14,6 +14,7 @@ type keyspace struct {
 	now     int64
 	keys    map[locktable.Key]*entry
 	watched map[locktable.Key]bool
+	clients map[uint64]bool
 	events  []locktable.Event
 
 	key  locktable.Key
@@ -26,7 +27,10 @@ type entry struct {
 }
 
 func newKeyspace(now int64) *keyspace {
-	return &keyspace{now: now, keys: map[locktable.Key]*entry{}, watched: map[locktable.Key]bool{}}
+	return &keyspace{
+		now: now, keys: map[locktable.Key]*entry{},
+		watched: map[locktable.Key]bool{}, clients: map[uint64]bool{},
+	}
 }
 
 func (k *keyspace) Open(db int, name []byte) locktable.Found {
@@ -82,13 +86,16 @@ func (k *keyspace) Each(visit func(owner, record []byte) bool) {
 	}
 }
 
-func (k *keyspace) Put(owner, record []byte) {
+func (k *keyspace) Put(owner, record []byte, expires int64) {
 	e := k.at()
 	if e == nil {
 		e = &entry{fields: map[string]string{}}
 		k.keys[k.key] = e
 	}
 	e.fields[string(owner)] = string(record)
+	if expires > 0 {
+		e.expires = expires
+	}
 }
 
 func (k *keyspace) Remove(owner []byte) {
@@ -117,17 +124,41 @@ func (k *keyspace) Unwatch(db int, name []byte) {
 	delete(k.watched, locktable.Key{DB: db, Name: string(name)})
 }
 
+func (k *keyspace) WatchClient(client uint64) {
+	if k.clients[client] {
+		panic("a client is watched twice")
+	}
+	k.clients[client] = true
+}
+
+func (k *keyspace) UnwatchClient(client uint64) {
+	if !k.clients[client] {
+		panic("a client is unwatched that is not watched")
+	}
+	delete(k.clients, client)
+}
+
 // service is a table with its keyspace, a clock, and callers by name.
 type service struct {
 	t *testing.T
 	*locktable.Table
 	keyspace *keyspace
+	limits   locktable.Limits
 	woken    []string // in order
 }
 
 func newService(t *testing.T) *service {
 	k := newKeyspace(1_790_000_000_000)
-	return &service{t: t, Table: locktable.New(k, k.now), keyspace: k}
+	s := &service{t: t, keyspace: k, limits: locktable.Limits{MaxWaiters: 10000}}
+	s.restart()
+	return s
+}
+
+// restart is a new node over the same keyspace.
+func (s *service) restart() {
+	clear(s.keyspace.watched)
+	clear(s.keyspace.clients)
+	s.Table = locktable.New(s.keyspace, &s.limits, s.keyspace.now)
 }
 
 // caller is one waiting connection.

@@ -54,15 +54,14 @@ type Stats struct {
 // Table is the lock service of one server. The zero value is not ready; see
 // New. It is for one thread.
 type Table struct {
-	MaxWaiters int   // for each lock
-	Quarantine int64 // ms without grants of unknown locks after Lead
-	Stats      Stats
+	Stats Stats
 
-	store Store
-	fence Fence
-	held  *heldSet
-	since int64            // when this node began to grant
-	known map[Key]struct{} // seen during the quarantine, and let go of
+	limits *Limits
+	store  Store
+	fence  Fence
+	held   *heldSet
+	since  int64            // when this node began to grant
+	known  map[Key]struct{} // seen during the quarantine, and let go of
 
 	lines    map[Key]*line
 	parties  map[string]*party
@@ -79,13 +78,19 @@ type Table struct {
 	record []byte // scratch of the hot path
 }
 
+// Limits are what the operator sets; they may change at any time.
+type Limits struct {
+	MaxWaiters int64 // for each lock
+	Quarantine int64 // ms after Lead in which no unknown lock is granted
+}
+
 // New is a table over store that begins to grant at now.
-func New(store Store, now int64) *Table {
+func New(store Store, limits *Limits, now int64) *Table {
 	t := &Table{
-		MaxWaiters: 10000,
-		store:      store,
-		lines:      map[Key]*line{},
-		parties:    map[string]*party{},
+		limits:  limits,
+		store:   store,
+		lines:   map[Key]*line{},
+		parties: map[string]*party{},
 	}
 	t.Lead(now)
 	return t
@@ -102,6 +107,9 @@ func (t *Table) Lead(now int64) {
 // Follow ends it: another node decides now. What had been promised to lost
 // connections is the new primary's to clear, and the expiry's.
 func (t *Table) Follow() {
+	for client := range t.sessions.clients {
+		t.store.UnwatchClient(client)
+	}
 	t.lost, t.sessions = nil, sessions{}
 	t.known = nil
 	t.held = newHeldSet()
@@ -155,13 +163,13 @@ func (t *Table) Acquire(now int64, r *Request) (Verdict, error) {
 		return Verdict{}, err
 	}
 	if ok {
-		expires := now + r.TTL
-		token := t.put(now, r, expires)
-		if expires > found.Expires || found.Kind == Absent {
-			t.store.ExpireAt(expires)
-			found.Expires = expires
+		// The key lives as long as its last holder; 0 leaves it as it is.
+		expires, keyExpires := now+r.TTL, now+r.TTL
+		if found.Kind == Hash && found.Expires >= expires {
+			keyExpires = 0
 		}
-		t.hold(t.held.hash(r.DB, r.Name), found.Expires, now)
+		token := t.put(now, r, expires, keyExpires)
+		t.hold(t.held.hash(r.DB, r.Name), max(found.Expires, expires), now)
 		t.store.Event(Acquired)
 		return Verdict{Token: token}, nil
 	}
@@ -224,15 +232,16 @@ func (t *Table) isNoHolder(now int64, owner []byte) (bool, error) {
 	return !h.Live(now), nil
 }
 
-// put writes the record of a new holder and gives it its token.
-func (t *Table) put(now int64, r *Request, expires int64) (token int64) {
+// put writes the record of a new holder, and the key's expiry unless that is
+// 0, and gives the holder its token.
+func (t *Table) put(now int64, r *Request, expires, keyExpires int64) (token int64) {
 	token = t.fence.Next(now)
 	record := Record{r.Limit, token, now, expires, r.Session, r.Meta}
 	t.record = record.Append(t.record[:0])
-	t.store.Put(r.Owner, t.record)
+	t.store.Put(r.Owner, t.record, keyExpires)
 	t.Stats.Grants++
-	if r.Session {
-		t.sessions.add(r, token, expires, now)
+	if r.Session && t.sessions.add(r, token, expires, now) {
+		t.store.WatchClient(r.Client)
 	}
 	return token
 }
@@ -256,11 +265,11 @@ func (t *Table) hold(hash uint64, expires, now int64) {
 // quarantined tells whether a lock without a record may not be granted yet:
 // the one we took over from may have granted it and not lived to tell us.
 func (t *Table) quarantined(now int64, db int, name []byte) bool {
-	if t.Quarantine <= 0 {
+	if t.limits.Quarantine <= 0 {
 		return false
 	}
 	t.since = min(t.since, now) // a clock stepped back prolongs nothing
-	if now >= t.since+t.Quarantine {
+	if now >= t.since+t.limits.Quarantine {
 		t.known = nil
 		return false
 	}
@@ -270,7 +279,7 @@ func (t *Table) quarantined(now int64, db int, name []byte) bool {
 
 // letGo remembers, during the quarantine, that we saw a lock become free.
 func (t *Table) letGo(now int64, db int, name []byte) {
-	if t.Quarantine <= 0 || now >= t.since+t.Quarantine {
+	if t.limits.Quarantine <= 0 || now >= t.since+t.limits.Quarantine {
 		return
 	}
 	if t.known == nil {
@@ -291,7 +300,7 @@ func (t *Table) Extend(now int64, db int, name, owner []byte, ttl int64) (bool, 
 	before := h.Expires
 	h.Expires = now + ttl
 	t.record = h.Append(t.record[:0])
-	t.store.Put(owner, t.record)
+	t.store.Put(owner, t.record, 0)
 	if h.Session {
 		t.sessions.extend(h.Token, h.Expires)
 	}
@@ -364,16 +373,22 @@ func (t *Table) settle(now int64, db int, name []byte, found Found, before, afte
 	case found.Expires > 0 && before < found.Expires:
 		return found.Expires // another one is the last, as it was
 	default:
-		t.store.Each(func(_, record []byte) bool {
-			if h, ok := ParseRecord(record); ok {
-				last = max(last, h.Expires)
-			}
-			return true
-		})
+		last = t.lastExpiry()
 	}
 	if last != found.Expires {
 		t.store.ExpireAt(last)
 		t.hold(t.held.hash(db, name), last, now)
 	}
+	return last
+}
+
+// lastExpiry is when the last lease of the open lock ends.
+func (t *Table) lastExpiry() (last int64) {
+	t.store.Each(func(_, record []byte) bool {
+		if h, ok := ParseRecord(record); ok {
+			last = max(last, h.Expires)
+		}
+		return true
+	})
 	return last
 }

@@ -304,7 +304,7 @@ func TestTokensGrowWhateverTheClockDoes(t *testing.T) {
 		last = token
 	}
 	// A new node, with the clock behind, that found the record.
-	s.Table = locktable.New(s.keyspace, s.keyspace.now)
+	s.restart()
 	s.mustWait("l", "b", exclusive, long)
 	s.release("l", "a")
 	if token := s.LastToken(); token <= last {
@@ -315,8 +315,8 @@ func TestTokensGrowWhateverTheClockDoes(t *testing.T) {
 func TestInTheQuarantineOnlyKnownLocksAreGranted(t *testing.T) {
 	s := newService(t)
 	s.mustGet("known", "a", exclusive, long)
-	s.Table = locktable.New(s.keyspace, s.keyspace.now)
-	s.Quarantine = 1000
+	s.restart()
+	s.limits.Quarantine = 1000
 	if s.try("unknown", "b", exclusive, long) != 0 {
 		t.Fatal("a lock without a record was granted")
 	}
@@ -334,7 +334,7 @@ func TestInTheQuarantineOnlyKnownLocksAreGranted(t *testing.T) {
 
 func TestNoMoreThanMaxWaitersWaitForALock(t *testing.T) {
 	s := newService(t)
-	s.MaxWaiters = 1
+	s.limits.MaxWaiters = 1
 	s.mustGet("l", "a", exclusive, long)
 	s.mustWait("l", "b", exclusive, long)
 	if _, err := s.ask(request("l", "c", exclusive, long)); !errors.Is(err, locktable.ErrQueueFull) {
@@ -393,7 +393,7 @@ func TestARecordIsReadableAndComesBackAsItWas(t *testing.T) {
 }
 
 func FuzzOnlyRecordsAreTakenForRecords(f *testing.F) {
-	for _, s := range []string{"exclusive 1 2 3 - ", "shared 1 2 3 session x", "limit:2 1 2 3 - a b", "limit:1 1 2 3 - ", "exclusive -1 2 3 - ", ""} {
+	for _, s := range []string{"exclusive 1 2 3 -", "exclusive 1 2 3 - ", "exclusive 1 2 3 -  ", "shared 1 2 3 session x", "limit:2 1 2 3 - a b", "limit:1 1 2 3 - ", "exclusive -1 2 3 - ", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -9,7 +9,7 @@ func (t *Table) mustWait(now int64, r *Request, l *line) (Verdict, error) {
 		t.Stats.Refused++
 		return Verdict{}, nil
 	}
-	if l.queue.Len() >= t.MaxWaiters {
+	if int64(l.queue.Len()) >= t.limits.MaxWaiters {
 		t.Stats.QueueFull++
 		return Verdict{}, ErrQueueFull
 	}

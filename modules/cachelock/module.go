@@ -1,5 +1,95 @@
+// Package cachelock is the module of that name: a cache that cannot stampede.
+// The handlers read arguments, let the lease table decide who loads, write
+// values as the plain strings they are, and answer; everything that is hard
+// about leases and waiters is in internal/leasetable.
 package cachelock
 
-import "holdfast/redismodule"
+import (
+	"encoding/binary"
 
-var Module = redismodule.Module{Name: "cachelock"}
+	"holdfast/internal/leasetable"
+	"holdfast/redismodule"
+)
+
+// config is what CONFIG SET cachelock.* sets.
+var config struct{ maxWaiters int64 }
+
+// The cache of this server. There is one, as there is one main thread.
+var (
+	table *leasetable.Table[*redismodule.Blocked]
+	stats statistics
+)
+
+// Module is all of cachelock as the server sees it.
+var Module = redismodule.Module{
+	Name:    "cachelock",
+	Version: 1,
+	Summary: "A cache that cannot stampede: who misses together causes one load and is handed its value.",
+
+	Commands: []redismodule.Command{
+		lockCommand, setCommand, getCommand, fetchCommand,
+		extendCommand, unlockCommand, failCommand,
+		setNilCommand, delCommand, infoCommand,
+	},
+
+	Configs: []redismodule.Config{{
+		Name:    "max-waiters",
+		Summary: "How many clients may wait in CACHE.FETCH at a time; the next is answered WAIT at once.",
+		Int:     &config.maxWaiters, Default: 10_000, Min: 0, Max: 1 << 31,
+	}},
+
+	Load: func(ctx *redismodule.Ctx) error {
+		stats = statistics{}
+		table = leasetable.New[*redismodule.Blocked](firstToken(ctx), &watches)
+		return nil
+	},
+	Info: info,
+
+	KeyEvents: redismodule.EventGeneric | redismodule.EventString | redismodule.EventList |
+		redismodule.EventSet | redismodule.EventHash | redismodule.EventZSet |
+		redismodule.EventStream | redismodule.EventModule,
+	KeyEvent: func(ctx *redismodule.Ctx, event string, name []byte) {
+		// A new TTL makes no value wrong. That a value expired or was evicted
+		// does not either: those classes are not asked for.
+		if event == "expire" || event == "persist" {
+			return
+		}
+		watches.ctx = ctx
+		if _, ok := table.End(leasetable.Key{DB: ctx.DB(), Name: name}, leasetable.AnyToken, ctx.Now()); ok {
+			stats.invalidated++
+		}
+		arm(ctx)
+	},
+	FlushDB: func(ctx *redismodule.Ctx, db int) { flush(ctx, db) },
+	SwapDB:  func(ctx *redismodule.Ctx, a, b int) { flush(ctx, a); flush(ctx, b) },
+	// What was loaded or comes from another primary is not what the leases were
+	// granted for. Their loss costs one more load each.
+	Loaded:      func(ctx *redismodule.Ctx) { flush(ctx, -1) },
+	RoleChanged: func(ctx *redismodule.Ctx, _ bool) { flush(ctx, -1) },
+
+	Timer: turn,
+}
+
+// firstToken is chosen anew whenever the module is loaded. Tokens are below
+// 2^53, so that every client's integers hold them; a token from before a restart
+// would have to meet, of 2^52, the one that the same key has now.
+func firstToken(ctx *redismodule.Ctx) uint64 {
+	var b [8]byte
+	ctx.Random(b[:])
+	return binary.NativeEndian.Uint64(b[:]) >> 12
+}
+
+func flush(ctx *redismodule.Ctx, db int) {
+	watches.ctx = ctx
+	table.Flush(db)
+	arm(ctx)
+}
+
+// watches tells the binding which keys have leases. Every callback that may
+// grant or end one lends it its context.
+var watches watcher
+
+type watcher struct{ ctx *redismodule.Ctx }
+
+func (w *watcher) Watch(k leasetable.Key) uint64 { return uint64(w.ctx.Watch(k.DB, k.Name)) }
+func (w *watcher) Unwatch(id uint64)             { w.ctx.UnwatchID(redismodule.WatchID(id)) }

@@ -30,7 +30,9 @@ func Block(a redismodule.Arg, command string, now int64) (int64, error) {
 }
 
 // Delay reads a duration that may be 0: at once.
-func Delay(a redismodule.Arg, command string, now int64) (int64, error) { return Block(a, command, now) }
+func Delay(a redismodule.Arg, command string, now int64) (int64, error) {
+	return Block(a, command, now)
+}
 
 // Int reads an integer between min and max, both included.
 func Int(a redismodule.Arg, min, max int64) (int64, error) {

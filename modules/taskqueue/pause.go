@@ -1,6 +1,9 @@
 package taskqueue
 
-import "holdfast/redismodule"
+import (
+	"holdfast/internal/dispatch"
+	"holdfast/redismodule"
+)
 
 // paused tells whether the stream hands out nothing.
 func (s *state) paused(ctx *redismodule.Ctx, stream string) bool {
@@ -11,6 +14,13 @@ func (s *state) paused(ctx *redismodule.Ctx, stream string) bool {
 	k := ctx.OpenName(key, redismodule.Read|redismodule.NoTouch)
 	defer k.Close()
 	return k.Type != redismodule.TypeNone
+}
+
+// lookLater has a paused queue looked at again, for a flag that is taken away by
+// hand. TASK.RESUME needs none of this.
+func (s *state) lookLater(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	s.table.LookAt(q, ctx.Now()+1000)
+	s.rearm(ctx)
 }
 
 // pause is TASK.PAUSE stream, resume is TASK.RESUME stream.

@@ -31,6 +31,9 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups ...*dispa
 	s.table.Join(&w.Waiter, groups...)
 	for _, g := range groups {
 		w.watched = append(w.watched, ctx.Watch(w.db, view(g.Queue.Stream)))
+		if s.paused(ctx, g.Queue.Stream) {
+			s.lookLater(ctx, g.Queue)
+		}
 	}
 	w.blocked = ctx.Block(ms, w)
 }
@@ -79,7 +82,11 @@ func (s *state) serve(ctx *redismodule.Ctx, q *dispatch.Queue, most int) (more b
 // published hands on what was added to a stream a moment ago.
 func (s *state) published(ctx *redismodule.Ctx, stream string, n int) {
 	q := s.table.Find(ctx.DB(), view(stream))
-	if q == nil || len(q.Crowd()) == 0 || s.paused(ctx, stream) {
+	if q == nil || len(q.Crowd()) == 0 {
+		return
+	}
+	if s.paused(ctx, stream) {
+		s.lookLater(ctx, q)
 		return
 	}
 	s.serve(ctx, q, n)

@@ -114,8 +114,7 @@ func (s *state) look(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	ctx.SelectDB(q.DB)
 	s.moveDue(ctx, q)
 	if len(q.Crowd()) > 0 && s.paused(ctx, q.Stream) {
-		// TASK.RESUME looks at once; this finds a flag taken away by hand.
-		s.table.LookAt(q, ctx.Now()+1000)
+		s.lookLater(ctx, q)
 		if at := q.DelayedAt(); at != 0 {
 			s.table.LookAt(q, at)
 		}

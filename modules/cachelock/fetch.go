@@ -1,0 +1,142 @@
+package cachelock
+
+import (
+	"holdfast/internal/leasetable"
+	"holdfast/modules/syntax"
+	"holdfast/redismodule"
+)
+
+var fetchCommand = redismodule.Command{
+	Name:       "cache.fetch",
+	Summary:    "Reads a value, or says who loads it, or waits until it is there: in one step.",
+	Complexity: "O(1)",
+	Since:      "1",
+	Arity:      -4,
+	Flags:      "write blocking",
+	Categories: "write blocking",
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess),
+	Args: []redismodule.Argument{
+		keyArgument, leaseArgument, loadArgument,
+		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for the value, in milliseconds; 0 for ever."},
+		{Name: "refresh-ms", Type: redismodule.ArgInteger, Token: "REFRESH", Optional: true, Summary: "A value with less than this left to live is loaded anew by one caller."},
+	},
+	Reply: "An array of status, value and token. HIT value. LOAD token: you load; with the old value if there is one. " +
+		"STALE value: someone refreshes it. ABSENT: it is known that there is none. WAIT: someone loads, and BLOCK was absent or ran out. " +
+		"LOADFAILED when the loader failed and there is no old value.",
+	Handler: fetch,
+}
+
+func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	lease, load, err := leaseTimes(ctx, args, "cache.fetch")
+	if err != nil {
+		return err
+	}
+	var o fetchOptions
+	if len(args) > 4 {
+		if err := o.read(args[4:], ctx.Now()); err != nil {
+			return err
+		}
+	}
+	e, err := open(ctx.Open(args[1], redismodule.Read))
+	if err == nil && e.there() {
+		fetchThere(ctx, args[1], e, lease, load, o.refresh)
+	}
+	e.Close()
+	if err != nil || e.there() {
+		return err
+	}
+	watches.ctx = ctx
+	stats.misses++
+	status, token := seek(ctx, args[1], lease, load)
+	if status == leasetable.Wait && o.block && ctx.CanBlock() && int64(table.Waiting()) < config.maxWaiters {
+		w := &waiter{}
+		w.LeaseMs, w.LoadMs = lease, load
+		table.Wait(keyOf(ctx, args[1]), &w.Waiter)
+		w.Who = ctx.Block(o.blockMs, w)
+		stats.parked++
+		serve(ctx)
+		return nil
+	}
+	serveIfAnyWait(ctx)
+	replyFetch(ctx, leasetable.Outcome{Status: status, Token: token})
+	return nil
+}
+
+// fetchThere answers with what is there. Unless it is to be refreshed, this
+// touches nothing but the key: a hit costs what GET costs.
+func fetchThere(ctx *redismodule.Ctx, name redismodule.Arg, e entry, lease, load, refresh int64) {
+	status, token := leasetable.Hit, uint64(0)
+	if refresh > 0 && e.ExpireAt >= 0 && e.ttl(ctx.Now()) < refresh {
+		watches.ctx = ctx
+		status, token = seek(ctx, name, lease, load)
+		if status == leasetable.Wait {
+			status = leasetable.Stale
+		}
+		serveIfAnyWait(ctx)
+	}
+	if e.absent && status != leasetable.Load {
+		status = leasetable.Absent
+	}
+	countFetch(status, e.absent)
+	ctx.ReplyArray(3)
+	ctx.ReplySimple(words[status])
+	if e.absent {
+		ctx.ReplyNull()
+	} else {
+		ctx.ReplyBytes(e.Bytes())
+	}
+	replyToken(ctx, token)
+}
+
+func countFetch(status leasetable.Status, absent bool) {
+	switch {
+	case absent:
+		stats.absent++
+	case status == leasetable.Stale:
+		stats.stale++
+	default:
+		stats.hits++
+	}
+}
+
+// replyFetch tells a caller what was decided.
+func replyFetch(ctx *redismodule.Ctx, o leasetable.Outcome) {
+	if o.Status == leasetable.Failed {
+		ctx.ReplyError(redismodule.Error(o.Err))
+		return
+	}
+	ctx.ReplyArray(3)
+	ctx.ReplySimple(words[o.Status])
+	if o.Status == leasetable.Hit || o.Status == leasetable.Stale {
+		ctx.ReplyBytes(o.Value)
+	} else {
+		ctx.ReplyNull()
+	}
+	replyToken(ctx, o.Token)
+}
+
+type fetchOptions struct {
+	block            bool
+	blockMs, refresh int64
+}
+
+func (f *fetchOptions) read(args []redismodule.Arg, now int64) (err error) {
+	o := syntax.NewOptions(args)
+	refresh := false
+	for err == nil && o.Next() {
+		switch {
+		case o.Is("BLOCK") && !f.block:
+			f.block = true
+			f.blockMs, err = syntax.Block(o.Value(), "cache.fetch", now)
+		case o.Is("REFRESH") && !refresh:
+			refresh = true
+			f.refresh, err = syntax.Delay(o.Value(), "cache.fetch", now)
+		default:
+			o.Unknown()
+		}
+		if o.Err() != nil {
+			return o.Err()
+		}
+	}
+	return err
+}

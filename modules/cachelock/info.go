@@ -1,0 +1,111 @@
+package cachelock
+
+import (
+	"time"
+
+	"holdfast/internal/histogram"
+	"holdfast/redismodule"
+)
+
+// statistics counts since the module was loaded.
+type statistics struct {
+	hits, absent, stale, misses      int
+	grants, coalesced, promotions    int
+	parked, timeouts                 int
+	staleSets, failures, invalidated int
+	loadTimes                        histogram.Histogram // ms from LOAD to the value
+}
+
+// info writes the cachelock section of INFO.
+func info(w *redismodule.Info) {
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"hits", stats.hits},
+		{"absent_hits", stats.absent},
+		{"stale_hits", stats.stale},
+		{"misses", stats.misses},
+		// Every promoted waiter is one more load, and one miss less that was
+		// served by another's.
+		{"loads", stats.grants + stats.promotions},
+		{"coalesced", stats.coalesced},
+		{"loads_avoided", stats.coalesced - stats.promotions},
+		{"parked", stats.parked},
+		{"wait_timeouts", stats.timeouts},
+		{"promotions", stats.promotions},
+		{"loads_failed", stats.failures},
+		{"leases_invalidated", stats.invalidated},
+		{"stale_sets_refused", stats.staleSets},
+		{"load_ms_p50", int(stats.loadTimes.Quantile(0.5))},
+		{"load_ms_p99", int(stats.loadTimes.Quantile(0.99))},
+		{"load_ms_max", int(stats.loadTimes.Max())},
+		{"leases", table.Leases(time.Now().UnixMilli())},
+		{"waiting", table.Waiting()},
+	} {
+		w.Int(f.name, int64(f.value))
+	}
+}
+
+var infoCommand = redismodule.Command{
+	Name:       "cache.info",
+	Summary:    "Tells what is known of a key: its value, its lease, and who waits.",
+	Complexity: "O(1)",
+	Since:      "1",
+	Arity:      2,
+	Flags:      "readonly fast",
+	Categories: "read fast",
+	Keys:       oneKey(redismodule.KeyRO | redismodule.KeyAccess),
+	Args:       []redismodule.Argument{keyArgument},
+	Reply: "A map: value (present, absent, ttl_ms as PTTL answers, bytes), lease (age_ms, left_ms, budget_left_ms; nil if there is none), waiters. " +
+		"nil when there is none of these. A replica knows of no leases and waiters.",
+	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		e, err := open(ctx.Open(args[1], redismodule.Read|redismodule.NoTouch))
+		defer e.Close()
+		if err != nil {
+			return err
+		}
+		k := keyOf(ctx, args[1])
+		lease, leased := table.Lease(k, ctx.Now())
+		waiting := table.WaitingFor(k)
+		if !e.there() && !leased && waiting == 0 {
+			ctx.ReplyNull()
+			return nil
+		}
+		ctx.ReplyMap(3)
+		ctx.ReplyString("value")
+		present := e.there() && !e.absent
+		bytes := 0
+		if present {
+			bytes = e.Len()
+		}
+		ctx.ReplyMap(4)
+		field(ctx, "present", toInt(present))
+		field(ctx, "absent", toInt(e.absent))
+		field(ctx, "ttl_ms", e.ttl(ctx.Now()))
+		field(ctx, "bytes", int64(bytes))
+		ctx.ReplyString("lease")
+		if leased {
+			ctx.ReplyMap(3)
+			field(ctx, "age_ms", lease.Age)
+			field(ctx, "left_ms", lease.Left)
+			field(ctx, "budget_left_ms", lease.BudgetLeft)
+		} else {
+			ctx.ReplyNull()
+		}
+		field(ctx, "waiters", int64(waiting))
+		return nil
+	},
+}
+
+func field(ctx *redismodule.Ctx, name string, v int64) {
+	ctx.ReplyString(name)
+	ctx.ReplyInt(v)
+}
+
+func toInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

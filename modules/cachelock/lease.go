@@ -1,0 +1,114 @@
+package cachelock
+
+import (
+	"holdfast/internal/leasetable"
+	"holdfast/modules/syntax"
+	"holdfast/redismodule"
+)
+
+var extendCommand = redismodule.Command{
+	Name:       "cache.extend",
+	Summary:    "Lets the loader be alone for longer, up to the end of its whole load.",
+	Complexity: "O(1)",
+	Since:      "1",
+	Arity:      4,
+	Flags:      "write fast",
+	Categories: "write fast",
+	Keys:       oneKey(redismodule.KeyRW),
+	Args:       []redismodule.Argument{keyArgument, tokenArgument, leaseArgument},
+	Reply:      "1 when the lease now ends lease-ms from now, or with load-ms if that is sooner; 0 when it is no longer yours or load-ms is over.",
+	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		k, token, err := leaseOf(ctx, args)
+		if err != nil {
+			return err
+		}
+		lease, err := syntax.Millis(args[3], "cache.extend", ctx.Now())
+		if err != nil {
+			return err
+		}
+		ctx.ReplyBool(table.Extend(k, token, ctx.Now(), lease))
+		serveIfAnyWait(ctx)
+		return nil
+	},
+}
+
+var unlockCommand = redismodule.Command{
+	Name:       "cache.unlock",
+	Summary:    "Gives a lease up: the first who waits is told to load.",
+	Complexity: "O(1)",
+	Since:      "1",
+	Arity:      3,
+	Flags:      "write fast",
+	Categories: "write fast",
+	Keys:       oneKey(redismodule.KeyRW),
+	Args:       []redismodule.Argument{keyArgument, tokenArgument},
+	Reply:      "1 when given up; 0 when it is no longer yours.",
+	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		k, token, err := leaseOf(ctx, args)
+		if err != nil {
+			return err
+		}
+		_, ok := table.End(k, token, ctx.Now())
+		if ok {
+			promote(ctx, k)
+		}
+		serveIfAnyWait(ctx)
+		ctx.ReplyBool(ok)
+		return nil
+	},
+}
+
+var failCommand = redismodule.Command{
+	Name:       "cache.fail",
+	Summary:    "Tells all who wait that the load failed, so that they do not load in turn.",
+	Complexity: "O(N) for the N who wait, in batches",
+	Since:      "1",
+	Arity:      4,
+	Flags:      "write",
+	Categories: "write",
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess),
+	Args: []redismodule.Argument{keyArgument, tokenArgument,
+		{Name: "message", Summary: "What they are told, behind LOADFAILED."}},
+	Reply:   "The number told: they get the old value as STALE if there is one, else the error. 0 also when the lease is no longer yours.",
+	Handler: fail,
+}
+
+func fail(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	k, token, err := leaseOf(ctx, args)
+	if err != nil {
+		return err
+	}
+	told := 0
+	if _, ok := table.End(k, token, ctx.Now()); ok {
+		stats.failures++
+		if table.WaitingFor(k) > 0 {
+			told = table.Tell(k, failure(ctx, args))
+		}
+	}
+	serveIfAnyWait(ctx)
+	ctx.ReplyInt(int64(told))
+	return nil
+}
+
+func failure(ctx *redismodule.Ctx, args []redismodule.Arg) leasetable.Outcome {
+	e, err := open(ctx.Open(args[1], redismodule.Read))
+	defer e.Close()
+	if err == nil && e.there() {
+		return e.outcome(leasetable.Stale)
+	}
+	return leasetable.Outcome{Status: leasetable.Failed, Err: "LOADFAILED " + args[3].String()}
+}
+
+// leaseOf reads the key and the token of a command about a lease, and refuses a
+// key that holds no value of the cache's.
+func leaseOf(ctx *redismodule.Ctx, args []redismodule.Arg) (leasetable.Key, uint64, error) {
+	watches.ctx = ctx
+	k := keyOf(ctx, args[1])
+	token, err := tokenOf(args[2])
+	if err != nil {
+		return k, 0, err
+	}
+	e, err := open(ctx.Open(args[1], redismodule.Read))
+	e.Close()
+	return k, token, err
+}

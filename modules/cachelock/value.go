@@ -1,0 +1,208 @@
+package cachelock
+
+import (
+	"bytes"
+
+	"holdfast/internal/leasetable"
+	"holdfast/modules/syntax"
+	"holdfast/redismodule"
+)
+
+var getCommand = redismodule.Command{
+	Name:       "cache.get",
+	Summary:    "Reads a value.",
+	Complexity: "O(1)",
+	Since:      "1",
+	Arity:      2,
+	Flags:      "readonly fast",
+	Categories: "read fast",
+	Keys:       oneKey(redismodule.KeyRO | redismodule.KeyAccess),
+	Args:       []redismodule.Argument{keyArgument},
+	Reply:      "The value; nil when there is none, also when that is known.",
+	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		e, err := open(ctx.Open(args[1], redismodule.Read))
+		if e.Type == redismodule.TypeString {
+			stats.hits++
+			ctx.ReplyBytes(e.Bytes())
+		} else if err == nil {
+			countMiss(e)
+			ctx.ReplyNull()
+		}
+		e.Close()
+		return err
+	},
+}
+
+func countMiss(e entry) {
+	if e.absent {
+		stats.absent++
+	} else {
+		stats.misses++
+	}
+}
+
+var setCommand = redismodule.Command{
+	Name:       "cache.set",
+	Summary:    "Stores a value, ends the lease and hands the value to all who wait for it.",
+	Complexity: "O(1), and O(N) for the N who wait, in batches",
+	Since:      "1",
+	Arity:      -4,
+	// Not deny-oom: the server would refuse it before anybody could be told.
+	Flags:      "write",
+	Categories: "write",
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate),
+	Args:       []redismodule.Argument{keyArgument, valueArgument, ttlArgument, ifToken},
+	Reply:      "OK; with TOKEN nil, and nothing stored, when that is not the live lease.",
+	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		return store(ctx, args[1], args[3], args[4:], "cache.set",
+			func() leasetable.Outcome {
+				return leasetable.Outcome{Status: leasetable.Hit, Value: bytes.Clone(args[2].Bytes())}
+			},
+			func(_ entry, ttl int64) error {
+				return ctx.Cmd("SET").Arg(args[1]).Arg(args[2]).Str("PX").Int(ttl).Do("!ME")
+			})
+	},
+}
+
+var setNilCommand = redismodule.Command{
+	Name:       "cache.setnil",
+	Summary:    "Remembers that there is no value, ends the lease and tells all who wait for it.",
+	Complexity: "O(1), and O(N) for the N who wait, in batches",
+	Since:      "1",
+	Arity:      -3,
+	Flags:      "write", // not deny-oom, as cache.set
+	Categories: "write",
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate | redismodule.KeyDelete),
+	Args:       []redismodule.Argument{keyArgument, ttlArgument, ifToken},
+	Reply:      "OK; with TOKEN nil, and nothing stored, when that is not the live lease.",
+	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		return store(ctx, args[1], args[2], args[3:], "cache.setnil",
+			func() leasetable.Outcome { return leasetable.Outcome{Status: leasetable.Absent} },
+			func(old entry, ttl int64) error {
+				if ctx.Flags()&redismodule.FlagOOM != 0 {
+					return redismodule.ErrOOM // before the old value is gone
+				}
+				if old.there() && !old.absent {
+					if err := ctx.Cmd("DEL").Arg(args[1]).Do("!"); err != nil {
+						return err
+					}
+				}
+				if err := ctx.Cmd("HSET").Arg(args[1]).Bytes(absentField).Str("1").Do("!"); err != nil {
+					return err
+				}
+				return ctx.Cmd("PEXPIRE").Arg(args[1]).Int(ttl).Do("!")
+			})
+	},
+}
+
+// store is what SET and SETNIL have in common. Those who wait are told before
+// the write, and from the arguments: they get the value also when the server
+// has no room for it, evicts it at once, or deletes it in the same transaction.
+func store(ctx *redismodule.Ctx, name, ttlArg redismodule.Arg, options []redismodule.Arg, command string,
+	told func() leasetable.Outcome, write func(old entry, ttl int64) error,
+) error {
+	watches.ctx = ctx
+	ttl, err := syntax.Millis(ttlArg, command, ctx.Now())
+	if err != nil {
+		return err
+	}
+	token, err := ifTokenOption(options)
+	if err != nil {
+		return err
+	}
+	old, err := open(ctx.Open(name, redismodule.Read))
+	old.Close()
+	if err != nil {
+		return err
+	}
+	k := keyOf(ctx, name)
+	age, ok := table.End(k, token, ctx.Now())
+	if !ok && token != leasetable.AnyToken {
+		stats.staleSets++
+		serveIfAnyWait(ctx)
+		ctx.ReplyNull()
+		return nil
+	}
+	if ok {
+		stats.loadTimes.Record(age)
+	}
+	if table.WaitingFor(k) > 0 {
+		table.Tell(k, told())
+	}
+	err = write(old, ttl)
+	serveIfAnyWait(ctx)
+	if err != nil {
+		return err
+	}
+	ctx.ReplySimple("OK")
+	return nil
+}
+
+// ifTokenOption reads [TOKEN t]; without it, any lease will do.
+func ifTokenOption(args []redismodule.Arg) (token uint64, err error) {
+	for o := syntax.NewOptions(args); o.Next(); {
+		if !o.Is("TOKEN") || token != 0 {
+			return 0, redismodule.ErrSyntax
+		}
+		value := o.Value()
+		if o.Err() != nil {
+			return 0, o.Err()
+		}
+		if token, err = tokenOf(value); err != nil {
+			return 0, err
+		}
+	}
+	return token, nil
+}
+
+var delCommand = redismodule.Command{
+	Name:       "cache.del",
+	Summary:    "Invalidates: removes values and makes every load begun before worthless.",
+	Complexity: "O(N) for N keys",
+	Since:      "1",
+	Arity:      -2,
+	Flags:      "write",
+	Categories: "write",
+	Keys:       []redismodule.KeySpec{{Flags: redismodule.KeyRM | redismodule.KeyDelete, Index: 1, Last: -1}},
+	Args:       []redismodule.Argument{{Name: "key", Type: redismodule.ArgKey, Multiple: true, Summary: "A value's key; it need not be there."}},
+	Reply:      "The number of values removed, remembered absences among them.",
+	Handler:    del,
+}
+
+func del(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	watches.ctx = ctx
+	any := false
+	for _, a := range args[1:] {
+		e, err := open(ctx.Open(a, redismodule.Read))
+		e.Close()
+		if err != nil {
+			return err
+		}
+		any = any || e.there()
+	}
+	for _, a := range args[1:] {
+		if _, ok := table.End(keyOf(ctx, a), leasetable.AnyToken, ctx.Now()); ok {
+			stats.invalidated++
+		}
+	}
+	removed := int64(0)
+	if any {
+		call := ctx.Cmd("DEL")
+		for _, a := range args[1:] {
+			call.Arg(a)
+		}
+		r := call.Call("!E")
+		removed = r.Int()
+		err := r.Err()
+		r.Free()
+		if err != nil {
+			return err
+		}
+	}
+	for _, a := range args[1:] {
+		promote(ctx, keyOf(ctx, a))
+	}
+	serveIfAnyWait(ctx)
+	ctx.ReplyInt(removed)
+	return nil
+}

@@ -1,0 +1,287 @@
+// Command probe is a module that uses every part of package redismodule in the
+// plainest way, for the tests of the package.
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"holdfast/redismodule"
+)
+
+func main() {}
+
+func init() { redismodule.Register(&module) }
+
+var (
+	limit    int64
+	verbose  bool
+	fired    []string // what the timer and the events told, in order
+	waiters  map[string]*waiter
+	loads    int64
+	timerKey string
+)
+
+func command(name string, arity int, flags string, h redismodule.Handler, keys ...redismodule.KeySpec) redismodule.Command {
+	return redismodule.Command{Name: "probe." + name, Arity: arity, Flags: flags, Handler: h, Keys: keys,
+		Summary: "Tries " + name + ".", Since: "1.0.0", Complexity: "O(1)", Categories: "slow"}
+}
+
+var key1 = redismodule.KeySpec{Flags: redismodule.KeyRW | redismodule.KeyUpdate | redismodule.KeyAccess, Index: 1}
+
+var module = redismodule.Module{
+	Name: "probe",
+	Commands: []redismodule.Command{
+		command("noop", 1, "fast", func(ctx *redismodule.Ctx, _ []redismodule.Arg) error { ctx.ReplyInt(1); return nil }),
+		command("panic", -1, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			if len(args) > 1 {
+				ctx.ReplyInt(1)
+			}
+			var m map[string]int
+			m["x"] = 1
+			return nil
+		}),
+		command("error", 2, "fast", func(_ *redismodule.Ctx, args []redismodule.Arg) error { return redismodule.Error(args[1].String()) }),
+		command("types", 1, "fast", types),
+		command("echo", -1, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			ctx.ReplyArray(len(args) - 1)
+			for _, a := range args[1:] {
+				ctx.ReplyBytes(a.Bytes())
+			}
+			return nil
+		}),
+		command("int", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			n, ok := args[1].Int()
+			if !ok {
+				return redismodule.ErrNotInteger
+			}
+			ctx.ReplyInt(n)
+			return nil
+		}),
+		command("hput", 5, "write", hput, key1),
+		command("hget", 3, "readonly", hget, key1),
+		command("hdel", 3, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			k := ctx.Open(args[1], redismodule.Write)
+			defer k.Close()
+			ctx.ReplyBool(k.Type == redismodule.TypeHash && k.HashDel(args[2].Bytes(), -1))
+			return nil
+		}, key1),
+		command("hall", 2, "readonly", hall, key1),
+		command("get", 2, "readonly", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			k := ctx.Open(args[1], redismodule.Read)
+			defer k.Close()
+			if k.Type != redismodule.TypeString {
+				return redismodule.ErrWrongType
+			}
+			ctx.ReplyArray(3)
+			ctx.ReplyBytes(k.Bytes())
+			ctx.ReplyInt(k.ExpireAt)
+			ctx.ReplyInt(int64(k.Len()))
+			return nil
+		}, key1),
+		command("del", 2, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			k := ctx.Open(args[1], redismodule.Write)
+			defer k.Close()
+			ctx.ReplyBool(k.Delete())
+			return nil
+		}, key1),
+		command("look", 2, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			k := ctx.Open(args[1], redismodule.Write)
+			defer k.Close()
+			ctx.ReplyInt(int64(k.Type))
+			return nil
+		}, key1),
+		command("call", -3, "write", call),
+		command("watch", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			ctx.Watch(ctx.DB(), args[1].Bytes())
+			ctx.ReplyInt(int64(ctx.Watched()))
+			return nil
+		}),
+		command("unwatch", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			ctx.Unwatch(ctx.DB(), args[1].Bytes())
+			ctx.ReplyInt(int64(ctx.Watched()))
+			return nil
+		}),
+		command("watchme", 1, "fast", func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
+			ctx.WatchClient(ctx.ClientID())
+			ctx.ReplyInt(int64(ctx.ClientID()))
+			return nil
+		}),
+		command("log", 1, "fast", func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
+			ctx.ReplyArray(len(fired))
+			for _, f := range fired {
+				ctx.ReplyString(f)
+			}
+			return nil
+		}),
+		command("timer", 3, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			ms, _ := args[1].Int()
+			timerKey = args[2].String()
+			ctx.SetTimer(ctx.Now() + ms)
+			ctx.ReplySimple("OK")
+			return nil
+		}),
+		command("wait", 3, "blocking", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			if !ctx.CanBlock() {
+				ctx.ReplySimple("CANNOT")
+				return nil
+			}
+			ms, _ := args[2].Int()
+			w := &waiter{name: args[1].String()}
+			waiters[w.name] = w
+			w.b = ctx.Block(ms, w)
+			return nil
+		}),
+		command("wake", -2, "", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			woken := int64(0)
+			for _, a := range args[1:] {
+				if w := waiters[a.String()]; w != nil && w.b.Wake() {
+					woken++
+				}
+			}
+			ctx.ReplyInt(woken)
+			return nil
+		}),
+		command("scan", 2, "readonly", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			var s redismodule.Scan
+			t, _ := args[1].Int()
+			n := 0
+			for more := true; more; {
+				more = s.Step(ctx, 10, redismodule.KeyType(t), func([]byte) { n++ })
+			}
+			ctx.ReplyInt(int64(n))
+			return nil
+		}),
+	},
+	Configs: []redismodule.Config{
+		{Name: "limit", Summary: "an integer", Int: &limit, Default: 7, Min: 1, Max: 1000},
+		{Name: "verbose", Summary: "a switch", Bool: &verbose},
+	},
+	Load: func(*redismodule.Ctx) error {
+		fired, waiters, timerKey = nil, map[string]*waiter{}, ""
+		loads++
+		if limit == 666 {
+			return fmt.Errorf("limit %d is not for us", limit)
+		}
+		return nil
+	},
+	Info: func(w *redismodule.Info) {
+		w.Int("loads", loads)
+		w.Int("limit", limit)
+		w.Float("half", 0.5)
+		w.String("verbose", strconv.FormatBool(verbose))
+		w.Section("more")
+		w.Int("waiters", int64(len(waiters)))
+	},
+	Timer: func(ctx *redismodule.Ctx) {
+		if timerKey != "" {
+			r := ctx.Cmd("INCR").Str(timerKey).Call("!")
+			r.Free()
+			fired = append(fired, "timer")
+		}
+	},
+	KeyEvents: redismodule.EventGeneric | redismodule.EventString | redismodule.EventExpired,
+	KeyEvent: func(_ *redismodule.Ctx, event string, key []byte) {
+		fired = append(fired, event+" "+string(key))
+	},
+	ClientGone:  func(_ *redismodule.Ctx, id uint64) { fired = append(fired, fmt.Sprint("gone ", id)) },
+	FlushDB:     func(_ *redismodule.Ctx, db int) { fired = append(fired, fmt.Sprint("flush ", db)) },
+	SwapDB:      func(_ *redismodule.Ctx, a, b int) { fired = append(fired, fmt.Sprint("swap ", a, " ", b)) },
+	Loaded:      func(*redismodule.Ctx) { fired = append(fired, "loaded") },
+	RoleChanged: func(_ *redismodule.Ctx, primary bool) { fired = append(fired, fmt.Sprint("primary ", primary)) },
+}
+
+type waiter struct {
+	name string
+	b    *redismodule.Blocked
+}
+
+func (w *waiter) Reply(ctx *redismodule.Ctx) { fired = append(fired, "reply "+w.name); ctx.ReplyInt(1) }
+func (w *waiter) Timeout(ctx *redismodule.Ctx) {
+	fired = append(fired, "timeout "+w.name)
+	ctx.ReplyNull()
+}
+func (w *waiter) Gone(ctx *redismodule.Ctx) { fired = append(fired, "lost "+w.name); ctx.SetTimer(0) }
+
+func types(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
+	ctx.ReplyArray(9)
+	ctx.ReplyInt(-1 << 63)
+	ctx.ReplyString("")
+	ctx.ReplyBytes([]byte("a\x00\r\nb"))
+	ctx.ReplySimple("OK")
+	ctx.ReplyNull()
+	ctx.ReplyNullArray()
+	ctx.ReplyMap(1)
+	ctx.ReplyString("k")
+	ctx.ReplyDouble(0.5)
+	ctx.ReplyArrayLater()
+	ctx.ReplyBool(true)
+	ctx.ReplyMapLater()
+	ctx.EndMap(0)
+	ctx.EndArray(2)
+	ctx.ReplyArray(0)
+	return nil
+}
+
+func hput(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	k := ctx.Open(args[1], redismodule.Write)
+	defer k.Close()
+	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeHash {
+		return redismodule.ErrWrongType
+	}
+	at, _ := args[4].Int()
+	k.HashPutArg(args[2], args[3].Bytes(), at)
+	ctx.ReplySimple("OK")
+	return nil
+}
+
+func hget(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	k := ctx.Open(args[1], redismodule.Read)
+	defer k.Close()
+	if k.Type != redismodule.TypeHash {
+		return redismodule.ErrWrongType
+	}
+	v, ok := k.HashGetArg(args[2], make([]byte, 0, 4))
+	if !ok {
+		ctx.ReplyNull()
+		return nil
+	}
+	ctx.ReplyBytes(v)
+	return nil
+}
+
+func hall(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	k := ctx.Open(args[1], redismodule.Read)
+	defer k.Close()
+	n := 0
+	ctx.ReplyMapLater()
+	if k.Type == redismodule.TypeHash {
+		k.HashEach(func(f, v []byte) bool {
+			ctx.ReplyBytes(f)
+			ctx.ReplyBytes(v)
+			n++
+			return true
+		})
+	}
+	ctx.EndMap(n)
+	return nil
+}
+
+// call runs `PROBE.CALL flags command [argument …]`.
+func call(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	c := ctx.Cmd(args[2].String())
+	for i, a := range args[3:] {
+		if i%2 == 0 {
+			c.Arg(a)
+		} else {
+			c.Bytes(a.Bytes())
+		}
+	}
+	r := c.Call(args[1].String())
+	defer r.Free()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	ctx.Reply(r)
+	return nil
+}

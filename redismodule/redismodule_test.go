@@ -1,0 +1,498 @@
+package redismodule_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/holdfasttest"
+)
+
+var (
+	ctx   = context.Background()
+	built string // the folder of the modules under test
+)
+
+// The modules are built as a user builds them, and loaded into a real server.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "redismodule-")
+	if err != nil {
+		panic(err)
+	}
+	built = dir
+	for name, pkg := range map[string]string{"probe": "./internal/probe", "doorbell": "./example/doorbell"} {
+		so := filepath.Join(dir, name+".so")
+		build := exec.Command("go", "build", "-buildmode=c-shared", "-o", so, pkg)
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n%s", build, err, out)
+			os.Exit(1)
+		}
+		if err := os.Chmod(so, 0o755); err != nil {
+			panic(err)
+		}
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func server(t *testing.T, module string, options ...holdfasttest.Option) (*holdfasttest.Server, *redis.Client) {
+	t.Helper()
+	s := holdfasttest.New(t, append([]holdfasttest.Option{holdfasttest.WithModules(filepath.Join(built, module+".so"))}, options...)...)
+	return s, s.Client()
+}
+
+func do(t *testing.T, c interface {
+	Do(context.Context, ...any) *redis.Cmd
+}, line string, more ...any) any {
+	t.Helper()
+	args := []any{}
+	for _, f := range strings.Fields(line) {
+		args = append(args, f)
+	}
+	v, err := c.Do(ctx, append(args, more...)...).Result()
+	if err == redis.Nil {
+		return nil
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return v
+}
+
+func want(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s: (-want +got)\n%s", what, d)
+	}
+}
+
+// logged waits until the probe's log has an entry, and answers the log.
+func logged(t *testing.T, c *redis.Client, entry string) []string {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		log, err := c.Do(ctx, "PROBE.LOG").StringSlice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(log, entry) {
+			return log
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no %q in %q", entry, log)
+		}
+	}
+}
+
+func TestEveryReplyTypeReachesBothProtocols(t *testing.T) {
+	s, c := server(t, "probe")
+	c2 := redis.NewClient(&redis.Options{Addr: s.Addr, Protocol: 2, DisableIdentity: true})
+	defer c2.Close()
+	const small = int64(-1 << 63)
+	want(t, "RESP3", do(t, c, "PROBE.TYPES"), []any{small, "", "a\x00\r\nb", "OK", nil, nil,
+		map[any]any{"k": 0.5}, []any{int64(1), map[any]any{}}, []any{}})
+	want(t, "RESP2", do(t, c2, "PROBE.TYPES"), []any{small, "", "a\x00\r\nb", "OK", nil, nil,
+		[]any{"k", "0.5"}, []any{int64(1), []any{}}, []any{}})
+}
+
+func TestAnErrorIsOneLineWhateverItsText(t *testing.T) {
+	_, c := server(t, "probe")
+	want(t, "error", do(t, c, "PROBE.ERROR", "CODE a\r\n+OK\x00b"), "CODE a  +OK b")
+	want(t, "in step after it", do(t, c, "PROBE.NOOP"), int64(1))
+}
+
+func TestArgumentsAreBinarySafeAndAnyNumber(t *testing.T) {
+	_, c := server(t, "probe")
+	args := []any{"PROBE.ECHO"}
+	var echo []any
+	for i := range 300 {
+		s := strings.Repeat("\x00\xff\r\n", i)
+		args, echo = append(args, s), append(echo, s)
+	}
+	want(t, "echo", c.Do(ctx, args...).Val(), any(echo))
+}
+
+func TestIntegersAreReadAsStrictlyAsTheServerReadsThem(t *testing.T) {
+	_, c := server(t, "probe")
+	for _, s := range []string{"0", "-1", "7", "9223372036854775807", "-9223372036854775808", "10", "-10",
+		"", "-", "+1", " 1", "1 ", "01", "-0", "-01", "0x1", "1.0", "1e3", "9223372036854775808",
+		"-9223372036854775809", "18446744073709551616", "99999999999999999999", "999999999999999999999"} {
+		server := do(t, c, "HINCRBY scratch "+strings.ReplaceAll("f", "f", "field"), s)
+		do(t, c, "DEL scratch")
+		want(t, fmt.Sprintf("%q", s), do(t, c, "PROBE.INT", s), server)
+	}
+}
+
+func TestAPanicIsAnErrorReplyAndTheServerLives(t *testing.T) {
+	// Not the helper's server: it takes a contained panic for a failure.
+	s, c := server(t, "probe")
+	want(t, "panic", do(t, c, "PROBE.PANIC"), "ERR internal error, see the server's log")
+	want(t, "panic after the reply", do(t, c, "PROBE.PANIC x"), int64(1))
+	want(t, "the server lives", do(t, c, "PROBE.NOOP"), int64(1))
+	if !strings.Contains(s.Log(), "panic: assignment to entry in nil map") || !strings.Contains(s.Log(), "main.go") {
+		t.Errorf("the log does not show the panic and where it was:\n%s", s.Log())
+	}
+	s.ExpectPanics()
+}
+
+func TestHashesAreWrittenReplicatedAndRead(t *testing.T) {
+	s, c := server(t, "probe", holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always", "--hash-max-listpack-value", "16"))
+	at := time.Now().Add(time.Hour).UnixMilli()
+	long := strings.Repeat("long ", 100)
+	want(t, "put", do(t, c, "PROBE.HPUT h", "f\x00", "v", at), "OK")
+	want(t, "put", do(t, c, "PROBE.HPUT h", "g", long, -1), "OK")
+	want(t, "get", do(t, c, "PROBE.HGET h", "f\x00"), "v")
+	want(t, "get long", do(t, c, "PROBE.HGET h", "g"), long)
+	want(t, "get none", do(t, c, "PROBE.HGET h", "x"), nil)
+	want(t, "all", do(t, c, "PROBE.HALL h"), map[any]any{"f\x00": "v", "g": long})
+	want(t, "del", do(t, c, "PROBE.HDEL h", "g"), int64(1))
+	want(t, "expiry", do(t, c, "PEXPIRETIME h"), at)
+	do(t, c, "PROBE.HPUT gone f v -1")
+	want(t, "delete", do(t, c, "PROBE.DEL gone"), int64(1))
+	want(t, "delete nothing", do(t, c, "PROBE.DEL gone"), int64(0))
+	digest := do(t, c, "DEBUG DIGEST")
+	s.Kill()
+	s.Restart()
+	want(t, "after kill -9 and the AOF", do(t, c, "DEBUG DIGEST"), digest)
+	want(t, "all", do(t, c, "PROBE.HALL h"), map[any]any{"f\x00": "v"})
+}
+
+func TestWatchAbortsOnlyWhenSomethingChanged(t *testing.T) {
+	_, c := server(t, "probe")
+	exec := func(meanwhile string) (err error) {
+		return c.Watch(ctx, func(tx *redis.Tx) error {
+			do(t, c, meanwhile)
+			_, err := tx.TxPipelined(ctx, func(p redis.Pipeliner) error { p.Ping(ctx); return nil })
+			return err
+		}, "k")
+	}
+	want(t, "a look", exec("PROBE.LOOK k"), error(nil))
+	if err := exec("PROBE.HPUT k f v -1"); err != redis.TxFailedErr {
+		t.Errorf("a write: %v, want the transaction to fail", err)
+	}
+	if err := exec("PROBE.DEL k"); err != redis.TxFailedErr {
+		t.Errorf("a delete: %v, want the transaction to fail", err)
+	}
+}
+
+func TestStringsAreReadInPlaceWhateverTheirEncoding(t *testing.T) {
+	_, c := server(t, "probe")
+	for _, v := range []string{"", "12345", "short", strings.Repeat("x", 10000)} {
+		c.Set(ctx, "s", v, 0)
+		want(t, "get", do(t, c, "PROBE.GET s"), []any{v, int64(-1), int64(len(v))})
+		want(t, "and again by GET", do(t, c, "GET s"), v)
+	}
+	want(t, "wrong type", do(t, c, "PROBE.GET none"), "WRONGTYPE Operation against a key holding the wrong kind of value")
+}
+
+func TestCallsGoThroughWithTheirErrors(t *testing.T) {
+	_, c := server(t, "probe")
+	want(t, "set", do(t, c, "PROBE.CALL !E SET a 1 PX 100000 NX"), "OK")
+	want(t, "nil", do(t, c, "PROBE.CALL !E SET a 1 PX 100000 NX"), nil)
+	want(t, "array", do(t, c, "PROBE.CALL E MGET a b a"), []any{"1", nil, "1"})
+	want(t, "error", do(t, c, "PROBE.CALL !E LPUSH a x"), "WRONGTYPE Operation against a key holding the wrong kind of value")
+	want(t, "refused", do(t, c, "PROBE.CALL !M NONSUCH"), "ERR the server refused a call of the module")
+	c.ConfigSet(ctx, "maxmemory", "1")
+	want(t, "memory full", strings.HasPrefix(fmt.Sprint(do(t, c, "PROBE.CALL !EM SET b 1")), "OOM "), true)
+}
+
+func TestATimerFiresOnceAndItsWriteIsReplicated(t *testing.T) {
+	s, c := server(t, "probe", holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
+	do(t, c, "PROBE.TIMER 1 ticks")
+	logged(t, c, "timer")
+	want(t, "ticks", do(t, c, "GET ticks"), "1")
+	s.Kill()
+	s.Restart()
+	want(t, "ticks in the AOF", do(t, c, "GET ticks"), "1")
+}
+
+func TestATimerHoldsItsWriteBackWhileWritesArePaused(t *testing.T) {
+	_, c := server(t, "probe")
+	do(t, c, "CLIENT PAUSE 300 WRITE")
+	do(t, c, "PROBE.CALL E PING") // reads go on
+	do(t, c, "PROBE.TIMER 0 ticks")
+	logged(t, c, "timer")
+	want(t, "ticks", do(t, c, "GET ticks"), "1")
+}
+
+func TestOnlyWatchedKeysAreHeardOfAndNotOurOwnCalls(t *testing.T) {
+	_, c := server(t, "probe")
+	do(t, c, "SET before 1")
+	want(t, "watch", do(t, c, "PROBE.WATCH a"), int64(1))
+	want(t, "watch twice", do(t, c, "PROBE.WATCH a"), int64(1))
+	want(t, "watch another", do(t, c, "PROBE.WATCH b"), int64(2))
+	for _, line := range []string{"SET a 1", "SET other 1", "PROBE.CALL ! SET a 2", "SELECT 0", "DEL a", "EVAL return(redis.call('SET','b',1)) 0", "RENAME b c"} {
+		do(t, c, line)
+	}
+	do(t, c, "PROBE.UNWATCH a")
+	do(t, c, "SET a 2")
+	do(t, c, "PROBE.UNWATCH a")
+	do(t, c, "SET a 3")
+	want(t, "heard", do(t, c, "PROBE.LOG"), []any{"set a", "del a", "set b", "rename_from b", "set a"})
+	want(t, "left", do(t, c, "PROBE.UNWATCH b"), int64(0))
+}
+
+// Every watched key is heard of and no other, whatever comes and goes, through
+// growth, shrinking and collisions of the table.
+func TestTheWatchTableForgetsNobody(t *testing.T) {
+	_, c := server(t, "probe")
+	on := map[int]bool{}
+	next := uint32(1)
+	p := c.Pipeline()
+	for range 20000 {
+		next = next*1664525 + 1013904223
+		i := int(next>>8) % 3000
+		if on[i] = !on[i]; on[i] {
+			p.Do(ctx, "PROBE.WATCH", fmt.Sprint("key", i))
+		} else {
+			p.Do(ctx, "PROBE.UNWATCH", fmt.Sprint("key", i))
+		}
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var expect []string
+	for i := range 3000 {
+		p.Set(ctx, fmt.Sprint("key", i), 1, 0)
+		if on[i] {
+			expect = append(expect, fmt.Sprint("set key", i))
+		}
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		t.Fatal(err)
+	}
+	log, _ := c.Do(ctx, "PROBE.LOG").StringSlice()
+	want(t, "heard", log, expect)
+}
+
+func TestServerEventsAreHeard(t *testing.T) {
+	_, c := server(t, "probe")
+	conn := c.Conn()
+	id := do(t, conn, "PROBE.WATCHME")
+	for _, line := range []string{"FLUSHDB", "FLUSHALL", "SWAPDB 0 3", "DEBUG RELOAD", "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"} {
+		do(t, c, line)
+	}
+	do(t, c, fmt.Sprint("CLIENT KILL ID ", id))
+	_ = conn.Close()
+	log := logged(t, c, fmt.Sprint("gone ", id))
+	want(t, "heard", log, []string{"flush 0", "flush -1", "swap 0 3", "flush -1", "loaded", "primary false", "primary true", fmt.Sprint("gone ", id)})
+}
+
+// wait blocks a client and answers its reply, once it is known to be blocked.
+func wait(t *testing.T, c *redis.Client, name string, ms int) (conn *redis.Conn, id int64, reply chan any) {
+	t.Helper()
+	conn = c.Conn()
+	id = conn.ClientID(ctx).Val()
+	before := blocked(t, c)
+	reply = make(chan any, 1)
+	go func() { reply <- do(t, conn, "PROBE.WAIT", name, ms) }()
+	for blocked(t, c) == before && len(reply) == 0 {
+	}
+	return conn, id, reply
+}
+
+func blocked(t *testing.T, c *redis.Client) string {
+	t.Helper()
+	info := c.Info(ctx, "clients").Val()
+	_, after, _ := strings.Cut(info, "blocked_clients:")
+	line, _, _ := strings.Cut(after, "\r\n")
+	return line
+}
+
+// Whatever ends a wait, the waiter hears of it once and its handle is given
+// back: MODULE UNLOAD, which is refused while one is out, proves it.
+func TestAWaitEndsOnceAndLeaksNothing(t *testing.T) {
+	s, c := server(t, "probe")
+	_, _, woken := wait(t, c, "woken", 0)
+	_, _, late := wait(t, c, "late", 20)
+	_, unblockID, unblocked := wait(t, c, "unblocked", 0)
+	_, errorID, failed := wait(t, c, "failed", 0)
+	_, killID, killed := wait(t, c, "killed", 0)
+	closing, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := closing.Write([]byte("PROBE.WAIT closed 0\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	for blocked(t, c) != "6" && blocked(t, c) != "5" { // "late" may be over
+	}
+
+	want(t, "unload while clients wait", strings.HasPrefix(fmt.Sprint(do(t, c, "MODULE UNLOAD probe")), "ERR Error unloading"), true)
+	want(t, "wake", do(t, c, "PROBE.WAKE woken woken"), int64(1))
+	want(t, "woken", <-woken, any(int64(1)))
+	want(t, "late", <-late, nil)
+	want(t, "unblock", do(t, c, fmt.Sprint("CLIENT UNBLOCK ", unblockID, " TIMEOUT")), int64(1))
+	want(t, "unblocked", <-unblocked, nil)
+	want(t, "unblock with an error", do(t, c, fmt.Sprint("CLIENT UNBLOCK ", errorID, " ERROR")), int64(1))
+	want(t, "failed", strings.HasPrefix(fmt.Sprint(<-failed), "UNBLOCKED"), true)
+	do(t, c, fmt.Sprint("CLIENT KILL ID ", killID))
+	<-killed
+	_ = closing.Close()
+	logged(t, c, "lost closed")
+	log, _ := c.Do(ctx, "PROBE.LOG").StringSlice()
+	slices.Sort(log)
+	want(t, "heard", log, []string{"lost closed", "lost failed", "lost killed", "reply woken", "timeout late", "timeout unblocked"})
+	for strings.HasPrefix(fmt.Sprint(do(t, c, "MODULE UNLOAD probe")), "ERR Error unloading") {
+		if blocked(t, c) != "0" {
+			t.Fatal("a handle leaked")
+		}
+	}
+}
+
+// The ghost: the waiter is woken and its client dies in the same step, so the
+// reply reaches nobody. The waiter is told.
+func TestAReplyThatReachesNobodyIsReported(t *testing.T) {
+	_, c := server(t, "probe")
+	_, id, reply := wait(t, c, "ghost", 0)
+	_, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.Do(ctx, "PROBE.WAKE", "ghost")
+		p.Do(ctx, "CLIENT", "KILL", "ID", id)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-reply
+	logged(t, c, "lost ghost")
+}
+
+// A wake and the end of the waiter's time in the same turn of the event loop:
+// on Redis 7.0 the server's own timeout would leave the client without a reply.
+func TestAWakeAtTheVeryTimeoutIsAnsweredOnce(t *testing.T) {
+	_, c := server(t, "probe")
+	for i := range 100 {
+		name := fmt.Sprint("w", i)
+		conn, _, reply := wait(t, c, name, 2)
+		_, _ = c.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			p.Do(ctx, "PROBE.WAKE", name)
+			p.Do(ctx, "DEBUG", "SLEEP", "0.003")
+			return nil
+		})
+		select {
+		case <-reply:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("round %d: no reply", i)
+		}
+		_ = conn.Close()
+	}
+}
+
+func TestWhereWaitingIsNotAllowedNobodyIsMadeToWait(t *testing.T) {
+	_, c := server(t, "probe")
+	cmds, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error { p.Do(ctx, "PROBE.WAIT", "x", 0); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "in MULTI", cmds[0].(*redis.Cmd).Val(), any("CANNOT"))
+	want(t, "in Lua", do(t, c, "EVAL return(redis.call('PROBE.WAIT','x',0)) 0"), "CANNOT")
+	want(t, "called by a module", do(t, c, "PROBE.CALL E PROBE.WAIT x 0"), "CANNOT")
+}
+
+func TestWhoeverWaitsIsToldWhenThePrimaryBecomesAReplica(t *testing.T) {
+	_, c := server(t, "probe")
+	_, _, reply := wait(t, c, "w", 0)
+	do(t, c, "REPLICAOF 127.0.0.1 1")
+	want(t, "reply", strings.HasPrefix(fmt.Sprint(<-reply), "UNBLOCKED"), true)
+	logged(t, c, "lost w")
+}
+
+func TestSettingsComeFromEverywhereAndAreChecked(t *testing.T) {
+	s, c := server(t, "probe", holdfasttest.WithModules(filepath.Join(built, "probe.so")+" limit 9"), holdfasttest.WithArgs("--probe.verbose", "yes"))
+	get := func(name string) string { return c.ConfigGet(ctx, name).Val()[name] }
+	want(t, "by argument", get("probe.limit"), "9")
+	want(t, "by file", get("probe.verbose"), "yes")
+	want(t, "set", do(t, c, "CONFIG SET probe.limit 10"), "OK")
+	want(t, "limit", get("probe.limit"), "10")
+	if got := fmt.Sprint(do(t, c, "CONFIG SET probe.limit 1001")); !strings.Contains(got, "between 1 and 1000") {
+		t.Error(got)
+	}
+	info := do(t, c, "INFO probe").(string)
+	for _, line := range []string{"probe_limit:10", "probe_verbose:true", "probe_half:0.5", "probe_loads:1"} {
+		if !strings.Contains(info, line) {
+			t.Errorf("no %s in INFO probe:\n%s", line, info)
+		}
+	}
+	do(t, c, "MODULE UNLOAD probe")
+	for args, complaint := range map[string]string{
+		"nonsense 1":  `unknown setting "nonsense"; probe knows limit, verbose`,
+		"limit":       `setting "limit" has no value`,
+		"limit zero":  `setting "limit" takes an integer from 1 to 1000`,
+		"verbose 1":   `setting "verbose" takes yes or no`,
+		"limit 666":   "limit 666 is not for us",
+		"verbose yes": "",
+	} {
+		got := fmt.Sprint(do(t, c, "MODULE LOAD "+filepath.Join(built, "probe.so")+" "+args))
+		if complaint == "" {
+			want(t, args, got, "OK")
+			do(t, c, "MODULE UNLOAD probe")
+		} else if !strings.HasPrefix(got, "ERR") || !strings.Contains(s.Log(), complaint) {
+			t.Errorf("%s: %s; the log lacks %q", args, got, complaint)
+		}
+	}
+}
+
+func TestAModuleStartsAfreshWhenLoadedAgain(t *testing.T) {
+	_, c := server(t, "probe")
+	for round := 1; round <= 5; round++ {
+		want(t, "log", do(t, c, "PROBE.LOG"), []any{})
+		do(t, c, "PROBE.WATCH a")
+		do(t, c, "SET a 1")
+		want(t, "log", do(t, c, "PROBE.LOG"), []any{"set a"})
+		do(t, c, "PROBE.UNWATCH a")
+		if info := do(t, c, "INFO probe").(string); !strings.Contains(info, fmt.Sprint("probe_loads:", round)) {
+			t.Errorf("round %d: %s", round, info)
+		}
+		want(t, "unload", do(t, c, "MODULE UNLOAD probe"), "OK")
+		want(t, "load", do(t, c, "MODULE LOAD "+filepath.Join(built, "probe.so")), "OK")
+	}
+}
+
+func TestScanMeetsEveryKeyOfAType(t *testing.T) {
+	_, c := server(t, "probe")
+	p := c.Pipeline()
+	for i := range 1000 {
+		p.Set(ctx, fmt.Sprint("s", i), 1, 0)
+		p.HSet(ctx, fmt.Sprint("h", i), "f", 1)
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "hashes", do(t, c, "PROBE.SCAN 3"), int64(1000))
+	want(t, "streams", do(t, c, "PROBE.SCAN 7"), int64(0))
+}
+
+// The example of the package's documentation, as its comment describes it.
+func TestTheDoorbellRings(t *testing.T) {
+	_, c := server(t, "doorbell")
+	heard := make(chan any)
+	for range 3 {
+		conn := c.Conn()
+		go func() { heard <- do(t, conn, "BELL.WAIT door 5000") }()
+	}
+	for blocked(t, c) != "3" {
+	}
+	want(t, "ring", do(t, c, "BELL.RING door"), int64(3))
+	for range 3 {
+		want(t, "heard", <-heard, any(int64(1)))
+	}
+	want(t, "ring with nobody there", do(t, c, "BELL.RING door"), int64(0))
+	want(t, "silence", do(t, c, "BELL.WAIT door 1"), nil)
+	c.Set(ctx, "door", "x", 0)
+	want(t, "no number", do(t, c, "BELL.RING door"), "ERR value is not an integer or out of range")
+	docs := do(t, c, "COMMAND DOCS bell.wait").(map[any]any)["bell.wait"].(map[any]any)
+	want(t, "summary", docs["summary"], any("Waits until a door is rung."))
+	keys, err := c.Do(ctx, "COMMAND", "GETKEYS", "BELL.RING", "door").StringSlice()
+	want(t, "keys", keys, []string{"door"})
+	want(t, "keys", err, error(nil))
+}
