@@ -34,7 +34,7 @@ func TestAPublishedTaskIsConsumedAsItWasPublished(t *testing.T) {
 }
 
 // The shape is that of XREADGROUP's reply, whichever protocol the client speaks.
-func TestRepliesHaveOneShapeInBothProtocols(t *testing.T) {
+func TestTasksHaveOneShapeInBothProtocols(t *testing.T) {
 	s := taskServer(t)
 	for _, protocol := range []int{2, 3} {
 		o := *s.Client().Options()
@@ -46,17 +46,17 @@ func TestRepliesHaveOneShapeInBothProtocols(t *testing.T) {
 		q.do("FLUSHALL")
 		q.publish("a", "1", "2", "3")
 		q.publish("b", "4")
-		if got := payloads(q.do("TASK.CONSUME g c a 2")); got != "1 2" {
+		if got := taskPayloads(q.do("TASK.CONSUME g c a 2")); got != "1 2" {
 			t.Errorf("RESP%d: %q", protocol, got)
 		}
-		if got := payloads(q.do("TASK.CONSUME g c a 9 ALSO 1 b")); got != "3 4" {
+		if got := taskPayloads(q.do("TASK.CONSUME g c a 9 ALSO 1 b")); got != "3 4" {
 			t.Errorf("RESP%d: %q", protocol, got)
 		}
 		q.wants(nil, "TASK.CONSUME g c none")
 		q.wants(nil, "TASK.CONSUME g c none 1 1")
 		w := q.waits("TASK.CONSUME g NAME wait 1 0", "w")
 		q.publish("wait", "5")
-		handed(t, w, "w", "5")
+		taskHanded(t, w, "w", "5")
 		stats := q.do("TASK.STATS a")
 		if _, isMap := stats.(map[any]any); isMap != (protocol == 3) {
 			t.Errorf("RESP%d: TASK.STATS answers a %T", protocol, stats)
@@ -64,7 +64,7 @@ func TestRepliesHaveOneShapeInBothProtocols(t *testing.T) {
 	}
 }
 
-func TestWrongInputIsRefusedAndChangesNothing(t *testing.T) {
+func TestWrongInputToTheQueueIsRefusedAndChangesNothing(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	q.do("SET text x")
 	q.do("SET {m}:delayed x")
@@ -174,18 +174,18 @@ func TestWhereWaitingIsNotAllowedConsumeAnswersAtOnce(t *testing.T) {
 	if _, err := pipe.Exec(q.ctx); err != nil && err != redis.Nil {
 		t.Fatal(err)
 	}
-	if none.Val() != nil || payloads(one.Val()) != "one" {
+	if none.Val() != nil || taskPayloads(one.Val()) != "one" {
 		t.Fatalf("in MULTI: %v, then %v", none, one)
 	}
 	const script = "return redis.call('TASK.CONSUME', 'g', 'c', KEYS[1], 1, 0)"
 	q.wants(nil, "EVAL % 1 s", script)
 	q.publish("s", "two")
-	if got := payloads(q.do("EVAL % 1 s", script)); got != "two" {
+	if got := taskPayloads(q.do("EVAL % 1 s", script)); got != "two" {
 		t.Fatalf("in a script: %q", got)
 	}
 }
 
-func TestEveryCommandDeclaresItsKeys(t *testing.T) {
+func TestTheQueuesCommandsDeclareTheirKeys(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	for line, want := range map[string]string{
 		"TASK.PUBLISH s p":                  "s",
@@ -210,7 +210,7 @@ func TestEveryCommandDeclaresItsKeys(t *testing.T) {
 
 // Streams named behind an option are checked too, and no choice of arguments
 // hides a stream from the check.
-func TestAUserTouchesOnlyTheKeysItMay(t *testing.T) {
+func TestAUserOfTheQueueTouchesOnlyTheKeysItMay(t *testing.T) {
 	s := taskServer(t)
 	q := tasksOn(t, s)
 	q.do("ACL SETUSER worker on >pw ~mine* +@all")
@@ -245,14 +245,14 @@ func TestAUserTouchesOnlyTheKeysItMay(t *testing.T) {
 	w.do("XADD mine-dead * payload x origin_stream secret")
 	w.fails("NOPERM", "TASK.REDRIVE mine-dead")
 	w.publish("mine", "ok")
-	if got := payloads(w.do("TASK.CONSUME g c mine")); got != "ok" {
+	if got := taskPayloads(w.do("TASK.CONSUME g c mine")); got != "ok" {
 		t.Fatalf("the user's own stream gave %q", got)
 	}
 }
 
 // What adds is refused in a full server; what frees is not, or it could never
 // drain.
-func TestAFullServerCanBeDrained(t *testing.T) {
+func TestAFullServersQueueCanBeDrained(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	ids := q.publish("s", "one", "two")
 	q.do("CONFIG SET maxmemory 1")

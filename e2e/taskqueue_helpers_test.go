@@ -16,9 +16,9 @@ import (
 	"holdfast/internal/redisserver"
 )
 
-// within bounds every wait of the task queue's tests. It decides nothing: a test
+// taskWait bounds every wait of the task queue's tests. It decides nothing: a test
 // that needs it has failed.
-const within = 20 * time.Second
+const taskWait = 20 * time.Second
 
 // tasks is a client of a server with the task queue.
 type tasks struct {
@@ -68,14 +68,14 @@ func (q *tasks) do(line string, args ...any) any {
 }
 
 func (q *tasks) try(line string, args ...any) (any, error) {
-	v, err := q.Do(q.ctx, words(line, args...)...).Result()
+	v, err := q.Do(q.ctx, taskLine(line, args...)...).Result()
 	if err == redis.Nil {
 		return nil, nil
 	}
 	return v, err
 }
 
-func words(line string, args ...any) (all []any) {
+func taskLine(line string, args ...any) (all []any) {
 	for _, w := range strings.Fields(line) {
 		if w == "%" {
 			all, args = append(all, args[0]), args[1:]
@@ -101,15 +101,15 @@ func (q *tasks) wants(want any, line string, args ...any) {
 	}
 }
 
-// task is one task as it was received.
-type task struct {
+// gotTask is one task as it was received.
+type gotTask struct {
 	stream, id string
 	fields     []string
 }
 
-func (t task) payload() string { return t.field("payload") }
+func (t gotTask) payload() string { return t.field("payload") }
 
-func (t task) field(name string) string {
+func (t gotTask) field(name string) string {
 	for i := 0; i+1 < len(t.fields); i += 2 {
 		if t.fields[i] == name {
 			return t.fields[i+1]
@@ -118,14 +118,14 @@ func (t task) field(name string) string {
 	return ""
 }
 
-// received takes a reply of TASK.CONSUME apart.
-func received(v any) (all []task) {
+// tasksIn takes a reply of TASK.CONSUME apart.
+func tasksIn(v any) (all []gotTask) {
 	streams, _ := v.([]any)
 	for _, s := range streams {
 		pair := s.([]any)
 		for _, e := range pair[1].([]any) {
 			entry := e.([]any)
-			t := task{stream: pair[0].(string), id: entry[0].(string)}
+			t := gotTask{stream: pair[0].(string), id: entry[0].(string)}
 			for _, f := range entry[1].([]any) {
 				t.fields = append(t.fields, f.(string))
 			}
@@ -135,18 +135,18 @@ func received(v any) (all []task) {
 	return all
 }
 
-func payloads(v any) string {
+func taskPayloads(v any) string {
 	var all []string
-	for _, t := range received(v) {
+	for _, t := range tasksIn(v) {
 		all = append(all, t.payload())
 	}
 	return strings.Join(all, " ")
 }
 
 // one consumes exactly one task.
-func (q *tasks) one(line string, args ...any) task {
+func (q *tasks) one(line string, args ...any) gotTask {
 	q.t.Helper()
-	got := received(q.do(line, args...))
+	got := tasksIn(q.do(line, args...))
 	if len(got) != 1 {
 		q.t.Fatalf("%s: %d tasks, want 1", line, len(got))
 	}
@@ -162,7 +162,7 @@ func (q *tasks) publish(stream string, payloads ...string) (ids []string) {
 	return ids
 }
 
-type answer struct {
+type taskAnswer struct {
 	who string
 	v   any
 	err error
@@ -170,14 +170,14 @@ type answer struct {
 
 // waits starts consumers, one after another, each standing in the queue before
 // the next comes. The answers arrive with the consumers' names.
-func (q *tasks) waits(line string, names ...string) <-chan answer {
+func (q *tasks) waits(line string, names ...string) <-chan taskAnswer {
 	q.t.Helper()
-	answers := make(chan answer, len(names))
+	answers := make(chan taskAnswer, len(names))
 	before := q.waiting()
 	for i, name := range names {
 		go func() {
 			v, err := q.try(strings.ReplaceAll(line, "NAME", name))
-			answers <- answer{name, v, err}
+			answers <- taskAnswer{name, v, err}
 		}()
 		q.until(before+int64(i)+1, q.waiting)
 	}
@@ -204,36 +204,36 @@ func (q *tasks) info(field string) int64 {
 // until waits for a number to become what it must.
 func (q *tasks) until(want int64, get func() int64) {
 	q.t.Helper()
-	deadline := time.Now().Add(within)
+	deadline := time.Now().Add(taskWait)
 	for got := get(); got != want; got = get() {
 		if time.Now().After(deadline) {
-			q.t.Fatalf("%d, want %d, even after %v", got, want, within)
+			q.t.Fatalf("%d, want %d, even after %v", got, want, taskWait)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-func next[T any](t testing.TB, c <-chan T) T {
+func nextOf[T any](t testing.TB, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(within):
-		t.Fatalf("nothing within %v", within)
+	case <-time.After(taskWait):
+		t.Fatalf("nothing within %v", taskWait)
 		panic("unreachable")
 	}
 }
 
-// handed checks that the next answer is a task with that payload for that name.
-func handed(t testing.TB, c <-chan answer, who, payload string) {
+// taskHanded checks that the next answer is a task with that payload for that name.
+func taskHanded(t testing.TB, c <-chan taskAnswer, who, payload string) {
 	t.Helper()
-	a := next(t, c)
-	if a.err != nil || a.who != who || payloads(a.v) != payload {
+	a := nextOf(t, c)
+	if a.err != nil || a.who != who || taskPayloads(a.v) != payload {
 		t.Fatalf("%s was answered %v %v, want %q for %s", a.who, a.v, a.err, payload, who)
 	}
 }
 
-func quiet(t testing.TB, c <-chan answer) {
+func noAnswer(t testing.TB, c <-chan taskAnswer) {
 	t.Helper()
 	select {
 	case a := <-c:
@@ -243,9 +243,9 @@ func quiet(t testing.TB, c <-chan answer) {
 }
 
 // waitsTogether starts consumers that come in no particular order.
-func (q *tasks) waitsTogether(line string, names ...string) <-chan answer {
+func (q *tasks) waitsTogether(line string, names ...string) <-chan taskAnswer {
 	q.t.Helper()
-	answers := make(chan answer, len(names))
+	answers := make(chan taskAnswer, len(names))
 	before := q.waiting()
 	o := *q.Options()
 	o.PoolSize = len(names)
@@ -253,8 +253,8 @@ func (q *tasks) waitsTogether(line string, names ...string) <-chan answer {
 	q.t.Cleanup(func() { _ = c.Close() })
 	for _, name := range names {
 		go func() {
-			v, err := c.Do(q.ctx, words(strings.ReplaceAll(line, "NAME", name))...).Result()
-			answers <- answer{name, v, err}
+			v, err := c.Do(q.ctx, taskLine(strings.ReplaceAll(line, "NAME", name))...).Result()
+			answers <- taskAnswer{name, v, err}
 		}()
 	}
 	q.until(before+int64(len(names)), q.waiting)

@@ -13,17 +13,17 @@ func TestATaskGoesToTheConsumerThatWaitedLongest(t *testing.T) {
 	w := q.waits("TASK.CONSUME g NAME s 1 0", "a", "b", "c")
 	for _, who := range []string{"a", "b", "c"} {
 		q.publish("s", "for "+who)
-		handed(t, w, who, "for "+who)
+		taskHanded(t, w, who, "for "+who)
 	}
 	// The same for tasks that others add, alone and several in one step.
 	w = q.waits("TASK.CONSUME g NAME s 1 0", "a", "b", "c")
 	q.do("XADD s * payload 1")
-	handed(t, w, "a", "1")
+	taskHanded(t, w, "a", "1")
 	q.do("EVAL % 1 s", "redis.call('XADD',KEYS[1],'*','payload','2') redis.call('XADD',KEYS[1],'*','payload','3')")
 	got := []string{}
 	for range 2 {
-		a := next(t, w)
-		got = append(got, a.who+payloads(a.v))
+		a := nextOf(t, w)
+		got = append(got, a.who+taskPayloads(a.v))
 	}
 	if strings.Join(got, " ") != "b2 c3" && strings.Join(got, " ") != "c3 b2" {
 		t.Fatal(got)
@@ -32,8 +32,8 @@ func TestATaskGoesToTheConsumerThatWaitedLongest(t *testing.T) {
 	q.do("TASK.MPUBLISH s 4 5 6")
 	got = []string{}
 	for range 2 {
-		a := next(t, w)
-		got = append(got, a.who+payloads(a.v))
+		a := nextOf(t, w)
+		got = append(got, a.who+taskPayloads(a.v))
 	}
 	if s := strings.Join(got, "|"); s != "a4 5|b6" && s != "b6|a4 5" {
 		t.Fatal(s)
@@ -53,14 +53,14 @@ func TestATaskWakesExactlyOneOfAnyNumber(t *testing.T) {
 	seen := map[string]bool{}
 	for i := range 50 {
 		q.publish("s", fmt.Sprint(i))
-		a := next(t, w)
-		if payloads(a.v) != fmt.Sprint(i) || seen[a.who] {
+		a := nextOf(t, w)
+		if taskPayloads(a.v) != fmt.Sprint(i) || seen[a.who] {
 			t.Fatalf("task %d: %s was answered %v %v (a second time: %v)", i, a.who, a.v, a.err, seen[a.who])
 		}
 		seen[a.who] = true
 	}
 	q.until(n-50, q.waiting)
-	quiet(t, w)
+	noAnswer(t, w)
 	if d := q.calls("xreadgroup") - calls; d > 2*50 {
 		t.Errorf("50 tasks took %d reads", d)
 	}
@@ -71,8 +71,8 @@ func TestEachGroupGetsEachTask(t *testing.T) {
 	one := q.waits("TASK.CONSUME one NAME s 1 0", "a")
 	two := q.waits("TASK.CONSUME two NAME s 1 0", "b")
 	q.publish("s", "x")
-	handed(t, one, "a", "x")
-	handed(t, two, "b", "x")
+	taskHanded(t, one, "a", "x")
+	taskHanded(t, two, "b", "x")
 }
 
 func TestWhoeverWaitsInSeveralStreamsIsServedOnceFirstStreamFirst(t *testing.T) {
@@ -84,13 +84,13 @@ func TestWhoeverWaitsInSeveralStreamsIsServedOnceFirstStreamFirst(t *testing.T) 
 	if _, err := pipe.Exec(q.ctx); err != nil {
 		t.Fatal(err)
 	}
-	a := next(t, w)
-	if got := received(a.v); len(got) != 1 || got[0].stream != "low" || got[0].payload() != "l" {
+	a := nextOf(t, w)
+	if got := tasksIn(a.v); len(got) != 1 || got[0].stream != "low" || got[0].payload() != "l" {
 		t.Fatal(a)
 	}
 	q.publish("lowest", "z")
 	q.publish("low", "y")
-	got := received(q.do("TASK.CONSUME g a high 2 ALSO 2 low lowest"))
+	got := tasksIn(q.do("TASK.CONSUME g a high 2 ALSO 2 low lowest"))
 	if len(got) != 2 || got[0].stream != "high" || got[1].stream != "low" {
 		t.Fatalf("%+v", got)
 	}
@@ -100,11 +100,11 @@ func TestAWaitEndsInTimeAndLeavesTheQueue(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	w := q.waits("TASK.CONSUME g NAME s 1 30", "short")
 	long := q.waits("TASK.CONSUME g NAME s 1 0", "long")
-	if a := next(t, w); a.v != nil || a.err != nil && a.err != redis.Nil {
+	if a := nextOf(t, w); a.v != nil || a.err != nil && a.err != redis.Nil {
 		t.Fatal(a)
 	}
 	q.publish("s", "x")
-	handed(t, long, "long", "x")
+	taskHanded(t, long, "long", "x")
 	q.until(0, q.waiting)
 }
 
@@ -122,8 +122,8 @@ func TestATaskHandedToADeadConnectionGoesToTheNextAtOnce(t *testing.T) {
 		if _, err := pipe.Exec(q.ctx); err != nil {
 			t.Fatal(err)
 		}
-		handed(t, alive, "alive", "x")
-		if a := next(t, ghost); a.err == nil {
+		taskHanded(t, alive, "alive", "x")
+		if a := nextOf(t, ghost); a.err == nil {
 			t.Fatal("the killed consumer was answered", a.v)
 		}
 		owner := q.do("XPENDING s g - + 1").([]any)[0].([]any)
@@ -140,35 +140,35 @@ func TestATaskHandedToADeadConnectionGoesToTheNextAtOnce(t *testing.T) {
 	if _, err := pipe.Exec(q.ctx); err != nil {
 		t.Fatal(err)
 	}
-	next(t, ghost)
+	nextOf(t, ghost)
 	q.until(1, func() int64 { return q.group("s", "g")["ready"] })
-	if got := payloads(q.do("TASK.CONSUME g late s")); got != "y" {
+	if got := taskPayloads(q.do("TASK.CONSUME g late s")); got != "y" {
 		t.Fatalf("got %q", got)
 	}
 }
 
-func TestAKilledWaiterIsPassedBy(t *testing.T) {
+func TestAKilledConsumerIsPassedBy(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	dead := q.waits("TASK.CONSUME g NAME s 1 0", "dead")
 	id := q.lastClient("task.consume")
 	alive := q.waits("TASK.CONSUME g NAME s 1 0", "alive")
 	q.do("CLIENT KILL ID %", id)
-	next(t, dead)
+	nextOf(t, dead)
 	q.publish("s", "x")
-	handed(t, alive, "alive", "x")
+	taskHanded(t, alive, "alive", "x")
 
 	unblocked := q.waits("TASK.CONSUME g NAME s 1 0", "unblocked")
 	q.do("CLIENT UNBLOCK %", q.lastClient("task.consume"))
-	if a := next(t, unblocked); a.v != nil {
+	if a := nextOf(t, unblocked); a.v != nil {
 		t.Fatal(a)
 	}
 	failed := q.waits("TASK.CONSUME g NAME s 1 0", "failed")
 	q.do("CLIENT UNBLOCK % ERROR", q.lastClient("task.consume"))
-	if a := next(t, failed); a.err == nil || !strings.HasPrefix(a.err.Error(), "UNBLOCKED") {
+	if a := nextOf(t, failed); a.err == nil || !strings.HasPrefix(a.err.Error(), "UNBLOCKED") {
 		t.Fatal(a)
 	}
 	q.publish("s", "y")
-	if got := payloads(q.do("TASK.CONSUME g late s")); got != "y" {
+	if got := taskPayloads(q.do("TASK.CONSUME g late s")); got != "y" {
 		t.Fatalf("got %q", got)
 	}
 }
@@ -196,8 +196,8 @@ func TestAWaiterOutlivesItsStream(t *testing.T) {
 				t.Fatal(line, err)
 			}
 		}
-		a := next(t, w)
-		if payloads(a.v) != "x" {
+		a := nextOf(t, w)
+		if taskPayloads(a.v) != "x" {
 			t.Fatalf("%v: answered %v %v", ways, a.v, a.err)
 		}
 	}
@@ -206,14 +206,14 @@ func TestAWaiterOutlivesItsStream(t *testing.T) {
 	w := q.waits("TASK.CONSUME g NAME s 1 0", "w")
 	one := q.db(1)
 	one.publish("s", "other")
-	quiet(t, w)
+	noAnswer(t, w)
 	q.do("SWAPDB 0 1")
-	handed(t, w, "w", "other")
+	taskHanded(t, w, "w", "other")
 	w = q.waits("TASK.CONSUME g NAME m 1 0", "w")
 	q.do("DEL m")
 	one.do("XADD m * payload moved")
 	one.do("MOVE m 0")
-	handed(t, w, "w", "moved")
+	taskHanded(t, w, "w", "moved")
 }
 
 func TestAPausedQueueTakesTasksAndHandsOutNone(t *testing.T) {
@@ -226,10 +226,10 @@ func TestAPausedQueueTakesTasksAndHandsOutNone(t *testing.T) {
 	q.wants(nil, "TASK.CONSUME g b s 1")
 	q.do("DEBUG RELOAD")
 	q.wants(nil, "TASK.CONSUME g b s 9 1 LEASE 1")
-	quiet(t, w)
+	noAnswer(t, w)
 	q.wants("OK", "TASK.RESUME s")
-	handed(t, w, "a", "x")
-	if got := payloads(q.do("TASK.CONSUME g b s 9")); got != "y z" {
+	taskHanded(t, w, "a", "x")
+	if got := taskPayloads(q.do("TASK.CONSUME g b s 9")); got != "y z" {
 		t.Fatalf("got %q", got)
 	}
 	// The flag is a plain key: whoever takes it away resumes the queue too.
@@ -237,7 +237,7 @@ func TestAPausedQueueTakesTasksAndHandsOutNone(t *testing.T) {
 	w = q.waits("TASK.CONSUME g NAME s 1 0", "a")
 	q.publish("s", "v")
 	q.do("DEL {s}:paused")
-	handed(t, w, "a", "v")
+	taskHanded(t, w, "a", "v")
 }
 
 // Clients of XREADGROUP share a group with TASK.CONSUME: what was published by
@@ -245,17 +245,17 @@ func TestAPausedQueueTakesTasksAndHandsOutNone(t *testing.T) {
 func TestReadersOfTheNativeCommandShareTheGroup(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	q.do("XGROUP CREATE s g 0 MKSTREAM")
-	native := make(chan answer, 1)
+	native := make(chan taskAnswer, 1)
 	go func() {
 		v, err := q.try("XREADGROUP GROUP g native BLOCK 0 STREAMS s >")
-		native <- answer{"native", v, err}
+		native <- taskAnswer{"native", v, err}
 	}()
 	q.until(1, q.blocked)
 	w := q.waits("TASK.CONSUME g NAME s 1 0", "task")
 	q.publish("s", "x")
-	handed(t, w, "task", "x")
+	taskHanded(t, w, "task", "x")
 	q.publish("s", "y")
-	if a := next(t, native); a.err != nil || !strings.Contains(fmt.Sprint(a.v), "y") {
+	if a := nextOf(t, native); a.err != nil || !strings.Contains(fmt.Sprint(a.v), "y") {
 		t.Fatal(a)
 	}
 }

@@ -38,6 +38,7 @@ type line struct {
 	holders    map[string]lease
 	keyExpires int64 // 0 when there is no key
 	foreign    bool  // what stands there is no lock
+	moved      bool  // nothing can stand there any more
 	doubt      bool  // something touched the key: the copy may be wrong
 	listed     bool  // in Table.lines
 	summoned   bool  // in Table.summons
@@ -73,7 +74,7 @@ func (l *line) admits(owner string, limit int64) bool {
 // read copies the holders of the open lock, and clears away those whose lease
 // is over. Who is gone without a word was broken, or its time was up.
 func (t *Table) read(l *line, now int64, found Found) {
-	l.keyExpires, l.foreign = found.Expires, found.Kind == Other
+	l.keyExpires, l.foreign, l.moved = found.Expires, found.Kind == Other, found.Kind == Elsewhere
 	fresh := make(map[string]lease, found.Holders)
 	limit := int64(mixed)
 	if found.Kind == Hash {
@@ -111,7 +112,7 @@ func (t *Table) read(l *line, now int64, found Found) {
 		if was.expires <= now {
 			t.Stats.Expired++
 			t.store.Event(Expired)
-		} else {
+		} else if !l.moved {
 			t.Stats.Broken++
 			t.store.Event(Broken)
 		}
@@ -151,7 +152,7 @@ func (t *Table) bury(l *line, now int64, dead []string, live map[string]lease) {
 
 // sync makes the copy true again where it may not be.
 func (t *Table) sync(l *line, now int64, found Found) {
-	if l.doubt || l.foreign || found.Kind == Other || found.Holders != len(l.holders) ||
+	if l.doubt || l.foreign || found.Kind >= Other || found.Holders != len(l.holders) ||
 		found.Expires != l.keyExpires || l.due.Set() && now >= l.due.At() {
 		t.read(l, now, found)
 	}
@@ -166,8 +167,12 @@ func (t *Table) serve(l *line, now int64, found Found) {
 }
 
 func (t *Table) serveSynced(l *line, now int64) {
-	if l.foreign {
+	switch {
+	case l.foreign:
 		t.fail(l, ErrWrongType)
+		return
+	case l.moved:
+		t.fail(l, ErrMoved)
 		return
 	}
 	before := l.keyExpires

@@ -52,7 +52,8 @@ type Kind uint8
 const (
 	Absent Kind = iota
 	Hash
-	Other // a key of another type, which is none of ours
+	Other     // a key of another type, which is none of ours
+	Elsewhere // another node of the cluster serves the name now
 )
 
 // Event is a keyspace event of the module's own class.

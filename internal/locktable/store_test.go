@@ -17,8 +17,9 @@ type keyspace struct {
 	clients map[uint64]bool
 	events  []locktable.Event
 
-	key  locktable.Key
-	open bool
+	key   locktable.Key
+	open  bool
+	moved bool // to another node, all of it
 }
 
 type entry struct {
@@ -35,6 +36,9 @@ func newKeyspace(now int64) *keyspace {
 
 func (k *keyspace) Open(db int, name []byte) locktable.Found {
 	k.key, k.open = locktable.Key{DB: db, Name: string(name)}, true
+	if k.moved {
+		return locktable.Found{Kind: locktable.Elsewhere}
+	}
 	e := k.keys[k.key]
 	if e != nil && e.expires > 0 && k.now > e.expires {
 		delete(k.keys, k.key)

@@ -19,6 +19,7 @@ import (
 // Errors that a request can end in. "Held" is none of them.
 var (
 	ErrWrongType = errors.New("the key is not a lock")
+	ErrMoved     = errors.New("another node serves the lock now")
 	ErrQueueFull = errors.New("too many wait for the lock")
 )
 

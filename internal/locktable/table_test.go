@@ -247,6 +247,21 @@ func TestThoseWhoWaitForAKeyThatIsNoLockAnyMoreAreTold(t *testing.T) {
 	}
 }
 
+// A slot that moves takes its keys along. A grant here would be a second one.
+func TestThoseWhoWaitForALockThatMovedToAnotherNodeAreTold(t *testing.T) {
+	s := newService(t)
+	s.mustGet("l", "a", exclusive, long)
+	b := s.mustWait("l", "b", exclusive, long)
+	s.keyspace.moved = true
+	delete(s.keyspace.keys, locktable.Key{Name: "l"})
+	s.Stir(0, []byte("l"))
+	s.pass(0)
+	s.wokenAre("b")
+	if b.Token != 0 || !errors.Is(b.Err, locktable.ErrMoved) || len(s.keyspace.keys) != 0 {
+		t.Fatal(b.Token, b.Err)
+	}
+}
+
 func TestASessionEndsWithItsConnection(t *testing.T) {
 	s := newService(t)
 	r := request("l", "a", exclusive, long)

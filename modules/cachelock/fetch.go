@@ -14,7 +14,7 @@ var fetchCommand = redismodule.Command{
 	Arity:      -4,
 	Flags:      "write blocking",
 	Categories: "write blocking",
-	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess),
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
 	Args: []redismodule.Argument{
 		keyArgument, leaseArgument, loadArgument,
 		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for the value, in milliseconds; 0 for ever."},

@@ -14,7 +14,7 @@ var extendCommand = redismodule.Command{
 	Arity:      4,
 	Flags:      "write fast",
 	Categories: "write fast",
-	Keys:       oneKey(redismodule.KeyRW),
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate),
 	Args:       []redismodule.Argument{keyArgument, tokenArgument, leaseArgument},
 	Reply:      "1 when the lease now ends lease-ms from now, or with load-ms if that is sooner; 0 when it is no longer yours or load-ms is over.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
@@ -40,7 +40,7 @@ var unlockCommand = redismodule.Command{
 	Arity:      3,
 	Flags:      "write fast",
 	Categories: "write fast",
-	Keys:       oneKey(redismodule.KeyRW),
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate),
 	Args:       []redismodule.Argument{keyArgument, tokenArgument},
 	Reply:      "1 when given up; 0 when it is no longer yours.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
@@ -66,7 +66,7 @@ var failCommand = redismodule.Command{
 	Arity:      4,
 	Flags:      "write",
 	Categories: "write",
-	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess),
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
 	Args: []redismodule.Argument{keyArgument, tokenArgument,
 		{Name: "message", Summary: "What they are told, behind LOADFAILED."}},
 	Reply:   "The number told: they get the old value as STALE if there is one, else the error. 0 also when the lease is no longer yours.",

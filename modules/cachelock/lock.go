@@ -34,7 +34,7 @@ var lockCommand = redismodule.Command{
 	Arity:      -4,
 	Flags:      "write fast", // not deny-oom: a full server is when loads must not multiply
 	Categories: "write fast",
-	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess),
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
 	Args: []redismodule.Argument{
 		keyArgument, leaseArgument, loadArgument,
 		{Name: "withtoken", Type: redismodule.ArgToken, Token: "WITHTOKEN", Optional: true, Summary: "Answers the token of the lease too."},

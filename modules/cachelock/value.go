@@ -72,7 +72,7 @@ var setNilCommand = redismodule.Command{
 	Arity:      -3,
 	Flags:      "write", // not deny-oom, as cache.set
 	Categories: "write",
-	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate | redismodule.KeyDelete),
+	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate),
 	Args:       []redismodule.Argument{keyArgument, ttlArgument, ifToken},
 	Reply:      "OK; with TOKEN nil, and nothing stored, when that is not the live lease.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {

@@ -66,9 +66,7 @@ func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	default:
 		ctx.ReplyBool(v.Token != 0)
 	}
-	if table.Waiting() > 0 {
-		arm(ctx)
-	}
+	rearm(ctx)
 	return nil
 }
 
@@ -132,6 +130,8 @@ func refusal(err error) error {
 	switch {
 	case errors.Is(err, locktable.ErrWrongType):
 		return redismodule.ErrWrongType
+	case errors.Is(err, locktable.ErrMoved): // the word that cluster clients ask again for
+		return redismodule.Error("TRYAGAIN the lock's slot moves to another node")
 	case errors.Is(err, locktable.ErrQueueFull):
 		return redismodule.Error(fmt.Sprintf(
 			"QUEUEFULL %d wait for this lock already; distlock.max-waiters sets how many may", config.MaxWaiters))

@@ -55,9 +55,7 @@ var releaseCommand = redismodule.Command{
 }
 
 func holderReply(ctx *redismodule.Ctx, ok bool, err error) error {
-	if table.Waiting() > 0 {
-		arm(ctx)
-	}
+	rearm(ctx)
 	if err != nil {
 		return refusal(err)
 	}

@@ -15,6 +15,10 @@ type keyspace struct {
 	// server's own strings are used, and nothing is copied.
 	name, owner redismodule.Arg
 
+	cluster    bool
+	background bool // no command brought us here, see served
+	reading    bool // only looking: open for reading, and leave the key's age
+
 	key    redismodule.Key
 	open   bool
 	opened []byte // the name that is open
@@ -23,15 +27,14 @@ type keyspace struct {
 
 // enter prepares for a callback of the server, outside any command.
 func (k *keyspace) enter(ctx *redismodule.Ctx) {
-	k.Close()
-	k.ctx, k.db = ctx, ctx.DB()
-	k.name, k.owner = redismodule.Arg{}, redismodule.Arg{}
+	k.enterCommand(ctx, redismodule.Arg{}, redismodule.Arg{})
+	k.background = true
 }
 
 // enterCommand prepares for a command on the lock name.
 func (k *keyspace) enterCommand(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
 	k.Close()
-	k.ctx, k.db, k.name, k.owner = ctx, ctx.DB(), name, owner
+	k.ctx, k.db, k.name, k.owner, k.background = ctx, ctx.DB(), name, owner, false
 }
 
 // same tells whether b is the very argument a, not a copy.
@@ -45,20 +48,26 @@ func (k *keyspace) Open(db int, name []byte) locktable.Found {
 		k.ctx.SelectDB(db)
 		k.db = db
 	}
+	mode := redismodule.Write
+	if k.reading {
+		mode = redismodule.Read | redismodule.NoTouch
+	}
 	if same(k.name, name) {
-		k.key = k.ctx.Open(k.name, redismodule.Write)
+		k.key = k.ctx.Open(k.name, mode)
 	} else {
-		k.key = k.ctx.OpenName(name, redismodule.Write)
+		k.key = k.ctx.OpenName(name, mode)
 	}
 	k.open, k.opened = true, name
+	if k.cluster && k.background && !k.served(name) {
+		return locktable.Found{Kind: locktable.Elsewhere}
+	}
 	return k.found()
 }
 
-// Inspect is Open for commands that only read.
-func (k *keyspace) inspect(name []byte, mode redismodule.Mode) locktable.Found {
-	k.Close()
-	k.key, k.open, k.opened = k.ctx.OpenName(name, mode), true, name
-	return k.found()
+// served asks whether this node still serves a name. The server asks so for
+// every command; for what no command asked for, nobody else does.
+func (k *keyspace) served(name []byte) bool {
+	return k.ctx.Cmd("EXISTS").Bytes(name).Do("E") == nil
 }
 
 func (k *keyspace) found() locktable.Found {

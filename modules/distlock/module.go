@@ -27,7 +27,10 @@ var Module = redismodule.Module{
 	Version: 1,
 	Summary: "Locks that are handed over: the server knows who waits.",
 
-	Commands: []redismodule.Command{acquireCommand, extendCommand, releaseCommand},
+	Commands: []redismodule.Command{
+		acquireCommand, extendCommand, releaseCommand,
+		infoCommand, listCommand, breakCommand, fenceCommand,
+	},
 
 	Configs: []redismodule.Config{
 		{
@@ -45,8 +48,10 @@ var Module = redismodule.Module{
 		},
 	},
 
+	Info: writeInfo,
+
 	Load: func(ctx *redismodule.Ctx) error {
-		store = keyspace{}
+		store = keyspace{cluster: ctx.Flags()&redismodule.FlagCluster != 0}
 		store.enter(ctx)
 		table = locktable.New(&store, &config.Limits, ctx.Now())
 		walk.start(ctx)
@@ -84,8 +89,8 @@ var Module = redismodule.Module{
 		within(ctx, table.Follow)
 	},
 	Timer: func(ctx *redismodule.Ctx) {
-		store.enter(ctx)
 		walk.step(ctx)
+		store.enter(ctx) // after the walk: it leaves another database selected
 		table.Run(ctx.Now())
 		arm(ctx)
 	},
@@ -119,5 +124,13 @@ func arm(ctx *redismodule.Ctx) {
 		ctx.SetTimer(at)
 	} else if ctx.TimerAt() != 0 {
 		ctx.StopTimer()
+	}
+}
+
+// rearm is arm for commands: it costs nothing when nobody waits, before or
+// after.
+func rearm(ctx *redismodule.Ctx) {
+	if table.Waiting() > 0 || ctx.TimerAt() != 0 {
+		arm(ctx)
 	}
 }
