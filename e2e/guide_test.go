@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/holdfasttest"
+	"holdfast/internal/transcript"
 )
 
 // The sessions that the guide shows are played by
@@ -26,30 +27,52 @@ type caller struct {
 
 func newCaller(t *testing.T) caller { return caller{t, holdfasttest.New(t).Client()} }
 
-// do sends a command, written as in the guide with % for what is no word, and
-// returns its reply.
-func (c caller) do(line string, args ...any) any {
+// do sends a command, written as in the guide, and returns its reply.
+func (c caller) do(format string, values ...any) any {
 	c.t.Helper()
-	v, err := c.c.Do(context.Background(), words(line, args...)...).Result()
+	words, err := transcript.Split(fmt.Sprintf(format, values...))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	args := make([]any, len(words))
+	for i, w := range words {
+		args[i] = w
+	}
+	v, err := c.c.Do(context.Background(), args...).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		c.t.Fatalf("%s %v: %v", line, args, err)
+		c.t.Fatalf("%v: %v", args, err)
 	}
 	return v
 }
 
 // want fails the test unless the command answers so.
-func (c caller) want(want any, line string, args ...any) {
+func (c caller) want(want any, format string, values ...any) {
 	c.t.Helper()
-	if got := c.do(line, args...); fmt.Sprint(got) != fmt.Sprint(want) {
-		c.t.Fatalf("%s %v answers %v, not %v", line, args, got, want)
+	if got := c.do(format, values...); fmt.Sprint(got) != fmt.Sprint(want) {
+		c.t.Fatalf(format+" answers %v, not %v", append(values, got, want)...)
 	}
+}
+
+// delivered is a task as TASK.CONSUME gives it.
+type delivered struct {
+	id     any
+	fields []any
+}
+
+// deliveredIn are the tasks of the one stream in a reply of TASK.CONSUME.
+func deliveredIn(reply any) (all []delivered) {
+	for _, e := range reply.([]any)[0].([]any)[1].([]any) {
+		e := e.([]any)
+		all = append(all, delivered{e[0], e[1].([]any)})
+	}
+	return all
 }
 
 func TestTheCacheHasOneLoaderUntilTheValueIsThere(t *testing.T) {
 	c := newCaller(t)
 	c.want("LOAD", "CACHE.LOCK user:1234 5000 10000")
 	c.want("WAIT", "CACHE.LOCK user:1234 5000 10000")
-	c.want("OK", "CACHE.SET user:1234 % 60000", "John Doe, age 30")
+	c.want("OK", `CACHE.SET user:1234 "John Doe, age 30" 60000`)
 	other := caller{t, c.c}
 	other.want("John Doe, age 30", "CACHE.GET user:1234")
 	c.want("HIT", "CACHE.LOCK user:1234 5000 10000")
@@ -65,10 +88,10 @@ func TestATaskCarriesPayloadTimestampAndRetriesInThisOrder(t *testing.T) {
 	before := time.Now().Unix()
 	var ids []any
 	for _, payload := range []string{"one", "two", "three"} {
-		ids = append(ids, c.do("TASK.PUBLISH tasks %", payload))
+		ids = append(ids, c.do("TASK.PUBLISH tasks %s", payload))
 	}
 	c.want(3, "XLEN tasks")
-	tasks := received(c.do("TASK.CONSUME workers consumer1 tasks 10 5000"))
+	tasks := deliveredIn(c.do("TASK.CONSUME workers consumer1 tasks 10 5000"))
 	if len(tasks) != 3 {
 		t.Fatal(tasks)
 	}
@@ -77,30 +100,30 @@ func TestATaskCarriesPayloadTimestampAndRetriesInThisOrder(t *testing.T) {
 		if len(f) != 6 {
 			t.Fatalf("%+v", task)
 		}
-		want := []string{"payload", []string{"one", "two", "three"}[i], "timestamp", f[3], "retry_count", "0"}
+		want := []any{"payload", []string{"one", "two", "three"}[i], "timestamp", f[3], "retry_count", "0"}
 		if task.id != ids[i] || !slices.Equal(f, want) {
 			t.Errorf("%+v, published as %v", task, ids[i])
 		}
 		var seconds int64
-		if _, err := fmt.Sscan(f[3], &seconds); err != nil || seconds < before || seconds > time.Now().Unix() {
+		if _, err := fmt.Sscan(f[3].(string), &seconds); err != nil || seconds < before || seconds > time.Now().Unix() {
 			t.Errorf("published at %v", f[3])
 		}
-		c.want(1, "TASK.ACK tasks workers "+task.id)
+		c.want(1, "TASK.ACK tasks workers %s", task.id)
 	}
-	c.want(0, "TASK.ACK tasks workers "+tasks[0].id)
+	c.want(0, "TASK.ACK tasks workers %s", tasks[0].id)
 }
 
 func TestAFailedTaskGoesToRetryAndAtLastToTheDeadLetters(t *testing.T) {
 	c := newCaller(t)
 	c.do("XGROUP CREATE tasks workers $ MKSTREAM")
 	id := c.do("TASK.PUBLISH tasks p")
-	c.want("OK", "TASK.RETRY tasks % p 0 retry_tasks dead_tasks 3", id)
+	c.want("OK", "TASK.RETRY tasks %s p 0 retry_tasks dead_tasks 3", id)
 	c.want(1, "XLEN retry_tasks")
 	c.want(0, "EXISTS dead_tasks")
 	if f := c.c.XRange(context.Background(), "retry_tasks", "-", "+").Val()[0].Values; f["payload"] != "p" || f["retry_count"] != "1" {
 		t.Errorf("retried as %v", f)
 	}
-	c.want("OK", "TASK.RETRY tasks % p 3 retry_tasks dead_tasks 3", id)
+	c.want("OK", "TASK.RETRY tasks %s p 3 retry_tasks dead_tasks 3", id)
 	c.want(1, "XLEN retry_tasks")
 	c.want(1, "XLEN dead_tasks")
 	if f := c.c.XRange(context.Background(), "dead_tasks", "-", "+").Val()[0].Values; f["payload"] != "p" || f["retry_count"] != "3" {
@@ -128,15 +151,15 @@ func TestTheThreeWorkTogether(t *testing.T) {
 	c.do("XGROUP CREATE tasks workers $ MKSTREAM")
 	c.want("<nil>", "CACHE.GET product:42")
 	c.want("LOAD", "CACHE.LOCK product:42 5000 10000")
-	id := c.do("TASK.PUBLISH tasks %", "index product:42")
+	id := c.do(`TASK.PUBLISH tasks "index product:42"`)
 	c.want("OK", "CACHE.SET product:42 <h1>Chair</h1> 60000")
 
 	c.want(1, "LOCK.ACQUIRE index:product:42 worker-1 10000")
-	tasks := received(c.do("TASK.CONSUME workers worker-1 tasks 1 5000"))
+	tasks := deliveredIn(c.do("TASK.CONSUME workers worker-1 tasks 1 5000"))
 	if len(tasks) != 1 || tasks[0].id != id {
 		t.Fatalf("%v, published was %v", tasks, id)
 	}
-	c.want(1, "TASK.ACK tasks workers "+tasks[0].id)
+	c.want(1, "TASK.ACK tasks workers %s", tasks[0].id)
 	c.want(1, "LOCK.RELEASE index:product:42 worker-1")
 	c.want("<h1>Chair</h1>", "CACHE.GET product:42")
 }
@@ -281,20 +304,21 @@ func TestConsumersShareTheWorkWithoutOverlap(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				task := received(v)[0]
+				task := deliveredIn(v)[0]
+				payload := task.fields[1].(string)
 				if n, err := conn.Do(ctx, "TASK.ACK", "tasks", "workers", task.id).Int(); n != 1 || err != nil {
 					t.Errorf("ack of %v: %d, %v", task.id, n, err)
 				}
-				if task.payload() == "stop" {
+				if payload == "stop" {
 					return
 				}
-				seen <- taken{i, task.payload()}
+				seen <- taken{i, payload}
 			}
 		})
 	}
 	waitForBlocked(t, c.c, consumers)
 	for i := range tasks {
-		c.do("TASK.PUBLISH tasks %", i)
+		c.do("TASK.PUBLISH tasks %d", i)
 	}
 	for range consumers {
 		c.do("TASK.PUBLISH tasks stop")
