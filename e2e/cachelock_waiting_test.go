@@ -297,7 +297,7 @@ func TestTheModuleGoesOnlyWhenNobodyWaitsAndComesBackAfresh(t *testing.T) {
 	path := c.do("MODULE LIST")
 	c.wants("OK", "MODULE UNLOAD cachelock")
 	c.wants(`"v"`, "GET k")
-	c.wants("OK", "MODULE LOAD %", modulePath(t, path))
+	c.wants("OK", "MODULE LOAD %", cacheModulePath(t, path))
 	c.wants("nil", "CACHE.SET other late 60000 TOKEN %", token)
 	c.wants(`"v"`, "CACHE.GET k")
 	if n := c.info("hits"); n != 1 {
@@ -305,7 +305,7 @@ func TestTheModuleGoesOnlyWhenNobodyWaitsAndComesBackAfresh(t *testing.T) {
 	}
 }
 
-func modulePath(t testing.TB, list string) string {
+func cacheModulePath(t testing.TB, list string) string {
 	t.Helper()
 	for _, word := range strings.Fields(list) {
 		if word = strings.Trim(word, `[]"`); strings.HasSuffix(word, ".so") {
@@ -318,11 +318,12 @@ func modulePath(t testing.TB, list string) string {
 
 // A replica reads; who loads is decided on the primary alone.
 func TestAReplicaReadsAndGrantsNothing(t *testing.T) {
-	primary, replica := cacheServer(t), cacheServer(t)
+	soon := holdfasttest.WithArgs("--repl-diskless-sync-delay", "0")
+	primary, replica := cacheServer(t, soon), cacheServer(t, soon)
 	replica.wants("OK", "REPLICAOF 127.0.0.1 %", primary.Port)
 	primary.wants("OK", "CACHE.SET k v 60000")
 	primary.wants("OK", "CACHE.SETNIL n 60000")
-	inSync(primary, replica)
+	cacheInSync(primary, replica)
 	const readonly = "-READONLY You can't write against a read only replica."
 	replica.wants(`"v"`, "CACHE.GET k")
 	replica.wants("nil", "CACHE.GET n")
@@ -356,8 +357,8 @@ func TestAReplicaReadsAndGrantsNothing(t *testing.T) {
 	replica.loads("CACHE.FETCH x 60000 60000")
 }
 
-// inSync waits until the replica has all that the primary wrote.
-func inSync(primary, replica *cache) {
+// cacheInSync waits until the replica has all that the primary wrote.
+func cacheInSync(primary, replica *cache) {
 	for replica.do("DBSIZE") != primary.do("DBSIZE") {
 	}
 	primary.wants("1", "WAIT 1 0")

@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/holdfasttest"
+	"holdfast/internal/redisserver"
+)
+
+// lockPatience bounds every wait of the lock tests. It decides nothing: a test
+// that needs it has failed.
+const lockPatience = 30 * time.Second
+
+// locks is a server with distlock alone, and a bare connection to it.
+type locks struct {
+	*holdfasttest.Server
+	*cacheConn
+}
+
+func lockServer(t testing.TB, options ...holdfasttest.Option) *locks {
+	t.Helper()
+	s := holdfasttest.New(t, append([]holdfasttest.Option{onlyDistlock(t)}, options...)...)
+	return &locks{s, dialCache(t, s.Addr)}
+}
+
+func onlyDistlock(t testing.TB, args ...string) holdfasttest.Option {
+	t.Helper()
+	all, err := redisserver.Modules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(all, func(path string) bool { return filepath.Base(path) == "distlock.so" })
+	return holdfasttest.WithModules(strings.Join(append([]string{all[i]}, args...), " "))
+}
+
+// redial connects again, after a restart.
+func (l *locks) redial() { l.cacheConn = dialCache(l.t, l.Addr) }
+
+func (l *locks) another() *cacheConn { return dialCache(l.t, l.Addr) }
+
+// number is a number of an INFO section, 0 where it is not mentioned.
+func (l *locks) number(section, field string) int64 {
+	l.t.Helper()
+	text, _ := strconv.Unquote(l.do("INFO %", section))
+	for _, line := range strings.Split(text, "\r\n") {
+		if v, ok := strings.CutPrefix(line, field+":"); ok {
+			n, _ := strconv.ParseInt(v, 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// info is a number of INFO distlock.
+func (l *locks) info(field string) int64 {
+	l.t.Helper()
+	return l.number("distlock", "distlock_"+field)
+}
+
+// until waits for something to become what it must.
+func (l *locks) until(what string, want int64, get func() int64) {
+	l.t.Helper()
+	for end := time.Now().Add(lockPatience); ; time.Sleep(time.Millisecond) {
+		got := get()
+		if got == want {
+			return
+		}
+		if time.Now().After(end) {
+			l.t.Fatalf("%s: %d, want %d, even after %v", what, got, want, lockPatience)
+		}
+	}
+}
+
+// waiting waits until so many stand in all the queues.
+func (l *locks) waiting(n int64) {
+	l.t.Helper()
+	l.until("waiting", n, func() int64 { return l.info("waiting") })
+}
+
+// lockWaiter is a connection that waits, and its number.
+type lockWaiter struct {
+	*cacheConn
+	id string
+}
+
+// park makes a new connection wait with this command.
+func (l *locks) park(line string, args ...any) lockWaiter {
+	l.t.Helper()
+	c := l.another()
+	return l.parkOn(c, line, args...)
+}
+
+func (l *locks) parkOn(c *cacheConn, line string, args ...any) lockWaiter {
+	l.t.Helper()
+	id := c.do("CLIENT ID")
+	before := l.info("waiting")
+	c.send(line, args...)
+	l.waiting(before + 1)
+	return lockWaiter{c, id}
+}
+
+// owners are the fields of the lock's hash, which are its holders.
+func (l *locks) owners(name string) string {
+	l.t.Helper()
+	return l.do("HKEYS %", name)
+}
+
+// nothingLeft checks that no waiter, handle or timer is left over: the server
+// would refuse to unload the module.
+func (l *locks) nothingLeft() {
+	l.t.Helper()
+	l.waiting(0)
+	l.until("blocked clients", 0, func() int64 { return l.number("clients", "blocked_clients") })
+	l.unload()
+}
+
+// unload unloads the module; a timer that is armed fires within a moment.
+func (l *locks) unload() {
+	l.t.Helper()
+	var got string
+	for end := time.Now().Add(lockPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if got = l.do("MODULE UNLOAD distlock"); got == "OK" {
+			return
+		}
+		if !strings.Contains(got, "timer") {
+			break
+		}
+	}
+	l.t.Fatalf("MODULE UNLOAD: %s", got)
+}
+
+// pipeline sends commands at once, and reads as many replies.
+func (c *cacheConn) pipelined(lines ...string) (replies []string) {
+	c.t.Helper()
+	for _, line := range lines {
+		c.send(line)
+	}
+	for range lines {
+		replies = append(replies, c.read())
+	}
+	return replies
+}

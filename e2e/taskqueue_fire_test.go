@@ -1,0 +1,285 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/holdfasttest"
+)
+
+const (
+	fireLease   = 1500 * time.Millisecond
+	fireWorkers = 8
+)
+
+// At least once under fire: workers and the server are killed at random, with
+// kill -9 and the append-only file written before each reply. Whatever happens,
+// every task is acknowledged, once; and whoever gets one again gets it because
+// a lease ran out.
+//
+// HOLDFAST_SOAK=1 makes it 100,000 tasks; HOLDFAST_SEED repeats a run's choices.
+func TestNoTaskIsLostUnderFire(t *testing.T) {
+	n := 20_000
+	if os.Getenv("HOLDFAST_SOAK") != "" {
+		n = 100_000
+	}
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("HOLDFAST_SEED"); s != "" {
+		seed, _ = strconv.ParseUint(s, 10, 64)
+	}
+	t.Logf("seed %d, %d tasks", seed, n)
+	chance := rand.New(rand.NewPCG(seed, 1))
+
+	s := taskServer(t, holdfasttest.WithDir(t.TempDir()), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
+	h := &history{tasks: map[string]*life{}}
+	stop := make(chan struct{})
+	var world sync.WaitGroup
+	workers := make([]*worker, fireWorkers)
+	for i := range workers {
+		workers[i] = startWorker(t, s.Addr, fmt.Sprint("w", i, ".", 0), h)
+	}
+	var kills, crashes int
+	world.Add(1)
+	go func() { // the fire
+		defer world.Done()
+		for generation := 1; ; generation++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Duration(100+chance.IntN(300)) * time.Millisecond):
+			}
+			if generation%6 == 0 {
+				s.Kill()
+				s.Restart()
+				crashes++
+			} else {
+				i := chance.IntN(len(workers))
+				workers[i].kill()
+				workers[i] = startWorker(t, s.Addr, fmt.Sprint("w", i, ".", generation), h)
+				kills++
+			}
+		}
+	}()
+
+	publishUnderFire(t, s.Addr, n)
+	q := tasksOn(t, s)
+	last, since := int64(-1), time.Now()
+	for {
+		v, err := q.try("XLEN s")
+		if left, ok := v.(int64); err == nil && ok {
+			d, err := q.try("ZCARD {s}:delayed")
+			if delayed, _ := d.(int64); err == nil && left+delayed == 0 {
+				break
+			}
+			if left != last {
+				last, since = left, time.Now()
+			}
+		}
+		if time.Since(since) > time.Minute {
+			t.Errorf("%d tasks are stuck: %v", last, q.do("XPENDING s g - + 5"))
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	close(stop)
+	world.Wait()
+	for _, w := range workers {
+		w.kill()
+	}
+	again, unseen := h.check(t, n)
+	t.Logf("%d workers and %d servers were killed; %d deliveries were second ones, each by a lease; %d acknowledgements had no reply", kills, crashes, again, unseen)
+	if kills == 0 || crashes == 0 {
+		t.Error("nothing was killed: the test shows nothing")
+	}
+}
+
+// publishUnderFire publishes tasks 0 to n-1, each until it is told that it did:
+// the unique id makes a second try harmless.
+func publishUnderFire(t *testing.T, addr string, n int) {
+	c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DisableIdentity: true})
+	defer c.Close()
+	ctx := context.Background()
+	for from := 0; from < n; {
+		to := min(from+50, n)
+		pipe := c.Pipeline()
+		for i := from; i < to; i++ {
+			pipe.Do(ctx, "TASK.PUBLISH", "s", i, "UNIQUE", i, 3600_000)
+		}
+		if _, err := pipe.Exec(ctx); err == nil {
+			from = to
+		} else {
+			time.Sleep(10 * time.Millisecond) // the server is down
+		}
+	}
+}
+
+// worker is a process of its own, so that it can be killed.
+type worker struct {
+	cmd  *exec.Cmd
+	read sync.WaitGroup
+}
+
+func startWorker(t *testing.T, addr, name string, h *history) *worker {
+	w := &worker{cmd: exec.Command(os.Args[0], "-test.run", "^TestWorkerProcess$")}
+	w.cmd.Env = append(os.Environ(), "HOLDFAST_WORKER="+addr+" "+name)
+	out, err := w.cmd.StdoutPipe()
+	if err == nil {
+		err = w.cmd.Start()
+	}
+	if err != nil {
+		t.Error(err)
+		return w
+	}
+	w.read.Add(1)
+	go func() {
+		defer w.read.Done()
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			h.note(name, lines.Text())
+		}
+	}()
+	return w
+}
+
+func (w *worker) kill() {
+	_ = w.cmd.Process.Kill()
+	w.read.Wait()
+	_ = w.cmd.Wait()
+}
+
+// TestWorkerProcess is the worker: it consumes, gives every tenth task back
+// once, and acknowledges the others, telling its parent of each step before and
+// after it.
+func TestWorkerProcess(t *testing.T) {
+	addr, name, ok := strings.Cut(os.Getenv("HOLDFAST_WORKER"), " ")
+	if !ok {
+		t.Skip("this is the worker of TestNoTaskIsLostUnderFire")
+	}
+	c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ReadTimeout: -1, DisableIdentity: true})
+	ctx := context.Background()
+	say := func(what string, task gotTask, result any, sent int64) {
+		fmt.Printf("%s %s %s %v %d %d\n", what, task.payload(), task.id, result, sent, time.Now().UnixMicro())
+	}
+	for os.Getppid() != 1 {
+		sent := time.Now().UnixMicro()
+		v, err := c.Do(ctx, "TASK.CONSUME", "g", name, "s", 5, 2000, "LEASE", fireLease.Milliseconds()).Result()
+		if err != nil && err != redis.Nil {
+			time.Sleep(20 * time.Millisecond) // the server is down
+			continue
+		}
+		got := tasksIn(v)
+		for _, task := range got {
+			say("got", task, 0, sent)
+		}
+		for _, task := range got {
+			sent := time.Now().UnixMicro()
+			sum := fnv.New32()
+			fmt.Fprint(sum, task.payload())
+			if sum.Sum32()%10 == 0 && task.field("retry_count") == "0" {
+				if _, err := c.Do(ctx, "TASK.NACK", "s", "g", name, task.id, "BACKOFF", 10, 100).Result(); err == nil {
+					say("nack", task, 1, sent)
+				}
+				continue
+			}
+			say("try", task, 0, sent)
+			if n, err := c.Do(ctx, "TASK.ACK", "s", "g", task.id, "CONSUMER", name).Int(); err == nil {
+				say("ack", task, n, sent)
+			}
+		}
+	}
+}
+
+// history is what the workers said.
+type history struct {
+	mu    sync.Mutex
+	tasks map[string]*life // by payload
+}
+
+type life struct {
+	got  []event
+	ack  []event // with result 1
+	trys int
+	late int // acknowledgements that were refused
+}
+
+// event is a request's answer: when it was sent and when its reply was there.
+type event struct {
+	who, id        string
+	sent, answered int64
+}
+
+func (h *history) note(who, line string) {
+	var what, payload, id string
+	var result int
+	e := event{who: who}
+	if n, _ := fmt.Sscan(line, &what, &payload, &id, &result, &e.sent, &e.answered); n != 6 {
+		return // the testing package's own lines, or one cut by the kill
+	}
+	e.id = id
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.tasks[payload]
+	if l == nil {
+		l = &life{}
+		h.tasks[payload] = l
+	}
+	switch {
+	case what == "got":
+		l.got = append(l.got, e)
+	case what == "try":
+		l.trys++
+	case what == "ack" && result == 1:
+		l.ack = append(l.ack, e)
+	case what == "ack":
+		l.late++
+	}
+}
+
+// check holds the history against the promise.
+func (h *history) check(t *testing.T, n int) (again, unseen int) {
+	for i := range n {
+		l := h.tasks[fmt.Sprint(i)]
+		if l == nil || len(l.got) == 0 {
+			t.Errorf("task %d was never received", i)
+			continue
+		}
+		switch {
+		case len(l.ack) > 1:
+			t.Errorf("task %d was acknowledged more than once: %+v", i, l.ack)
+		case len(l.ack) == 0 && l.trys == l.late:
+			t.Errorf("task %d is gone and nobody acknowledged it: %+v", i, l)
+		case len(l.ack) == 0:
+			unseen++ // the one who did never heard of it
+		}
+		for _, g := range l.got {
+			for _, a := range l.ack {
+				if g.sent > a.answered {
+					t.Errorf("task %d was handed to %s after %s had acknowledged it", i, g.who, a.who)
+				}
+			}
+			for _, before := range l.got {
+				if before.id != g.id || before == g || before.answered > g.answered {
+					continue
+				}
+				again++
+				// The server counts whole milliseconds.
+				if g.answered-before.sent < fireLease.Microseconds()-1000 {
+					t.Errorf("task %d was handed to %s and %v later to %s: no lease can have run out", i, before.who,
+						time.Duration(g.answered-before.sent)*time.Microsecond, g.who)
+				}
+			}
+		}
+	}
+	return again, unseen
+}
