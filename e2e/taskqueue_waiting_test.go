@@ -259,3 +259,22 @@ func TestReadersOfTheNativeCommandShareTheGroup(t *testing.T) {
 		t.Fatal(a)
 	}
 }
+
+func TestTheQueueUnloadsWhenNobodyWaitsAndNothingIsDue(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	path := q.do("MODULE LIST").([]any)[0].(map[any]any)["path"]
+	for range 3 {
+		q.publish("s", "x")
+		q.one("TASK.CONSUME g a s")
+		w := q.waits("TASK.CONSUME g NAME s 1 0 LEASE 3600000", "b")
+		q.fails("ERR Error unloading module", "MODULE UNLOAD taskqueue")
+		q.publish("s", "y")
+		taskHanded(t, w, "b", "y")
+		id := q.do("TASK.PUBLISH s z DELAY 3600000")
+		q.fails("ERR Error unloading module", "MODULE UNLOAD taskqueue")
+		q.wants(int64(1), "TASK.CANCEL s %", id)
+		q.wants("OK", "MODULE UNLOAD taskqueue")
+		q.wants("OK", "MODULE LOAD %", path)
+	}
+	q.wants(int64(6), "XLEN s")
+}

@@ -80,6 +80,13 @@ func New(t testing.TB, options ...Option) *Server {
 	return s
 }
 
+// AwaitLog waits, for ten seconds at most, until the server's log has a text.
+func (s *Server) AwaitLog(text string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return s.Process.AwaitLog(ctx, text)
+}
+
 // Restart starts the server again after Kill or a shutdown.
 func (s *Server) Restart() {
 	s.t.Helper()

@@ -139,7 +139,7 @@ func TestAPanicIsAnErrorReplyAndTheServerLives(t *testing.T) {
 	want(t, "panic", do(t, c, "PROBE.PANIC"), "ERR internal error, see the server's log")
 	want(t, "panic after the reply", do(t, c, "PROBE.PANIC x"), int64(1))
 	want(t, "the server lives", do(t, c, "PROBE.NOOP"), int64(1))
-	if !strings.Contains(s.Log(), "panic: assignment to entry in nil map") || !strings.Contains(s.Log(), "main.go") {
+	if !s.AwaitLog("panic: assignment to entry in nil map") || !s.AwaitLog("main.go") {
 		t.Errorf("the log does not show the panic and where it was:\n%s", s.Log())
 	}
 	s.ExpectPanics()
@@ -436,7 +436,7 @@ func TestSettingsComeFromEverywhereAndAreChecked(t *testing.T) {
 		if complaint == "" {
 			want(t, args, got, "OK")
 			do(t, c, "MODULE UNLOAD probe")
-		} else if !strings.HasPrefix(got, "ERR") || !strings.Contains(s.Log(), complaint) {
+		} else if !strings.HasPrefix(got, "ERR") || !s.AwaitLog(complaint) {
 			t.Errorf("%s: %s; the log lacks %q", args, got, complaint)
 		}
 	}

@@ -128,11 +128,25 @@ func (t *Table) LookAt(q *Queue, at int64) {
 	}
 }
 
+// calm forgets looks for the sake of waiters when there are none: a timer for
+// nothing would keep the module from being unloaded.
+func (t *Table) calm(q *Queue) {
+	switch {
+	case len(q.crowd) > 0 || !q.look.Set():
+	case q.delayed != 0:
+		t.looks.Put(&q.look, q.delayed)
+	default:
+		t.looks.Remove(&q.look)
+	}
+}
+
 // Delayed says when the stream's first delayed task falls due, 0 for none.
 func (t *Table) Delayed(q *Queue, at int64) {
 	q.delayed = at
 	if at != 0 {
 		t.LookAt(q, at)
+	} else {
+		t.calm(q)
 	}
 }
 
@@ -196,6 +210,7 @@ func (t *Table) Doubt(db int, now int64) {
 			continue
 		}
 		q.delayed, q.Scheduled = 0, 0
+		t.calm(q)
 		for _, g := range q.groups {
 			g.Horizon, g.Available = Horizon{}, true
 		}

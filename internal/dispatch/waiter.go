@@ -70,6 +70,7 @@ func (t *Table) Leave(w *Waiter) bool {
 		if g.waiting--; g.waiting == 0 {
 			g.Queue.crowd = slices.DeleteFunc(g.Queue.crowd, func(o *Group) bool { return o == g })
 			t.idle.Push(&g.place)
+			t.calm(g.Queue)
 		}
 	}
 	w.seats = nil
@@ -147,3 +148,6 @@ func (t *Table) Ghosts() []Handout {
 	t.ghosts = nil
 	return g
 }
+
+// Haunted tells whether there are hand-outs whose waiters are gone.
+func (t *Table) Haunted() bool { return len(t.ghosts) > 0 }

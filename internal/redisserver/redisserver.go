@@ -58,8 +58,9 @@ type Process struct {
 	done    chan struct{} // closed when the process has ended
 	waitErr error
 
-	mu  sync.Mutex
-	log bytes.Buffer
+	mu   sync.Mutex
+	log  bytes.Buffer
+	grew chan struct{} // closed, and replaced, when the log grows
 }
 
 // Start starts a server and returns when it accepts connections. The error
@@ -163,6 +164,10 @@ func (p *Process) follow(cmd *exec.Cmd, out io.Reader, ready, done chan struct{}
 		line, err := lines.ReadString('\n')
 		p.mu.Lock()
 		p.log.WriteString(line)
+		if p.grew != nil {
+			close(p.grew)
+			p.grew = nil
+		}
 		p.mu.Unlock()
 		if p.cfg.Log != nil {
 			_, _ = io.WriteString(p.cfg.Log, line)
@@ -184,6 +189,30 @@ func (p *Process) Log() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.log.String()
+}
+
+// AwaitLog waits until the log has a text and tells whether it came in time and
+// before the server's end.
+func (p *Process) AwaitLog(ctx context.Context, text string) bool {
+	for {
+		p.mu.Lock()
+		found := bytes.Contains(p.log.Bytes(), []byte(text))
+		if p.grew == nil {
+			p.grew = make(chan struct{})
+		}
+		grew := p.grew
+		p.mu.Unlock()
+		if found {
+			return true
+		}
+		select {
+		case <-grew:
+		case <-p.done:
+			return strings.Contains(p.Log(), text)
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // PID is the process's number.

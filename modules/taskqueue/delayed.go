@@ -160,18 +160,23 @@ func findMember(ctx *redismodule.Ctx, key []byte, due int64, id []byte) ([]byte,
 // search finds the delayed sets of all databases again, in bounded steps beside
 // the server's work, when the data came from elsewhere: a load, a promotion.
 type search struct {
-	db, dbs int
-	scan    redismodule.Scan
-	on      bool
+	db   int
+	scan redismodule.Scan
+	on   bool
 }
 
 // buckets is how much of the keyspace's table one step looks at.
 const buckets = 128
 
-func (f *search) start(ctx *redismodule.Ctx, dbs int) {
+// start begins anew. A small keyspace is searched at once, a large one from the
+// timer.
+func (f *search) start(ctx *redismodule.Ctx, s *state) {
 	f.scan.Close()
-	f.db, f.dbs, f.on = 0, dbs, true
-	ctx.SetTimer(0)
+	f.db, f.on = 0, true
+	db := ctx.DB()
+	f.run(ctx, s, ctx.Monotonic())
+	ctx.SelectDB(db)
+	s.rearm(ctx)
 }
 
 func (f *search) stop() {
@@ -181,16 +186,19 @@ func (f *search) stop() {
 
 func (f *search) running() bool { return f.on }
 
-func (f *search) step(ctx *redismodule.Ctx, s *state) {
-	ctx.SelectDB(f.db)
-	more := f.scan.Step(ctx, buckets, redismodule.TypeZSet, func(name []byte) {
-		if stream, ok := dispatch.StreamOf(name, delayedKey); ok {
-			s.findDelayed(ctx, s.table.Queue(f.db, stream))
-		}
-	})
-	if !more {
-		if f.db++; f.db == f.dbs {
-			f.stop()
+// run goes on with a search under way until the callback's time is over.
+func (f *search) run(ctx *redismodule.Ctx, s *state, began int64) {
+	for f.on && ctx.Monotonic()-began < slice {
+		ctx.SelectDB(f.db)
+		more := f.scan.Step(ctx, buckets, redismodule.TypeZSet, func(name []byte) {
+			if stream, ok := dispatch.StreamOf(name, delayedKey); ok {
+				s.findDelayed(ctx, s.table.Queue(f.db, stream))
+			}
+		})
+		if !more {
+			if f.db++; f.db >= s.dbs {
+				f.stop()
+			}
 		}
 	}
 }

@@ -245,7 +245,8 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		return err
 	}
 	if q := s.table.Find(ctx.DB(), view(stream)); q != nil {
-		q.Scheduled--
+		s.findDelayed(ctx, q)
+		s.rearm(ctx)
 	}
 	ctx.ReplyInt(1)
 	return nil

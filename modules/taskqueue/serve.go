@@ -90,6 +90,7 @@ func (s *state) published(ctx *redismodule.Ctx, stream string, n int) {
 		return
 	}
 	s.serve(ctx, q, n)
+	s.rearm(ctx)
 }
 
 // hand gives the haul to a waiter and ends its wait.
@@ -118,6 +119,7 @@ func (w *waiter) Reply(ctx *redismodule.Ctx) {
 // Timeout answers nil: there was nothing in time.
 func (w *waiter) Timeout(ctx *redismodule.Ctx) {
 	tasks.leave(ctx, w)
+	tasks.rearm(ctx)
 	ctx.ReplyNullArray()
 }
 
@@ -125,6 +127,7 @@ func (w *waiter) Timeout(ctx *redismodule.Ctx) {
 func (w *waiter) Gone(ctx *redismodule.Ctx) {
 	tasks.leave(ctx, w)
 	if w.given.n == 0 {
+		tasks.rearm(ctx)
 		return
 	}
 	h := dispatch.Handout{Key: dispatch.Key{DB: w.db, Stream: w.stream}, Group: w.claim.group, Consumer: w.claim.consumer}
@@ -138,7 +141,7 @@ func (w *waiter) Gone(ctx *redismodule.Ctx) {
 	}
 	tasks.table.Ghost(h)
 	tasks.stats.ghosts++
-	ctx.SetTimer(0)
+	tasks.rearm(ctx)
 }
 
 // release makes tasks available that were handed to a connection that was gone.

@@ -41,7 +41,7 @@ var tasks state
 
 func load(ctx *redismodule.Ctx) error {
 	tasks = state{table: dispatch.NewTable(), dbs: databases(ctx)}
-	tasks.search.start(ctx, tasks.dbs)
+	tasks.search.start(ctx, &tasks)
 	return nil
 }
 
@@ -77,10 +77,18 @@ func (s *state) group(ctx *redismodule.Ctx, stream, group string) *dispatch.Grou
 	return s.table.Group(ctx.DB(), view(stream), view(group))
 }
 
-// rearm sets the module's timer for the next thing to do.
+// rearm sets the module's timer for the next thing to do, and stops it when there
+// is none: a module with a timer cannot be unloaded.
 func (s *state) rearm(ctx *redismodule.Ctx) {
-	if at, ok := s.table.NextLook(); ok && (ctx.TimerAt() == 0 || at < ctx.TimerAt()) {
+	at, ok := s.table.NextLook()
+	if s.search.running() || s.table.Haunted() {
+		at, ok = 0, true
+	}
+	switch set := ctx.TimerAt(); {
+	case ok && (set == 0 || at < set):
 		ctx.SetTimer(at)
+	case !ok && set != 0:
+		ctx.StopTimer()
 	}
 }
 
@@ -100,12 +108,7 @@ func timer(ctx *redismodule.Ctx) {
 		}
 		s.look(ctx, q)
 	}
-	for s.search.running() && ctx.Monotonic()-began < slice {
-		s.search.step(ctx, s)
-	}
-	if s.search.running() {
-		ctx.SetTimer(ctx.Now() + 1)
-	}
+	s.search.run(ctx, s, began)
 	s.rearm(ctx)
 }
 
@@ -164,7 +167,7 @@ func keyEvent(ctx *redismodule.Ctx, event string, key []byte) {
 // doubt is for whenever a database may hold other data than before.
 func doubt(ctx *redismodule.Ctx, db int) {
 	tasks.table.Doubt(db, ctx.Now())
-	tasks.search.start(ctx, tasks.dbs)
+	tasks.search.start(ctx, &tasks)
 }
 
 func flushDB(ctx *redismodule.Ctx, db int) { doubt(ctx, db) }
