@@ -37,6 +37,15 @@ func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return err
 		}
 	}
+	// What is there and not to be refreshed costs what GET costs.
+	until := int64(0)
+	if o.refresh > 0 {
+		until = ctx.Now() + o.refresh
+	}
+	if ctx.ReplyWordAndValue("HIT\x00", args[1], until) {
+		stats.hits++
+		return nil
+	}
 	e, err := open(ctx.Open(args[1], redismodule.Read))
 	if err == nil && e.there() {
 		fetchThere(ctx, args[1], e, lease, load, o.refresh)
@@ -62,8 +71,7 @@ func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	return nil
 }
 
-// fetchThere answers with what is there. Unless it is to be refreshed, this
-// touches nothing but the key: a hit costs what GET costs.
+// fetchThere answers with what is there and may have to be refreshed.
 func fetchThere(ctx *redismodule.Ctx, name redismodule.Arg, e entry, lease, load, refresh int64) {
 	status, token := leasetable.Hit, uint64(0)
 	if refresh > 0 && e.ExpireAt >= 0 && e.ttl(ctx.Now()) < refresh {

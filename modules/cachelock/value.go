@@ -20,25 +20,23 @@ var getCommand = redismodule.Command{
 	Args:       []redismodule.Argument{keyArgument},
 	Reply:      "The value; nil when there is none, also when that is known.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-		e, err := open(ctx.Open(args[1], redismodule.Read))
-		if e.Type == redismodule.TypeString {
+		switch ctx.ReplyValue(args[1]) {
+		case redismodule.TypeString:
 			stats.hits++
-			ctx.ReplyBytes(e.Bytes())
-		} else if err == nil {
-			countMiss(e)
-			ctx.ReplyNull()
+			return nil
+		case redismodule.TypeNone:
+			stats.misses++
+		default:
+			e, err := open(ctx.Open(args[1], redismodule.Read))
+			e.Close()
+			if err != nil {
+				return err
+			}
+			stats.absent++
 		}
-		e.Close()
-		return err
+		ctx.ReplyNull()
+		return nil
 	},
-}
-
-func countMiss(e entry) {
-	if e.absent {
-		stats.absent++
-	} else {
-		stats.misses++
-	}
 }
 
 var setCommand = redismodule.Command{
