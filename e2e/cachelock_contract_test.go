@@ -13,15 +13,15 @@ const wrongType = "-WRONGTYPE Operation against a key holding the wrong kind of 
 func TestExactlyOneCallerIsToldToLoad(t *testing.T) {
 	c := cacheServer(t)
 	c.wants("nil", "CACHE.GET k")
-	c.wants("LOAD", "CACHE.LOCK k 5000 10000")
-	c.wants("WAIT", "CACHE.LOCK k 5000 10000")
-	c.wants("WAIT", "CACHE.LOCK k 5000 10000")
-	c.wants("LOAD", "CACHE.LOCK other 5000 10000")
+	c.wants(`"LOAD"`, "CACHE.LOCK k 5000 10000")
+	c.wants(`"WAIT"`, "CACHE.LOCK k 5000 10000")
+	c.wants(`"WAIT"`, "CACHE.LOCK k 5000 10000")
+	c.wants(`"LOAD"`, "CACHE.LOCK other 5000 10000")
 	c.wants("OK", "CACHE.SET k v 60000")
 	c.wants(`"v"`, "CACHE.GET k")
-	c.wants("HIT", "CACHE.LOCK k 5000 10000")
+	c.wants(`"HIT"`, "CACHE.LOCK k 5000 10000")
 	c.wants("1", "DEL k")
-	c.wants("LOAD", "CACHE.LOCK k 5000 10000")
+	c.wants(`"LOAD"`, "CACHE.LOCK k 5000 10000")
 }
 
 // Values are plain strings: everything the server has for strings works on them.
@@ -37,22 +37,22 @@ func TestAValueIsAPlainString(t *testing.T) {
 	}
 	c.wants("OK", "SET k plain")
 	c.wants(`"plain"`, "CACHE.GET k")
-	c.wants(`[HIT "plain" nil]`, "CACHE.FETCH k 1000 1000 REFRESH 500")
+	c.wants(`["HIT" "plain" nil]`, "CACHE.FETCH k 1000 1000 REFRESH 500")
 	for _, value := range []string{"", "\x00\r\n\xff", strings.Repeat("x", 1<<20)} {
 		c.wants("OK", "CACHE.SET % % 60000", "\x00key\xff", value)
 		quoted := c.do("GET %", "\x00key\xff")
 		c.wants(quoted, "CACHE.GET %", "\x00key\xff")
-		c.wants("[HIT "+quoted+" nil]", "CACHE.FETCH % 1000 1000", "\x00key\xff")
+		c.wants(`["HIT" `+quoted+" nil]", "CACHE.FETCH % 1000 1000", "\x00key\xff")
 	}
 }
 
 func TestTheLeaseGoesOnWhenItRanOut(t *testing.T) {
 	c := cacheServer(t)
 	first := c.loads("CACHE.LOCK k 20 1000 WITHTOKEN")
-	c.wants("[WAIT nil]", "CACHE.LOCK k 20 1000 WITHTOKEN")
+	c.wants(`["WAIT" nil]`, "CACHE.LOCK k 20 1000 WITHTOKEN")
 	second := first
 	for end := time.Now().Add(patience); second == first && time.Now().Before(end); {
-		if reply := c.do("CACHE.LOCK k 60000 60000 WITHTOKEN"); reply != "[WAIT nil]" {
+		if reply := c.do("CACHE.LOCK k 60000 60000 WITHTOKEN"); reply != `["WAIT" nil]` {
 			second = c.isToLoad(reply)
 		}
 	}
@@ -98,27 +98,27 @@ func TestALoaderMayExtendUpToTheEndOfItsLoadAndLetGo(t *testing.T) {
 	c.wants("0", "CACHE.EXTEND none % 1000", token)
 	c.wants("1", "CACHE.UNLOCK k %", token)
 	c.wants("0", "CACHE.UNLOCK k %", token)
-	c.wants("LOAD", "CACHE.LOCK k 1000 1000")
+	c.wants(`"LOAD"`, "CACHE.LOCK k 1000 1000")
 }
 
 func TestFetchAnswersWhatIsThereOrWhoLoads(t *testing.T) {
 	c := cacheServer(t)
 	token := c.loads("CACHE.FETCH k 60000 60000")
-	c.wants("[WAIT nil nil]", "CACHE.FETCH k 60000 60000")
-	c.wants("[WAIT nil nil]", "CACHE.FETCH k 60000 60000 BLOCK 1")
+	c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000")
+	c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000 BLOCK 1")
 	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", token)
-	c.wants(`[HIT "v" nil]`, "CACHE.FETCH k 60000 60000 BLOCK 0 REFRESH 1000")
+	c.wants(`["HIT" "v" nil]`, "CACHE.FETCH k 60000 60000 BLOCK 0 REFRESH 1000")
 	// Refresh ahead: one loads with the old value, the others take it as it is.
 	c.wants("1", "PEXPIRE k 5000")
 	reply := c.do("CACHE.FETCH k 60000 60000 REFRESH 10000")
-	if !strings.HasPrefix(reply, `[LOAD "v" `) {
+	if !strings.HasPrefix(reply, `["LOAD" "v" `) {
 		t.Fatalf("%s, want LOAD with the old value", reply)
 	}
-	c.wants(`[STALE "v" nil]`, "CACHE.FETCH k 60000 60000 REFRESH 10000 BLOCK 0")
-	c.wants(`[HIT "v" nil]`, "CACHE.FETCH k 60000 60000 REFRESH 1000")
-	c.wants(`[HIT "v" nil]`, "CACHE.FETCH k 60000 60000 REFRESH 0")
+	c.wants(`["STALE" "v" nil]`, "CACHE.FETCH k 60000 60000 REFRESH 10000 BLOCK 0")
+	c.wants(`["HIT" "v" nil]`, "CACHE.FETCH k 60000 60000 REFRESH 1000")
+	c.wants(`["HIT" "v" nil]`, "CACHE.FETCH k 60000 60000 REFRESH 0")
 	c.wants("OK", "CACHE.SET k new 60000 TOKEN %", c.isToLoad(reply))
-	c.wants(`[HIT "new" nil]`, "CACHE.FETCH k 60000 60000 REFRESH 10000")
+	c.wants(`["HIT" "new" nil]`, "CACHE.FETCH k 60000 60000 REFRESH 10000")
 }
 
 func TestAbsenceIsRememberedToo(t *testing.T) {
@@ -127,11 +127,11 @@ func TestAbsenceIsRememberedToo(t *testing.T) {
 	waiting := c.park(2, "CACHE.FETCH k 60000 60000 BLOCK 0")
 	c.wants("OK", "CACHE.SETNIL k 60000 TOKEN %", token)
 	for _, w := range waiting {
-		w.hears("[ABSENT nil nil]")
+		w.hears(`["ABSENT" nil nil]`)
 	}
 	c.wants("nil", "CACHE.GET k")
-	c.wants("[ABSENT nil nil]", "CACHE.FETCH k 60000 60000")
-	c.wants("HIT", "CACHE.LOCK k 60000 60000")
+	c.wants(`["ABSENT" nil nil]`, "CACHE.FETCH k 60000 60000")
+	c.wants(`"HIT"`, "CACHE.LOCK k 60000 60000")
 	c.wants("hash", "TYPE k")
 	if ttl := c.do("PTTL k"); len(ttl) != 5 {
 		t.Errorf("PTTL is %s, want just under 60000", ttl)
@@ -140,7 +140,7 @@ func TestAbsenceIsRememberedToo(t *testing.T) {
 	// Refreshed ahead like a value.
 	c.wants("1", "PEXPIRE k 5000")
 	again := c.loads("CACHE.FETCH k 60000 60000 REFRESH 10000")
-	c.wants("[ABSENT nil nil]", "CACHE.FETCH k 60000 60000 REFRESH 10000")
+	c.wants(`["ABSENT" nil nil]`, "CACHE.FETCH k 60000 60000 REFRESH 10000")
 	c.wants("OK", "CACHE.SETNIL k 60000 TOKEN %", again)
 	// A value takes its place, and the other way round.
 	c.wants("OK", "CACHE.SET k v 60000")
@@ -358,15 +358,15 @@ func TestTheCacheSpeaksBothProtocols(t *testing.T) {
 		if got := numbers.ReplaceAllString(info, "#"); got != p.leased {
 			t.Errorf("after %s CACHE.INFO of a lease is %s, want %s", p.hello, got, p.leased)
 		}
-		c.wants("[WAIT nil nil]", "CACHE.FETCH k 60000 60000")
-		c.wants("[WAIT nil]", "CACHE.LOCK k 60000 60000 WITHTOKEN")
+		c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000")
+		c.wants(`["WAIT" nil]`, "CACHE.LOCK k 60000 60000 WITHTOKEN")
 		c.wants("nil", "CACHE.SET k v 60000 TOKEN 1")
 		w := c.another()
 		w.do(p.hello)
 		w.send("CACHE.FETCH k 60000 60000 BLOCK 0")
 		c.until("waiting", 1)
 		c.wants("OK", "CACHE.SET k v 60000")
-		w.hears(`[HIT "v" nil]`)
+		w.hears(`["HIT" "v" nil]`)
 		if got := numbers.ReplaceAllString(c.do("CACHE.INFO k"), "#"); got != p.info {
 			t.Errorf("after %s CACHE.INFO of a value is %s, want %s", p.hello, got, p.info)
 		}

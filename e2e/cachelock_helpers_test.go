@@ -178,7 +178,7 @@ func (c *cacheConn) loads(line string, args ...any) string {
 func (c *cacheConn) isToLoad(reply string) string {
 	c.t.Helper()
 	fields := strings.Fields(strings.Trim(reply, "[]"))
-	if len(fields) < 2 || fields[0] != "LOAD" {
+	if len(fields) < 2 || fields[0] != `"LOAD"` {
 		c.t.Fatalf("%s, want LOAD and a token", reply)
 	}
 	return fields[len(fields)-1]

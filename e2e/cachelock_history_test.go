@@ -80,16 +80,16 @@ func (h *cacheHistory) read(c *cacheConn, rng *rand.Rand) {
 		reply := c.do("CACHE.FETCH % % 200 BLOCK % REFRESH %", key, 1+rng.IntN(8), 1+rng.IntN(50), rng.IntN(2)*rng.IntN(100))
 		status, rest, _ := strings.Cut(strings.Trim(reply, "[]"), " ")
 		switch status {
-		case "HIT", "STALE":
+		case `"HIT"`, `"STALE"`:
 			h.values.Add(1)
 			text, _, _ := strings.Cut(rest, " ")
 			if v, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64); err != nil || v < atLeast {
 				h.t.Errorf("a reader of %s heard %s after an invalidation of %d had ended", key, reply, atLeast)
 				return
 			}
-		case "LOAD":
+		case `"LOAD"`:
 			h.load(c, rng, k, key, c.isToLoad(reply))
-		case "WAIT", "-LOADFAILED":
+		case `"WAIT"`, "-LOADFAILED":
 		default:
 			h.t.Errorf("a reader of %s heard %s", key, reply)
 			return

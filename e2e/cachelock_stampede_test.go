@@ -42,7 +42,7 @@ func TestAnyNumberOfCallersThatMissTogetherCauseOneLoad(t *testing.T) {
 				t.Fatal("none of the first callers was told to load")
 			}
 			loader.wants("OK", "CACHE.SET page % 60000 TOKEN %", value, token)
-			want := `[HIT "` + value + `" nil]`
+			want := `["HIT" "` + value + `" nil]`
 			for i, caller := range callers {
 				if caller == loader {
 					continue
@@ -179,7 +179,7 @@ func (r *cacheRound) runsOut(token string) {
 func (r *cacheRound) loadsWell(who *cacheConn, token string) {
 	r.cacheConn.t.Helper()
 	who.wants("OK", "CACHE.SET % v 60000 TOKEN %", r.key, token)
-	r.allHear(`[HIT "v" nil]`)
+	r.allHear(`["HIT" "v" nil]`)
 }
 
 func (r *cacheRound) succeeds() { r.loadsWell(r.loader, r.token) }
@@ -227,7 +227,7 @@ func (r *cacheRound) isInvalidated() {
 
 func (r *cacheRound) isOverwritten() {
 	r.wants("OK", "SET % theirs", r.key)
-	r.allHear(`[HIT "theirs" nil]`)
+	r.allHear(`["HIT" "theirs" nil]`)
 	r.loader.wants("nil", "CACHE.SET % old 60000 TOKEN %", r.key, r.token)
 }
 

@@ -32,7 +32,7 @@ func TestTheValueIsPushedToAllWhoWait(t *testing.T) {
 			c.do(how)
 		}
 		for _, w := range waiting {
-			w.hears(`[HIT "v" nil]`)
+			w.hears(`["HIT" "v" nil]`)
 		}
 		c.nobodyWaits()
 	}
@@ -68,8 +68,8 @@ func TestOneWaiterSucceedsALoaderThatIsNoMore(t *testing.T) {
 		c.until("waiting", 2)
 		c.wants("nil", "CACHE.SET k late 60000 TOKEN %", token)
 		c.wants("OK", "CACHE.SET k v 60000 TOKEN %", second)
-		waiting[1].hears(`[HIT "v" nil]`)
-		waiting[2].hears(`[HIT "v" nil]`)
+		waiting[1].hears(`["HIT" "v" nil]`)
+		waiting[2].hears(`["HIT" "v" nil]`)
 		c.nobodyWaits()
 	}
 }
@@ -113,7 +113,7 @@ func TestAValueDeletedInTheSameTransactionReachesThoseWhoWait(t *testing.T) {
 	c.do("DEL k")
 	c.wants(`[OK 1]`, "EXEC")
 	for _, w := range waiting {
-		w.hears(`[HIT "v" nil]`)
+		w.hears(`["HIT" "v" nil]`)
 	}
 	c.wants("0", "EXISTS k")
 	c.nobodyWaits()
@@ -131,14 +131,14 @@ func TestAValueTheServerHasNoRoomForReachesThoseWhoWait(t *testing.T) {
 	c.wants(oom, "CACHE.SET k v 60000 TOKEN %", token)
 	c.wants(oom, "CACHE.SETNIL n 60000 TOKEN %", absent)
 	for _, w := range waiting {
-		w.hears(`[HIT "v" nil]`)
+		w.hears(`["HIT" "v" nil]`)
 	}
-	waitingForNothing[0].hears("[ABSENT nil nil]")
+	waitingForNothing[0].hears(`["ABSENT" nil nil]`)
 	c.wants(oom, "CACHE.SETNIL kept 60000")
 	c.wants(`"v"`, "CACHE.GET kept")
 	// What is not stored is loaded again, by one at a time.
 	again := c.loads("CACHE.FETCH k 60000 60000")
-	c.wants("[WAIT nil nil]", "CACHE.FETCH k 60000 60000")
+	c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000")
 	c.wants("OK", "CONFIG SET maxmemory 0")
 	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", again)
 	c.nobodyWaits()
@@ -154,11 +154,11 @@ func TestEvictionEndsNoLease(t *testing.T) {
 	for c.do("EXISTS k") == "1" {
 		c.do("SET filler x") // refused; but first the server evicts
 	}
-	c.wants("[WAIT nil nil]", "CACHE.FETCH k 60000 60000")
+	c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000")
 	waiting := c.park(1, parkForEver)
 	c.wants("OK", "CONFIG SET maxmemory 0")
 	c.wants("OK", "CACHE.SET k new 60000 TOKEN %", token)
-	waiting[0].hears(`[HIT "new" nil]`)
+	waiting[0].hears(`["HIT" "new" nil]`)
 }
 
 // A waiter that was told to load and died before it heard of it loads nothing:
@@ -178,7 +178,7 @@ func TestAWaiterThatDiesWhileItIsToldToLoadPassesItOn(t *testing.T) {
 		c.wants("[1 1]", "EXEC")
 		second := waiting[0].isToLoad(waiting[0].read())
 		c.wants("OK", "CACHE.SET k v 60000 TOKEN %", second)
-		waiting[1].hears(`[HIT "v" nil]`)
+		waiting[1].hears(`["HIT" "v" nil]`)
 		c.wants("1", "DEL k")
 		c.nobodyWaits()
 	}
@@ -187,13 +187,13 @@ func TestAWaiterThatDiesWhileItIsToldToLoadPassesItOn(t *testing.T) {
 func TestAWaitEndsWhenItsTimeIsOverOrSomeoneEndsIt(t *testing.T) {
 	c := cacheServer(t)
 	token := c.loads("CACHE.FETCH k 60000 60000")
-	c.wants("[WAIT nil nil]", "CACHE.FETCH k 60000 60000 BLOCK 20")
+	c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000 BLOCK 20")
 	if n := c.info("wait_timeouts"); n != 1 {
 		t.Errorf("%d waits ran out, want 1", n)
 	}
 	for _, end := range []struct{ how, heard string }{
-		{"CLIENT UNBLOCK %", "[WAIT nil nil]"},
-		{"CLIENT UNBLOCK % TIMEOUT", "[WAIT nil nil]"},
+		{"CLIENT UNBLOCK %", `["WAIT" nil nil]`},
+		{"CLIENT UNBLOCK % TIMEOUT", `["WAIT" nil nil]`},
 		{"CLIENT UNBLOCK % ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK"},
 	} {
 		w := c.another()
@@ -212,9 +212,9 @@ func TestAWaitEndsWhenItsTimeIsOverOrSomeoneEndsIt(t *testing.T) {
 	short := c.another().send("CACHE.FETCH k 60000 60000 BLOCK 50")
 	c.until("waiting", 1)
 	long := c.park(1, parkForEver)
-	short.hears("[WAIT nil nil]")
+	short.hears(`["WAIT" nil nil]`)
 	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", token)
-	long[0].hears(`[HIT "v" nil]`)
+	long[0].hears(`["HIT" "v" nil]`)
 	c.nobodyWaits()
 }
 
@@ -224,12 +224,12 @@ func TestNobodyWaitsInTransactionsAndScripts(t *testing.T) {
 	token := c.loads("CACHE.FETCH k 60000 60000")
 	c.do("MULTI")
 	c.do(parkForEver)
-	c.wants("[[WAIT nil nil]]", "EXEC")
-	c.wants(`["WAIT" nil nil]`, "EVAL % 1 k", "local r=redis.call('CACHE.FETCH',KEYS[1],1000,1000,'BLOCK',0) return {r[1].ok,r[2],r[3]}")
+	c.wants(`[["WAIT" nil nil]]`, "EXEC")
+	c.wants(`["WAIT" nil nil]`, "EVAL % 1 k", "local r=redis.call('CACHE.FETCH',KEYS[1],1000,1000,'BLOCK',0) return r")
 	c.do("MULTI")
 	c.do("CACHE.SET k v 60000 TOKEN %", token)
 	c.do(parkForEver)
-	c.wants(`[OK [HIT "v" nil]]`, "EXEC")
+	c.wants(`[OK ["HIT" "v" nil]]`, "EXEC")
 	c.nobodyWaits()
 }
 
@@ -238,10 +238,10 @@ func TestNoMoreWaitThanMay(t *testing.T) {
 	token := c.loads("CACHE.FETCH k 60000 60000")
 	c.wants("OK", "CONFIG SET cachelock.max-waiters 2")
 	waiting := c.park(2, parkForEver)
-	c.wants("[WAIT nil nil]", parkForEver)
+	c.wants(`["WAIT" nil nil]`, parkForEver)
 	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", token)
 	for _, w := range waiting {
-		w.hears(`[HIT "v" nil]`)
+		w.hears(`["HIT" "v" nil]`)
 	}
 	c.wants(`["cachelock.max-waiters" "2"]`, "CONFIG GET cachelock.*")
 }
@@ -279,7 +279,7 @@ func TestALeaseThatRunsOutInAWritePauseIsPassedOnAfterIt(t *testing.T) {
 	}
 	token := waiting[0].isToLoad(waiting[0].read())
 	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", token)
-	waiting[1].hears(`[HIT "v" nil]`)
+	waiting[1].hears(`["HIT" "v" nil]`)
 	c.nobodyWaits()
 }
 
@@ -291,7 +291,7 @@ func TestTheModuleGoesOnlyWhenNobodyWaitsAndComesBackAfresh(t *testing.T) {
 		t.Fatalf("unloaded while a client waits: %s", reply)
 	}
 	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", token)
-	waiting[0].hears(`[HIT "v" nil]`)
+	waiting[0].hears(`["HIT" "v" nil]`)
 	c.nobodyWaits()
 	token = c.loads("CACHE.LOCK other 60000 60000 WITHTOKEN")
 	path := c.do("MODULE LIST")

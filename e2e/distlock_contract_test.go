@@ -190,8 +190,8 @@ func TestLISTFindsEveryLockAndNothingElse(t *testing.T) {
 		name := fmt.Sprintf("lock:%d", i)
 		want[strconv.Quote(name)] = true
 		l.wants("1", "LOCK.ACQUIRE % a 60000", name)
-		l.do("HSET hash:% f v", i)
-		l.do("SET string:% v", i)
+		l.do("HSET % f v", "hash:"+name)
+		l.do("SET % v", "string:"+name)
 	}
 	for _, match := range []string{"", "MATCH lock:1*"} {
 		got, cursor := map[string]bool{}, "0"

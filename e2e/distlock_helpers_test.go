@@ -24,7 +24,9 @@ type locks struct {
 
 func lockServer(t testing.TB, options ...holdfasttest.Option) *locks {
 	t.Helper()
-	s := holdfasttest.New(t, append([]holdfasttest.Option{onlyDistlock(t)}, options...)...)
+	s := holdfasttest.New(t, append([]holdfasttest.Option{
+		onlyDistlock(t), holdfasttest.WithArgs("--repl-diskless-sync-delay", "0"),
+	}, options...)...)
 	return &locks{s, dialCache(t, s.Addr)}
 }
 

@@ -6,7 +6,7 @@ package redismodule
 // Replies the string at a key, closes it and answers the key's type; with any
 // other type it replies nothing. word: as [word value nil] instead, unless the
 // key expires before until.
-static int hf_reply_value(RedisModuleCtx *ctx, RedisModuleString *name, const char *word, int64_t until) {
+static int hf_reply_value(RedisModuleCtx *ctx, RedisModuleString *name, const char *word, size_t n, int64_t until) {
     RedisModuleKey *key = RM_OpenKey(ctx, name, 1);
     int type = RM_KeyType(key);
     if (type == 1) {
@@ -19,7 +19,7 @@ static int hf_reply_value(RedisModuleCtx *ctx, RedisModuleString *name, const ch
                 return -type;
             }
             RM_ReplyWithArray(ctx, 3);
-            RM_ReplyWithSimpleString(ctx, word);
+            RM_ReplyWithStringBuffer(ctx, word, n);
         }
         RM_ReplyWithStringBuffer(ctx, value, len);
         if (word) RM_ReplyWithNull(ctx);
@@ -37,16 +37,15 @@ import "unsafe"
 // reading, answering and closing take four. It tells the key's type; nothing is
 // answered unless that is TypeString.
 func (ctx *Ctx) ReplyValue(name Arg) KeyType {
-	t := KeyType(C.hf_reply_value(ctx.c, name.str, nil, 0))
+	t := KeyType(C.hf_reply_value(ctx.c, name.str, nil, 0, 0))
 	ctx.replied = ctx.replied || t == TypeString
 	return t
 }
 
 // ReplyWordAndValue is ReplyValue for the answer [word, value, nil], and only if
-// the key does not expire before until (unix ms; 0: whenever it does). word ends
-// with a NUL.
+// the key does not expire before until (unix ms; 0: whenever it does).
 func (ctx *Ctx) ReplyWordAndValue(word string, name Arg, until int64) bool {
-	t := KeyType(C.hf_reply_value(ctx.c, name.str, (*C.char)(unsafe.Pointer(unsafe.StringData(word))), C.int64_t(until)))
+	t := KeyType(C.hf_reply_value(ctx.c, name.str, (*C.char)(unsafe.Pointer(unsafe.StringData(word))), C.size_t(len(word)), C.int64_t(until)))
 	ctx.replied = ctx.replied || t == TypeString
 	return t == TypeString
 }

@@ -42,7 +42,7 @@ func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if o.refresh > 0 {
 		until = ctx.Now() + o.refresh
 	}
-	if ctx.ReplyWordAndValue("HIT\x00", args[1], until) {
+	if ctx.ReplyWordAndValue("HIT", args[1], until) {
 		stats.hits++
 		return nil
 	}
@@ -87,7 +87,7 @@ func fetchThere(ctx *redismodule.Ctx, name redismodule.Arg, e entry, lease, load
 	}
 	countFetch(status, e.absent)
 	ctx.ReplyArray(3)
-	ctx.ReplySimple(words[status])
+	ctx.ReplyString(words[status])
 	if e.absent {
 		ctx.ReplyNull()
 	} else {
@@ -114,7 +114,7 @@ func replyFetch(ctx *redismodule.Ctx, o leasetable.Outcome) {
 		return
 	}
 	ctx.ReplyArray(3)
-	ctx.ReplySimple(words[o.Status])
+	ctx.ReplyString(words[o.Status])
 	if o.Status == leasetable.Hit || o.Status == leasetable.Stale {
 		ctx.ReplyBytes(o.Value)
 	} else {

@@ -69,11 +69,11 @@ func lock(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		serveIfAnyWait(ctx)
 	}
 	if !withToken {
-		ctx.ReplySimple(words[status])
+		ctx.ReplyString(words[status])
 		return nil
 	}
 	ctx.ReplyArray(2)
-	ctx.ReplySimple(words[status])
+	ctx.ReplyString(words[status])
 	replyToken(ctx, token)
 	return nil
 }

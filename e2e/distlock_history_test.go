@@ -1,0 +1,337 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"holdfast/holdfasttest"
+)
+
+// Sixteen clients want few locks in all modes, with and without waiting, for
+// long and for moments, while connections are killed, waits ended from outside,
+// and now and then the server dies and comes back with what its AOF kept. What
+// they were answered must be what a lock service could have answered.
+func TestLockHistoriesAreLinearizable(t *testing.T) {
+	const servers, each = 2, 100
+	for i := range servers {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			lockHistories(t, func(n int) bool { return n < each })
+		})
+	}
+}
+
+// HOLDFAST_SOAK says for how long, e.g. 30m; anything else than a time is 1,000
+// histories.
+func TestSoakLockHistoriesAreLinearizable(t *testing.T) {
+	soak := os.Getenv("HOLDFAST_SOAK")
+	if soak == "" {
+		t.Skip("HOLDFAST_SOAK is not set")
+	}
+	more := func(n int) bool { return n < 1000 }
+	if d, err := time.ParseDuration(soak); err == nil {
+		end := time.Now().Add(d)
+		more = func(int) bool { return time.Now().Before(end) }
+	}
+	lockHistories(t, more)
+}
+
+func lockHistories(t *testing.T, more func(n int) bool) {
+	seed := uint64(time.Now().UnixNano())
+	if s, err := strconv.ParseUint(os.Getenv("HOLDFAST_SEED"), 10, 64); err == nil {
+		seed = s
+	}
+	t.Logf("HOLDFAST_SEED=%d", seed)
+	s := holdfasttest.New(t, onlyDistlock(t), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
+	var ops, grants, lost, restarts, n int
+	last := int64(0) // token of the histories before
+	for ; more(n) && !t.Failed(); n++ {
+		h := &lockHistory{t: t, s: s, n: n, seed: seed, began: time.Now(), restart: n%10 == 9}
+		h.run()
+		h.check(&last)
+		ops += len(h.ops)
+		for _, op := range h.ops {
+			out := op.Output.(lockAnswer)
+			if out.lost {
+				lost++
+			}
+			if out.token > 0 {
+				grants++
+			}
+		}
+		if h.restart {
+			restarts++
+		}
+	}
+	t.Logf("%d histories, %d operations, %d grants, %d answers lost, %d restarts", n, ops, grants, lost, restarts)
+	if grants == 0 || lost == 0 {
+		t.Error("nothing happened in these histories")
+	}
+}
+
+type lockHistory struct {
+	t       *testing.T
+	s       *holdfasttest.Server
+	n       int
+	seed    uint64
+	restart bool
+	began   time.Time
+
+	mu    sync.Mutex
+	ops   []porcupine.Operation
+	conns [16]string // the clients' connections, by server's number; "" between two
+}
+
+func (h *lockHistory) now() int64 { return int64(time.Since(h.began)) }
+
+func (h *lockHistory) run() {
+	var clients, nemesis sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range h.conns {
+		clients.Go(func() { h.client(i, rand.New(rand.NewPCG(h.seed, uint64(h.n*100+i)))) })
+	}
+	nemesis.Go(func() { h.nemesis(stop, rand.New(rand.NewPCG(h.seed, uint64(h.n*100+99)))) })
+	clients.Wait()
+	close(stop)
+	nemesis.Wait()
+}
+
+// client does its share of operations, on a new connection whenever the last
+// was killed. Its owner's name is its own.
+func (h *lockHistory) client(i int, r *rand.Rand) {
+	owner := fmt.Sprintf("c%d", i)
+	var c *lockConn
+	defer func() { c.close() }()
+	held := ""
+	for range 12 {
+		lock := fmt.Sprintf("h%d-%d", h.n, r.IntN(3))
+		in := lockCall{lock: lock, owner: owner, what: "release"}
+		var line []string
+		ttl := int64(60000)
+		if r.IntN(5) == 0 {
+			ttl = 1 + r.Int64N(40)
+		}
+		session := false
+		p := r.IntN(100)
+		if held != "" && r.IntN(3) > 0 { // mostly what was taken is given back
+			lock, in.lock, p, held = held, held, 80, ""
+		}
+		switch {
+		case p < 75:
+			in.what = "acquire"
+			in.limit = []int64{1, 1, 1, 0, 0, 2}[r.IntN(6)]
+			line = []string{"LOCK.ACQUIRE", lock, owner, fmt.Sprint(ttl), "WITHTOKEN"}
+			switch in.limit {
+			case 0:
+				line = append(line, "SHARED")
+			case 2:
+				line = append(line, "LIMIT", "2")
+			}
+			if r.IntN(4) > 0 {
+				line = append(line, "BLOCK", fmt.Sprint(1+r.IntN(30)))
+			}
+			if session = r.IntN(4) == 0; session {
+				line = append(line, "SESSION")
+			}
+		case p < 90:
+			line = []string{"LOCK.RELEASE", lock, owner}
+		case p < 96:
+			in.what = "extend"
+			line = []string{"LOCK.EXTEND", lock, owner, fmt.Sprint(ttl)}
+		default:
+			in.what, in.owner = "break", ""
+			line = []string{"LOCK.BREAK", lock}
+		}
+		if c == nil {
+			if c = h.dial(i); c == nil {
+				return // the server stays away: the history ends here
+			}
+		}
+		call := h.now()
+		// The server's clock counts whole milliseconds, so a lease may be short
+		// of its length by a part of the one in which it began.
+		in.end = call + (ttl-1)*int64(time.Millisecond)
+		if session {
+			in.end = 0 // its connection may end it at any time
+		}
+		reply, err := c.exchange(line)
+		out := lockAnswer{at: h.now()}
+		switch {
+		case err != nil, strings.HasPrefix(reply, "-UNBLOCKED"):
+			out.lost, out.at = true, math.MaxInt64
+			if err != nil {
+				h.forget(i)
+				c.close()
+				c = nil
+			}
+		case strings.HasPrefix(reply, "-DEADLOCK"), strings.HasPrefix(reply, "-LOADING"):
+			continue // nothing happened
+		default:
+			n, err := strconv.ParseInt(reply, 10, 64)
+			if err != nil {
+				h.t.Errorf("%v: %s", line, reply)
+				return
+			}
+			if out.n = n; in.what == "acquire" && n != 0 {
+				out.token, held = n, lock
+			}
+		}
+		h.mu.Lock()
+		h.ops = append(h.ops, porcupine.Operation{ClientId: i, Input: in, Output: out, Call: call, Return: out.at})
+		h.mu.Unlock()
+	}
+	h.forget(i)
+}
+
+func (h *lockHistory) forget(i int) {
+	h.mu.Lock()
+	h.conns[i] = ""
+	h.mu.Unlock()
+}
+
+// nemesis kills connections, ends waits, and once, if this history has a
+// restart in it, the server.
+func (h *lockHistory) nemesis(stop chan struct{}, r *rand.Rand) {
+	var c *lockConn
+	defer func() { c.close() }()
+	after := time.NewTicker(4 * time.Millisecond)
+	defer after.Stop()
+	for step := 0; ; step++ {
+		select {
+		case <-stop:
+			return
+		case <-after.C:
+		}
+		if h.restart && step == 5 {
+			h.s.Kill()
+			h.s.Restart()
+		}
+		if c == nil {
+			if c = dialLock(h.s.Addr); c == nil {
+				continue
+			}
+		}
+		h.mu.Lock()
+		id := h.conns[r.IntN(len(h.conns))]
+		h.mu.Unlock()
+		if id == "" {
+			continue
+		}
+		line := [][]string{
+			{"CLIENT", "KILL", "ID", id}, {"CLIENT", "UNBLOCK", id, "ERROR"}, {"CLIENT", "UNBLOCK", id, "TIMEOUT"},
+		}[r.IntN(3)]
+		if _, err := c.exchange(line); err != nil {
+			c.close()
+			c = nil
+		}
+	}
+}
+
+func (h *lockHistory) dial(i int) *lockConn {
+	for end := time.Now().Add(lockPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		c := dialLock(h.s.Addr)
+		if c == nil {
+			continue
+		}
+		id, err := c.exchange([]string{"CLIENT", "ID"})
+		if err != nil || strings.HasPrefix(id, "-") { // loading, perhaps
+			c.close()
+			continue
+		}
+		h.mu.Lock()
+		h.conns[i] = id
+		h.mu.Unlock()
+		return c
+	}
+	h.t.Errorf("the server at %s does not come back", h.s.Addr)
+	return nil
+}
+
+func (h *lockHistory) check(last *int64) {
+	model := lockService
+	result, info := porcupine.CheckOperationsVerbose(model, h.ops, 20*time.Second)
+	if result != porcupine.Ok {
+		path := filepath.Join(os.TempDir(), fmt.Sprintf("holdfast-locks-%d-%d.html", h.seed, h.n))
+		_ = porcupine.VisualizePath(model, info, path)
+		h.t.Errorf("HOLDFAST_SEED=%d, history %d is not what a lock service does (%s); see %s\n%s", h.seed, h.n, result, path, h.wrong())
+	}
+	// Tokens grow over all locks, not only over each.
+	grants := slices.DeleteFunc(slices.Clone(h.ops), func(op porcupine.Operation) bool { return op.Output.(lockAnswer).token == 0 })
+	before := *last
+	for _, g := range grants {
+		token := g.Output.(lockAnswer).token
+		if token <= before {
+			h.t.Errorf("history %d: token %d after %d of an earlier history", h.n, token, before)
+		}
+		for _, other := range grants {
+			if other.Return < g.Call && other.Output.(lockAnswer).token >= token {
+				h.t.Errorf("history %d: token %d was granted after %d", h.n, token, other.Output.(lockAnswer).token)
+			}
+		}
+		*last = max(*last, token)
+	}
+}
+
+// wrong lists what happened to the locks whose history is at fault.
+func (h *lockHistory) wrong() string {
+	var b strings.Builder
+	for _, ops := range lockService.Partition(h.ops) {
+		if porcupine.CheckOperationsTimeout(lockService, ops, 20*time.Second) == porcupine.Ok {
+			continue
+		}
+		slices.SortFunc(ops, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
+		for _, op := range ops {
+			end := float64(op.Input.(lockCall).end) / 1e6
+			fmt.Fprintf(&b, "%8.2f–%8.2f ms  %s  (%s, lease to %.2f)\n", float64(op.Call)/1e6, min(float64(op.Return)/1e6, 99999),
+				lockService.DescribeOperation(op.Input, op.Output), op.Input.(lockCall).lock, end)
+		}
+	}
+	return b.String()
+}
+
+// lockConn is a connection that answers errors instead of ending the test.
+type lockConn struct {
+	net.Conn
+	r cacheConn
+}
+
+func dialLock(addr string) *lockConn {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil
+	}
+	return &lockConn{c, cacheConn{r: bufio.NewReader(c)}}
+}
+
+func (c *lockConn) close() {
+	if c != nil {
+		_ = c.Close()
+	}
+}
+
+func (c *lockConn) exchange(line []string) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(line))
+	for _, s := range line {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(s), s)
+	}
+	if _, err := io.WriteString(c, b.String()); err != nil {
+		return "", err
+	}
+	_ = c.SetReadDeadline(time.Now().Add(lockPatience))
+	return c.r.tryRead()
+}
