@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,7 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/docs"
 	"holdfast/holdfasttest"
+	"holdfast/internal/redisserver"
 	"holdfast/internal/transcript"
 )
 
@@ -102,4 +107,75 @@ func pages(t *testing.T) (paths []string) {
 		t.Fatal(paths, err)
 	}
 	return paths
+}
+
+// TestTheServerDocumentsEachCommandAsTheReferenceDoes holds COMMAND DOCS and
+// COMMAND INFO of a running server against commands.json.
+func TestTheServerDocumentsEachCommandAsTheReferenceDoes(t *testing.T) {
+	text, err := docs.Commands.ReadFile("commands/commands.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type command struct {
+		Summary    string `json:"summary"`
+		Complexity string `json:"complexity"`
+		Since      string `json:"since"`
+		Group      string `json:"group"`
+		Module     string `json:"module"`
+		Arity      int64  `json:"arity"`
+		Arguments  []struct {
+			Name string `json:"name"`
+		} `json:"arguments"`
+	}
+	var commands map[string]command
+	if err := json.Unmarshal(text, &commands); err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	c := holdfasttest.New(t).Client()
+	for name, want := range commands {
+		said, err := c.Do(ctx, "COMMAND", "DOCS", name).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, _ := said.(map[any]any)[strings.ToLower(name)].(map[any]any)
+		got := want
+		got.Summary, _ = doc["summary"].(string)
+		got.Complexity, _ = doc["complexity"].(string)
+		got.Since, _ = doc["since"].(string)
+		got.Group, _ = doc["group"].(string)
+		got.Module, _ = doc["module"].(string)
+		info, err := c.Do(ctx, "COMMAND", "INFO", name).Slice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fields, ok := info[0].([]any); ok {
+			got.Arity = fields[1].(int64)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-reference +server):\n%s", name, diff)
+		}
+		args, _ := doc["arguments"].([]any)
+		if len(args) != len(want.Arguments) {
+			t.Errorf("%s has %d arguments in the server, %d in the reference", name, len(args), len(want.Arguments))
+			continue
+		}
+		for i, a := range args {
+			if a.(map[any]any)["name"] != want.Arguments[i].Name {
+				t.Errorf("%s: argument %d is %v, not %s", name, i, a, want.Arguments[i].Name)
+			}
+		}
+	}
+	// And none that the reference leaves out.
+	for _, module := range redisserver.ModuleNames {
+		names, err := c.Do(ctx, "COMMAND", "LIST", "FILTERBY", "MODULE", module).StringSlice()
+		if err != nil || len(names) == 0 {
+			t.Fatal(names, err)
+		}
+		for _, name := range names {
+			if commands[strings.ToUpper(name)].Module != module {
+				t.Errorf("the reference has no %s of %s", name, module)
+			}
+		}
+	}
 }

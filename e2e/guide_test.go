@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/holdfasttest"
+	"holdfast/internal/transcript"
 )
 
 // The sessions that the guide shows are played by
@@ -26,60 +27,52 @@ type caller struct {
 
 func newCaller(t *testing.T) caller { return caller{t, holdfasttest.New(t).Client()} }
 
-// do sends a command, written as in the guide, its last words possibly given as
-// values, and returns its reply.
-func (c caller) do(line string, more ...any) any {
+// do sends a command, written as in the guide, and returns its reply.
+func (c caller) do(format string, values ...any) any {
 	c.t.Helper()
-	v, err := c.c.Do(context.Background(), append(words(line), more...)...).Result()
+	words, err := transcript.Split(fmt.Sprintf(format, values...))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	args := make([]any, len(words))
+	for i, w := range words {
+		args[i] = w
+	}
+	v, err := c.c.Do(context.Background(), args...).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		c.t.Fatalf("%s %v: %v", line, more, err)
+		c.t.Fatalf("%v: %v", args, err)
 	}
 	return v
 }
 
-func words(line string) (args []any) {
-	for _, word := range strings.Fields(line) {
-		args = append(args, word)
-	}
-	return args
-}
-
 // want fails the test unless the command answers so.
-func (c caller) want(want any, line string, more ...any) {
+func (c caller) want(want any, format string, values ...any) {
 	c.t.Helper()
-	if got := c.do(line, more...); fmt.Sprint(got) != fmt.Sprint(want) {
-		c.t.Fatalf("%s %v answers %v, not %v", line, more, got, want)
+	if got := c.do(format, values...); fmt.Sprint(got) != fmt.Sprint(want) {
+		c.t.Fatalf(format+" answers %v, not %v", append(values, got, want)...)
 	}
 }
 
-// task is what TASK.CONSUME gives of one.
-type task struct {
-	id     string
+// delivered is a task as TASK.CONSUME gives it.
+type delivered struct {
+	id     any
 	fields []any
 }
 
-// consume takes tasks of one stream.
-func (c caller) consume(line string) (tasks []task) {
-	c.t.Helper()
-	v, err := c.c.Do(context.Background(), words(line)...).Result()
-	if err != nil {
-		c.t.Fatalf("%s: %v", line, err)
-	}
-	for _, e := range entriesOf(v) {
+// deliveredIn are the tasks of the one stream in a reply of TASK.CONSUME.
+func deliveredIn(reply any) (all []delivered) {
+	for _, e := range reply.([]any)[0].([]any)[1].([]any) {
 		e := e.([]any)
-		tasks = append(tasks, task{e[0].(string), e[1].([]any)})
+		all = append(all, delivered{e[0], e[1].([]any)})
 	}
-	return tasks
+	return all
 }
-
-// entriesOf is the list of the one stream in a reply of TASK.CONSUME.
-func entriesOf(v any) []any { return v.([]any)[0].([]any)[1].([]any) }
 
 func TestTheCacheHasOneLoaderUntilTheValueIsThere(t *testing.T) {
 	c := newCaller(t)
 	c.want("LOAD", "CACHE.LOCK user:1234 5000 10000")
 	c.want("WAIT", "CACHE.LOCK user:1234 5000 10000")
-	c.want("OK", "CACHE.SET user:1234", "John Doe, age 30", 60000)
+	c.want("OK", `CACHE.SET user:1234 "John Doe, age 30" 60000`)
 	other := caller{t, c.c}
 	other.want("John Doe, age 30", "CACHE.GET user:1234")
 	c.want("HIT", "CACHE.LOCK user:1234 5000 10000")
@@ -95,38 +88,42 @@ func TestATaskCarriesPayloadTimestampAndRetriesInThisOrder(t *testing.T) {
 	before := time.Now().Unix()
 	var ids []any
 	for _, payload := range []string{"one", "two", "three"} {
-		ids = append(ids, c.do("TASK.PUBLISH tasks", payload))
+		ids = append(ids, c.do("TASK.PUBLISH tasks %s", payload))
 	}
 	c.want(3, "XLEN tasks")
-	tasks := c.consume("TASK.CONSUME workers consumer1 tasks 10 5000")
+	tasks := deliveredIn(c.do("TASK.CONSUME workers consumer1 tasks 10 5000"))
 	if len(tasks) != 3 {
 		t.Fatal(tasks)
 	}
 	for i, task := range tasks {
 		f := task.fields
-		if task.id != ids[i] || len(f) != 6 || f[0] != "payload" || f[1] != []string{"one", "two", "three"}[i] || f[2] != "timestamp" || f[4] != "retry_count" || f[5] != "0" {
+		if len(f) != 6 {
+			t.Fatalf("%+v", task)
+		}
+		want := []any{"payload", []string{"one", "two", "three"}[i], "timestamp", f[3], "retry_count", "0"}
+		if task.id != ids[i] || !slices.Equal(f, want) {
 			t.Errorf("%+v, published as %v", task, ids[i])
 		}
 		var seconds int64
 		if _, err := fmt.Sscan(f[3].(string), &seconds); err != nil || seconds < before || seconds > time.Now().Unix() {
 			t.Errorf("published at %v", f[3])
 		}
-		c.want(1, "TASK.ACK tasks workers "+task.id)
+		c.want(1, "TASK.ACK tasks workers %s", task.id)
 	}
-	c.want(0, "TASK.ACK tasks workers "+tasks[0].id)
+	c.want(0, "TASK.ACK tasks workers %s", tasks[0].id)
 }
 
 func TestAFailedTaskGoesToRetryAndAtLastToTheDeadLetters(t *testing.T) {
 	c := newCaller(t)
 	c.do("XGROUP CREATE tasks workers $ MKSTREAM")
 	id := c.do("TASK.PUBLISH tasks p")
-	c.want("OK", "TASK.RETRY tasks", id, "p", 0, "retry_tasks", "dead_tasks", 3)
+	c.want("OK", "TASK.RETRY tasks %s p 0 retry_tasks dead_tasks 3", id)
 	c.want(1, "XLEN retry_tasks")
 	c.want(0, "EXISTS dead_tasks")
 	if f := c.c.XRange(context.Background(), "retry_tasks", "-", "+").Val()[0].Values; f["payload"] != "p" || f["retry_count"] != "1" {
 		t.Errorf("retried as %v", f)
 	}
-	c.want("OK", "TASK.RETRY tasks", id, "p", 3, "retry_tasks", "dead_tasks", 3)
+	c.want("OK", "TASK.RETRY tasks %s p 3 retry_tasks dead_tasks 3", id)
 	c.want(1, "XLEN retry_tasks")
 	c.want(1, "XLEN dead_tasks")
 	if f := c.c.XRange(context.Background(), "dead_tasks", "-", "+").Val()[0].Values; f["payload"] != "p" || f["retry_count"] != "3" {
@@ -154,15 +151,15 @@ func TestTheThreeWorkTogether(t *testing.T) {
 	c.do("XGROUP CREATE tasks workers $ MKSTREAM")
 	c.want("<nil>", "CACHE.GET product:42")
 	c.want("LOAD", "CACHE.LOCK product:42 5000 10000")
-	id := c.do("TASK.PUBLISH tasks", "index product:42")
-	c.want("OK", "CACHE.SET product:42", "<h1>Chair</h1>", 60000)
+	id := c.do(`TASK.PUBLISH tasks "index product:42"`)
+	c.want("OK", "CACHE.SET product:42 <h1>Chair</h1> 60000")
 
 	c.want(1, "LOCK.ACQUIRE index:product:42 worker-1 10000")
-	tasks := c.consume("TASK.CONSUME workers worker-1 tasks 1 5000")
+	tasks := deliveredIn(c.do("TASK.CONSUME workers worker-1 tasks 1 5000"))
 	if len(tasks) != 1 || tasks[0].id != id {
 		t.Fatalf("%v, published was %v", tasks, id)
 	}
-	c.want(1, "TASK.ACK tasks workers "+tasks[0].id)
+	c.want(1, "TASK.ACK tasks workers %s", tasks[0].id)
 	c.want(1, "LOCK.RELEASE index:product:42 worker-1")
 	c.want("<h1>Chair</h1>", "CACHE.GET product:42")
 }
@@ -307,10 +304,10 @@ func TestConsumersShareTheWorkWithoutOverlap(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				e := entriesOf(v)[0].([]any)
-				payload := e[1].([]any)[1].(string)
-				if n, err := conn.Do(ctx, "TASK.ACK", "tasks", "workers", e[0]).Int(); n != 1 || err != nil {
-					t.Errorf("ack of %v: %d, %v", e[0], n, err)
+				task := deliveredIn(v)[0]
+				payload := task.fields[1].(string)
+				if n, err := conn.Do(ctx, "TASK.ACK", "tasks", "workers", task.id).Int(); n != 1 || err != nil {
+					t.Errorf("ack of %v: %d, %v", task.id, n, err)
 				}
 				if payload == "stop" {
 					return
@@ -321,7 +318,7 @@ func TestConsumersShareTheWorkWithoutOverlap(t *testing.T) {
 	}
 	waitForBlocked(t, c.c, consumers)
 	for i := range tasks {
-		c.do("TASK.PUBLISH tasks", i)
+		c.do("TASK.PUBLISH tasks %d", i)
 	}
 	for range consumers {
 		c.do("TASK.PUBLISH tasks stop")
