@@ -84,10 +84,9 @@ func (t *Table) Queue(db int, stream []byte) *Queue {
 	return q
 }
 
-// Group is the group of the stream, made when it is not there. The most recent
+// Group is a group of the stream, made when it is not there. The most recent
 // maxIdle groups stay valid; an older one without waiters may be forgotten.
-func (t *Table) Group(db int, stream, name []byte) *Group {
-	q := t.Queue(db, stream)
+func (t *Table) Group(q *Queue, name []byte) *Group {
 	g := q.groups[string(name)]
 	if g == nil {
 		g = &Group{Queue: q, Name: string(name), Available: true}

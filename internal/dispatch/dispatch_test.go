@@ -39,7 +39,7 @@ func want(t *testing.T, what string, got *dispatch.Waiter, name_ string) {
 // Each interleaving here is one in which a simpler queue gives the wrong answer.
 func TestWhoIsServedNext(t *testing.T) {
 	group := func(table *dispatch.Table, stream string) *dispatch.Group {
-		return table.Group(0, []byte(stream), []byte("g"))
+		return table.Group(table.Queue(0, []byte(stream)), []byte("g"))
 	}
 	t.Run("a new task goes to the longest waiting, whatever its lease", func(t *testing.T) {
 		table := dispatch.NewTable()
@@ -77,8 +77,8 @@ func TestWhoIsServedNext(t *testing.T) {
 	})
 	t.Run("each group has a queue of its own", func(t *testing.T) {
 		table := dispatch.NewTable()
-		a := table.Group(0, []byte("s"), []byte("a"))
-		b := table.Group(0, []byte("s"), []byte("b"))
+		a := table.Group(table.Queue(0, []byte("s")), []byte("a"))
+		b := table.Group(table.Queue(0, []byte("s")), []byte("b"))
 		join(table, "in a", 0, a)
 		join(table, "in b", 0, b)
 		want(t, "a", a.Front(), "in a")
@@ -135,7 +135,7 @@ func TestTheLongestWaitingIsServedFirst(t *testing.T) {
 		now := int64(1000)
 		arrivals := 0
 		streams := []string{"s1", "s2", "s3"}
-		get := func(s string) *dispatch.Group { return table.Group(0, []byte(s), []byte("g")) }
+		get := func(s string) *dispatch.Group { return table.Group(table.Queue(0, []byte(s)), []byte("g")) }
 		first := func(s string, can func(*waiter) bool) string {
 			for _, w := range list {
 				if slices.Contains(w.groups, s) && can(w) {

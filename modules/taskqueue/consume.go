@@ -14,7 +14,8 @@ type claim struct {
 	lease           int64 // take over what was delivered so many ms ago; 0: never
 	deliveries      int64 // bury what was delivered so many times; 0: never
 	dead            string
-	waiter          *waiter // who waits with this claim, nil in a running command
+	waiter          *waiter           // who waits with this claim, nil in a running command
+	args            []redismodule.Arg // of a running command with one stream: they need no copies
 }
 
 // chunk is tasks as they stand in a reply: n entries, one after another.
@@ -47,7 +48,8 @@ func read(b []byte) resp.Reader { return resp.Read(b) }
 func consume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
 	defer s.haul.free()
-	c := claim{group: text(args[1].Bytes()), consumer: text(args[2].Bytes()), count: 1}
+	c := &s.claim
+	*c = claim{group: text(args[1].Bytes()), consumer: text(args[2].Bytes()), count: 1}
 	if c.consumer == available {
 		return redismodule.Error("ERR the consumer name '" + available + "' is the module's own; take another")
 	}
@@ -69,14 +71,15 @@ func consume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	var also []redismodule.Arg
 	if len(opts) > 0 {
 		var err error
-		if also, err = consumeOptions(ctx, &c, args[3], opts); err != nil {
+		if also, err = consumeOptions(ctx, c, args[3], opts); err != nil {
 			return err
 		}
 	}
 	if len(also) == 0 {
-		return s.consumeOne(ctx, &c, args[3], wait, block)
+		c.args = args
+		return s.consumeOne(ctx, c, args[3], wait, block)
 	}
-	return s.consumeMany(ctx, &c, append([]redismodule.Arg{args[3]}, also...), wait, block)
+	return s.consumeMany(ctx, c, append([]redismodule.Arg{args[3]}, also...), wait, block)
 }
 
 func isOption(a redismodule.Arg) bool {

@@ -40,8 +40,14 @@ func isPublishOption(a redismodule.Arg) bool {
 
 // publishPlain is the usual case: nothing but XADD and whoever waits.
 func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.Arg, retries int64) error {
-	r := ctx.Cmd("XADD").Arg(stream).Str("*").Str("payload").Arg(payload).
-		Str("timestamp").Int(ctx.Now() / 1000).Str("retry_count").Int(retries).Call("!")
+	cmd := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
+		Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries)
+	if retries == 0 {
+		cmd.Arg(words.zero)
+	} else {
+		cmd.Int(retries)
+	}
+	r := cmd.Call("!")
 	defer r.Free()
 	if err := failure(r); err != nil {
 		return err
@@ -208,8 +214,8 @@ func mpublish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	ctx.ReplyArrayLater()
 	done := 0
 	for _, payload := range payloads {
-		r := ctx.Cmd("XADD").Arg(stream).Str("*").Str("payload").Arg(payload).
-			Str("timestamp").Int(ctx.Now() / 1000).Str("retry_count").Str("0").Call("!")
+		r := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
+			Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries).Arg(words.zero).Call("!")
 		// Ids can run out; then the error stands where the id would.
 		if failure(r) == nil {
 			done++

@@ -24,7 +24,8 @@ type waiter struct {
 // block makes the running command's client wait in the queues of the groups.
 func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups ...*dispatch.Group) {
 	w := &waiter{claim: *c, db: ctx.DB(), watched: make([]redismodule.WatchID, 0, len(groups))}
-	w.claim.group = string(view(c.group)) // the arguments do not outlive the command
+	w.claim.args = nil // they do not outlive the command
+	w.claim.group = string(view(c.group))
 	w.claim.consumer = string(view(c.consumer))
 	w.claim.dead = string(view(c.dead))
 	w.Owner, w.Lease, w.claim.waiter = w, c.lease, w

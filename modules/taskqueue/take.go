@@ -34,12 +34,28 @@ func (s *state) take(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int
 // first consumer came would be lost.
 func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (int, error) {
 	for made := false; ; made = true {
-		r := ctx.Cmd("XREADGROUP").Str("GROUP").Str(c.group).Str(c.consumer).
-			Str("COUNT").Int(int64(room)).Str("STREAMS").Str(g.Queue.Stream).Str(">").Call("!")
-		err := failure(r)
+		cmd := ctx.Cmd("XREADGROUP").Arg(words.group)
+		if c.args != nil {
+			cmd.Arg(c.args[1]).Arg(c.args[2])
+		} else {
+			cmd.Str(c.group).Str(c.consumer)
+		}
+		if cmd.Arg(words.count); room == 1 {
+			cmd.Arg(words.one)
+		} else {
+			cmd.Int(int64(room))
+		}
+		if cmd.Arg(words.streams); c.args != nil {
+			cmd.Arg(c.args[3])
+		} else {
+			cmd.Str(g.Queue.Stream)
+		}
+		r := cmd.Arg(words.fresh).Call("!")
+		raw := r.Raw()
+		err := failed(raw)
 		if err == nil {
 			s.haul.replies = append(s.haul.replies, r)
-			p := read(r.Raw())
+			p := read(raw)
 			if p.Array() < 1 {
 				return 0, nil
 			}
@@ -89,7 +105,7 @@ func (s *state) takeAvailable(ctx *redismodule.Ctx, g *dispatch.Group, c *claim,
 				take.add(t.id)
 			}
 		}
-		n += s.claim(ctx, g, c, &take)
+		n += s.takeOver(ctx, g, c, &take)
 		r.Free()
 	}
 	return n
@@ -126,10 +142,10 @@ func (b *batch) add(id []byte) {
 	b.n++
 }
 
-// claim gives c the tasks of a batch and empties it. Entries that are not in
+// takeOver gives c the tasks of a batch and empties it. Entries that are not in
 // the stream any more are dropped from the pending list and counted, never
 // handed out.
-func (s *state) claim(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, b *batch) int {
+func (s *state) takeOver(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, b *batch) int {
 	asked := b.n
 	if asked == 0 {
 		return 0
@@ -187,7 +203,7 @@ func (s *state) walk(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int
 		if to == nil {
 			return
 		}
-		n := s.claim(ctx, g, to, &take)
+		n := s.takeOver(ctx, g, to, &take)
 		if c != nil {
 			got += n
 		} else if n > 0 {

@@ -30,6 +30,7 @@ type state struct {
 	dbs    int
 
 	// Scratch, reused by every callback; nothing in it outlives one.
+	claim  claim
 	haul   haul
 	side   []byte
 	member []byte
@@ -39,7 +40,13 @@ type state struct {
 
 var tasks state
 
+// Words that stand in the calls of every task.
+var words struct{ star, payload, timestamp, retries, zero, one, group, count, streams, fresh redismodule.Arg }
+
 func load(ctx *redismodule.Ctx) error {
+	words.star, words.zero, words.one = redismodule.Intern("*"), redismodule.Intern("0"), redismodule.Intern("1")
+	words.payload, words.timestamp, words.retries = redismodule.Intern("payload"), redismodule.Intern("timestamp"), redismodule.Intern("retry_count")
+	words.group, words.count, words.streams, words.fresh = redismodule.Intern("GROUP"), redismodule.Intern("COUNT"), redismodule.Intern("STREAMS"), redismodule.Intern(">")
 	tasks = state{table: dispatch.NewTable(), dbs: databases(ctx)}
 	tasks.search.start(ctx, &tasks)
 	return nil
@@ -73,8 +80,7 @@ func (s *state) queue(ctx *redismodule.Ctx, stream string) *dispatch.Queue {
 }
 
 func (s *state) group(ctx *redismodule.Ctx, stream, group string) *dispatch.Group {
-	s.queue(ctx, stream)
-	return s.table.Group(ctx.DB(), view(stream), view(group))
+	return s.table.Group(s.queue(ctx, stream), view(group))
 }
 
 // rearm sets the module's timer for the next thing to do, and stops it when there
@@ -212,8 +218,10 @@ func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 func view(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // failure is the error a call ended with, nil when it did not.
-func failure(r redismodule.Reply) error {
-	raw := r.Raw()
+func failure(r redismodule.Reply) error { return failed(r.Raw()) }
+
+// failed is failure for a reply that has been read.
+func failed(raw []byte) error {
 	switch {
 	case raw == nil:
 		return redismodule.Error("ERR the server refused to touch a key of this command; in a cluster all its keys must share a slot")
