@@ -162,20 +162,29 @@ static RedisModuleString *name_of(RedisModuleKey *key) {
     return (RedisModuleString *)RM_GetKeyNameFromModuleKey(key);
 }
 
-/* The field's length, its bytes in out as far as they fit; -1: no such field. */
-long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, void *out, size_t cap) {
+/* The field's length, -1 for none; hf_got is its bytes until the next call. They
+ * stay in C until then, because Go's stack may move while the server is asked. */
+static struct { char *at; size_t cap; } got;
+
+long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen) {
     RedisModuleString *field = fstr ? fstr : RM_CreateString(NULL, f, flen), *value = NULL;
-    long got = -1;
+    long n = -1;
     if (RM_HashGet(key, 0, field, &value, NULL) == 0 && value) {
         size_t len;
         const char *p = RM_StringPtrLen(value, &len);
-        memcpy(out, p, len < cap ? len : cap);
-        got = (long)len;
+        if (len > got.cap) {
+            if (got.at) RM_Free(got.at);
+            got.at = RM_Alloc(got.cap = len < 256 ? 256 : len);
+        }
+        memcpy(got.at, p, len);
+        n = (long)len;
         RM_FreeString(NULL, value);
     }
     if (!fstr) RM_FreeString(NULL, field);
-    return got;
+    return n;
 }
+
+const void *hf_got(void) { return got.at; }
 
 static void expire(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at) {
     RM_SetAbsExpire(key, at);
@@ -269,12 +278,11 @@ static void pack_name(RedisModuleCtx *ctx, RedisModuleString *name, RedisModuleK
     if (own) RM_CloseKey(own);
 }
 
-void *hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type, size_t *len, int *more) {
+hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type) {
     pack b = { .type = type };
-    *more = 1;
-    while (buckets-- > 0 && (*more = RM_Scan(ctx, cur, pack_name, &b))) {}
-    *len = b.len;
-    return b.at;
+    int more = 1;
+    while (buckets-- > 0 && (more = RM_Scan(ctx, cur, pack_name, &b))) {}
+    return (hf_packed){ b.at, b.len, more };
 }
 
 void hf_pack_free(void *packed) { if (packed) RM_Free(packed); }

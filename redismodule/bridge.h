@@ -28,6 +28,13 @@ typedef struct {
     int type;
 } hf_opened;
 
+/* What a walk found: length, bytes, length, bytes … */
+typedef struct {
+    void *at;
+    size_t len;
+    int more;
+} hf_packed;
+
 const char *hf_resolve(RedisModuleCtx *ctx);
 int redismodule_load(void *ctx, void **argv, int argc, const char *name);
 int redismodule_unload(void *ctx, const char *name);
@@ -49,7 +56,8 @@ int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n)
 
 void hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode, hf_opened *out);
 void hf_close(RedisModuleKey *key);
-long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, void *out, size_t cap);
+long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen);
+const void *hf_got(void);
 int hf_hash_put(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, const void *v, size_t vlen, int64_t expire_at);
 int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, int64_t expire_at);
 void *hf_hash_all(RedisModuleKey *key, size_t *len);
@@ -57,7 +65,7 @@ int hf_delete(RedisModuleCtx *ctx, RedisModuleKey *key);
 int hf_expire_at(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at);
 int hf_notify(RedisModuleCtx *ctx, int type, const char *event, RedisModuleString *name, const void *p, size_t len);
 void hf_pack_free(void *packed);
-void *hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type, size_t *len, int *more);
+hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type);
 
 RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx);
 void hf_unblock(RedisModuleBlockedClient *bc, uint64_t id);

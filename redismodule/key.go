@@ -3,16 +3,28 @@ package redismodule
 /*
 #include "bridge.h"
 
+// Results come by value wherever the server may call back: Go's stack may move
+// meanwhile, and cgo knows how to find a result there, but not a variable.
+static hf_opened hf_open_key(RedisModuleCtx *c, RedisModuleString *name, const void *p, size_t n, int mode) {
+    hf_opened o;
+    hf_open(c, name, p, n, mode, &o);
+    return o;
+}
+static hf_packed hf_hash_fields(RedisModuleKey *k) {
+    hf_packed p = { 0 };
+    p.at = hf_hash_all(k, &p.len);
+    return p;
+}
 static char *hf_string(RedisModuleKey *k, size_t *n) { return RM_StringDMA(k, n, 1); }
 static size_t hf_len(RedisModuleKey *k) { return RM_ValueLength(k); }
-#cgo noescape hf_open
+#cgo noescape hf_open_key
 #cgo noescape hf_string
 #cgo noescape hf_hash_get
 #cgo noescape hf_hash_put
 #cgo noescape hf_hash_del
-#cgo noescape hf_hash_all
 #cgo noescape hf_notify
 #cgo nocallback hf_len
+#cgo nocallback hf_got
 #cgo nocallback hf_pack_free
 #cgo nocallback hf_string
 */
@@ -71,8 +83,7 @@ func (ctx *Ctx) OpenName(name []byte, mode Mode) Key {
 }
 
 func (ctx *Ctx) open(str *C.RedisModuleString, name []byte, mode Mode) Key {
-	var o C.hf_opened
-	C.hf_open(ctx.c, str, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), C.int(mode), &o)
+	o := C.hf_open_key(ctx.c, str, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), C.int(mode))
 	return Key{Type: KeyType(o._type), ExpireAt: int64(o.expire_at), k: o.key, ctx: ctx}
 }
 
@@ -110,18 +121,11 @@ func (k Key) HashGetArg(field Arg, buf []byte) (value []byte, ok bool) {
 }
 
 func (k Key) hashGet(str *C.RedisModuleString, field, buf []byte) ([]byte, bool) {
-	for {
-		room := buf[len(buf):cap(buf)]
-		n := int(C.hf_hash_get(k.k, str, unsafe.Pointer(unsafe.SliceData(field)), C.size_t(len(field)),
-			unsafe.Pointer(unsafe.SliceData(room)), C.size_t(len(room))))
-		if n < 0 {
-			return buf, false
-		}
-		if n <= len(room) {
-			return buf[:len(buf)+n], true
-		}
-		buf = append(make([]byte, 0, len(buf)+n), buf...)
+	n := int(C.hf_hash_get(k.k, str, unsafe.Pointer(unsafe.SliceData(field)), C.size_t(len(field))))
+	if n < 0 {
+		return buf, false
 	}
+	return append(buf, unsafe.Slice((*byte)(C.hf_got()), n)...), true
 }
 
 // HashPut sets a field of a hash, making the hash if there is none, and with
@@ -150,11 +154,10 @@ func (k Key) HashDel(field []byte, expireAt int64) bool {
 // HashEach calls fn with every field of a hash, in no order, until fn answers
 // false. The bytes are valid during the call; the key may be written meanwhile.
 func (k Key) HashEach(fn func(field, value []byte) bool) {
-	var n C.size_t
-	p := C.hf_hash_all(k.k, &n)
-	defer C.hf_pack_free(p)
+	all := C.hf_hash_fields(k.k)
+	defer C.hf_pack_free(all.at)
 	var field []byte
-	unpack(p, int(n), func(b []byte) bool {
+	unpack(all.at, int(all.len), func(b []byte) bool {
 		if field == nil {
 			field = b
 			return true

@@ -350,6 +350,14 @@ func TestAWaitEndsOnceAndLeaksNothing(t *testing.T) {
 	}
 }
 
+func TestTheLongestWaitIsAWait(t *testing.T) {
+	_, c := server(t, "probe")
+	_, _, reply := wait(t, c, "w", 1<<62)
+	want(t, "still waiting", len(reply), 0)
+	want(t, "wake", do(t, c, "PROBE.WAKE w"), int64(1))
+	want(t, "reply", <-reply, any(int64(1)))
+}
+
 // The ghost: the waiter is woken and its client dies in the same step, so the
 // reply reaches nobody. The waiter is told.
 func TestAReplyThatReachesNobodyIsReported(t *testing.T) {

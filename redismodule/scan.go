@@ -4,7 +4,6 @@ package redismodule
 #include "bridge.h"
 static RedisModuleScanCursor *hf_cursor(void) { return RM_ScanCursorCreate(); }
 static void hf_cursor_free(RedisModuleScanCursor *c) { RM_ScanCursorDestroy(c); }
-#cgo noescape hf_scan
 */
 import "C"
 
@@ -20,18 +19,16 @@ func (s *Scan) Step(ctx *Ctx, buckets int, t KeyType, fn func(name []byte)) (mor
 	if s.c == nil {
 		s.c = C.hf_cursor()
 	}
-	var n C.size_t
-	var m C.int
-	p := C.hf_scan(ctx.c, s.c, C.int(buckets), C.int(t), &n, &m)
-	defer C.hf_pack_free(p)
-	unpack(p, int(n), func(name []byte) bool {
+	found := C.hf_scan(ctx.c, s.c, C.int(buckets), C.int(t))
+	defer C.hf_pack_free(found.at)
+	unpack(found.at, int(found.len), func(name []byte) bool {
 		fn(name)
 		return true
 	})
-	if m == 0 {
+	if found.more == 0 {
 		s.Close()
 	}
-	return m != 0
+	return found.more != 0
 }
 
 // Close ends the walk; Step would begin anew.

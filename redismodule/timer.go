@@ -15,6 +15,10 @@ import "holdfast/internal/deadline"
 // again: writing during one aborts the server.
 const pause = 50
 
+// farthest is how far ahead the server's timer is set at most, in milliseconds:
+// the server counts in microseconds, which a large number would overflow.
+const farthest = 1 << 32
+
 // timer is a module's one server timer. It serves the module's own deadline and
 // those of its blocked clients.
 type timer struct {
@@ -58,7 +62,7 @@ func (t *timer) arm(ctx *Ctx) {
 	}
 	t.stop(ctx)
 	t.armed = next
-	t.id = C.hf_timer_start(ctx.c, C.int(ctx.m.slot), C.longlong(max(next-ctx.Now(), 0)))
+	t.id = C.hf_timer_start(ctx.c, C.int(ctx.m.slot), C.longlong(min(max(next-ctx.Now(), 0), farthest)))
 }
 
 func (t *timer) stop(ctx *Ctx) {
