@@ -10,7 +10,7 @@ var fetchCommand = redismodule.Command{
 	Name:       "cache.fetch",
 	Summary:    "Reads a value, or says who loads it, or waits until it is there: in one step.",
 	Complexity: "O(1)",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -4,
 	Flags:      "write blocking",
 	Categories: "write blocking",

@@ -51,7 +51,7 @@ var infoCommand = redismodule.Command{
 	Name:       "cache.info",
 	Summary:    "Tells what is known of a key: its value, its lease, and who waits.",
 	Complexity: "O(1)",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      2,
 	Flags:      "readonly fast",
 	Categories: "read fast",

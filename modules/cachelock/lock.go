@@ -30,7 +30,7 @@ var lockCommand = redismodule.Command{
 	Name:       "cache.lock",
 	Summary:    "Asks who loads a missing value: exactly one caller is told to.",
 	Complexity: "O(1)",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -4,
 	Flags:      "write fast", // not deny-oom: a full server is when loads must not multiply
 	Categories: "write fast",
