@@ -41,6 +41,7 @@ func info(w *redismodule.Info) {
 		{"load_ms_p99", int(stats.loadTimes.Quantile(0.99))},
 		{"load_ms_max", int(stats.loadTimes.Max())},
 		{"leases", table.Leases(time.Now().UnixMilli())},
+		{"lease_bytes", table.Bytes()},
 		{"waiting", table.Waiting()},
 	} {
 		w.Int(f.name, int64(f.value))
