@@ -71,12 +71,13 @@ var Module = redismodule.Module{
 }
 
 // firstToken is chosen anew whenever the module is loaded. Tokens are below
-// 2^53, so that every client's integers hold them; a token from before a restart
-// would have to meet, of 2^52, the one that the same key has now.
+// 2^53, so that every client's integers hold them, and all have sixteen digits.
+// A token from before a restart would have to meet, of 2^52, the very one that
+// the same key has now.
 func firstToken(ctx *redismodule.Ctx) uint64 {
 	var b [8]byte
 	ctx.Random(b[:])
-	return binary.NativeEndian.Uint64(b[:]) >> 12
+	return 1e15 + binary.NativeEndian.Uint64(b[:])>>12
 }
 
 func flush(ctx *redismodule.Ctx, db int) {
