@@ -174,16 +174,19 @@ func TestInvalidationEndsTheLoadsBegunBefore(t *testing.T) {
 			c.wants("nil", "CACHE.SET k late 60000 TOKEN %", token)
 		}
 	}
-	// On a value that is there and being refreshed.
-	for _, how := range []string{"DEL k", "UNLINK k", "CACHE.DEL k", "RENAME k other", "MOVE k 1", "GETDEL k", "PEXPIRE k -1"} {
+	// On a value that is there and being refreshed. A server of its own: Valkey 8.1
+	// moves keys to the wrong database once two were swapped.
+	c = cacheServer(t)
+	for _, how := range []string{"DEL k", "UNLINK k", "CACHE.DEL k", "RENAME k other", "MOVE k 1", "GETDEL k"} {
 		c.wants("OK", "FLUSHALL")
 		c.wants("OK", "CACHE.SET k v 5000")
 		token := c.isToLoad(c.do("CACHE.FETCH k 60000 60000 REFRESH 10000"))
-		if reply := c.do(how); strings.HasPrefix(reply, "-") {
+		if reply := c.do(how); strings.HasPrefix(reply, "-") || reply == "0" {
 			t.Fatalf("%s: %s", how, reply)
 		}
-		c.wants("nil", "CACHE.SET k late 60000 TOKEN %", token)
-		c.wants("nil", "GET k")
+		if late, got := c.do("CACHE.SET k late 60000 TOKEN %", token), c.do("GET k"); late != "nil" || got != "nil" {
+			t.Errorf("%s: then the late value is answered %s, and GET %s", how, late, got)
+		}
 	}
 }
 
