@@ -225,7 +225,7 @@ func (s *Server) redsync(int) (taker, func()) {
 func (s *Server) rueidislock(int) (taker, func()) {
 	l, err := rueidislock.NewLocker(rueidislock.LockerOption{
 		ClientOption: rueidis.ClientOption{InitAddress: []string{s.Addr}, PipelineMultiplex: -1},
-		KeyMajority:  1, NoLoopTracking: true, KeyValidity: time.Minute,
+		KeyMajority:  1, NoLoopTracking: true,
 	})
 	if err != nil {
 		fail(err)

@@ -180,7 +180,7 @@ func TestDelayedTasksComeFromThePromotedServer(t *testing.T) {
 			}
 			old.publish("s", "leased")
 			old.one("TASK.CONSUME g dead s")
-			stuck := old.waits("TASK.CONSUME g NAME s 1 0", "stuck")
+			stuck := old.waits("TASK.CONSUME g NAME nothing 1 0", "stuck")
 			old.do("WAIT 1 20000")
 			if how == "FAILOVER" {
 				old.do("FAILOVER")

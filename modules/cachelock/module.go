@@ -18,6 +18,7 @@ var config struct{ maxWaiters int64 }
 var (
 	table *leasetable.Table[*redismodule.Blocked]
 	stats statistics
+	px    redismodule.Arg
 )
 
 // Module is all of cachelock as the server sees it.
@@ -40,6 +41,7 @@ var Module = redismodule.Module{
 
 	Load: func(ctx *redismodule.Ctx) error {
 		stats = statistics{}
+		px = redismodule.Intern("PX")
 		table = leasetable.New[*redismodule.Blocked](firstToken(ctx), &watches)
 		return nil
 	},

@@ -57,7 +57,7 @@ var setCommand = redismodule.Command{
 				return leasetable.Outcome{Status: leasetable.Hit, Value: bytes.Clone(args[2].Bytes())}
 			},
 			func(_ entry, ttl int64) error {
-				return ctx.Cmd("SET").Arg(args[1]).Arg(args[2]).Str("PX").Int(ttl).Do("!ME")
+				return ctx.Cmd("SET").Arg(args[1]).Arg(args[2]).Arg(px).Int(ttl).Do("!ME")
 			})
 	},
 }

@@ -54,7 +54,7 @@ func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	v, err := table.Acquire(now, &r)
 	switch {
 	case err != nil:
-		arm(ctx)
+		rearm(ctx)
 		return refusal(err)
 	case v.Wait:
 		w := &waiter{withToken: o.withToken}

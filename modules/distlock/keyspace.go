@@ -49,8 +49,7 @@ func (k *keyspace) enterCommand(ctx *redismodule.Ctx, name redismodule.Arg) {
 }
 
 // begin prepares for a command that writes: it opens the lock, and reads the
-// owner's record. Close waits for reply or end,
-// and one of the two must come.
+// owner's record. Close waits for reply or end, and one of the two must come.
 func (k *keyspace) begin(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
 	k.end()
 	at, record, ok := ctx.Begin(name, redismodule.Write, owner, k.field[:0])
