@@ -87,7 +87,7 @@ func (o outcome) wait(q float64) float64 {
 
 // stampede lets all callers loose on a key that is not there.
 func (s *Server) stampede(ctx context.Context, of func(int) fetcher) (o outcome) {
-	s.run("FLUSHALL")
+	s.run("DEL page")
 	s.resetStats()
 	var loads, loaded atomic.Int64
 	value := strings.Repeat("v", 1024)
