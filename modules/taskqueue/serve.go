@@ -110,7 +110,9 @@ func (s *state) hand(ctx *redismodule.Ctx, g *dispatch.Group, w *waiter) {
 	}
 	s.haul.free()
 	s.leave(ctx, w)
-	w.blocked.Wake()
+	if !w.blocked.Wake() { // its wait had ended: nobody will see the tasks
+		w.Gone(ctx)
+	}
 }
 
 // Reply answers with the tasks the waiter was given.
