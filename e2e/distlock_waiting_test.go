@@ -62,12 +62,13 @@ func TestALockIsHandedOverHoweverItVanishes(t *testing.T) {
 			l.wants("1", "LOCK.ACQUIRE l a 60000")
 			b := l.park("LOCK.ACQUIRE l b 60000 BLOCK 0")
 			c := l.park("LOCK.ACQUIRE l c 60000 BLOCK 0")
+			operator := l.another() // some servers leave it in another database
 			for _, line := range lines {
 				var args []any
 				if strings.Contains(line, "%") {
 					args = []any{"return redis.call('DEL', 'l')"}
 				}
-				if got := l.do(line, args...); strings.HasPrefix(got, "-") {
+				if got := operator.do(line, args...); strings.HasPrefix(got, "-") {
 					t.Fatalf("%s: %s", line, got)
 				}
 			}
