@@ -60,6 +60,8 @@ type Table[W any] struct {
 	promoted  waitq.Queue[*Waiter[W]]
 	waiting   int
 	woken     int // in this turn of the event loop
+
+	promotions int // ever
 }
 
 // New makes an empty table. Tokens count up from first: choose it at random

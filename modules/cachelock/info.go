@@ -10,7 +10,7 @@ import (
 // statistics counts since the module was loaded.
 type statistics struct {
 	hits, absent, stale, misses      int
-	grants, coalesced, promotions    int
+	grants, coalesced                int
 	parked, timeouts                 int
 	staleSets, failures, invalidated int
 	loadTimes                        histogram.Histogram // ms from LOAD to the value
@@ -28,12 +28,12 @@ func info(w *redismodule.Info) {
 		{"misses", stats.misses},
 		// Every promoted waiter is one more load, and one miss less that was
 		// served by another's.
-		{"loads", stats.grants + stats.promotions},
+		{"loads", stats.grants + table.Promotions()},
 		{"coalesced", stats.coalesced},
-		{"loads_avoided", stats.coalesced - stats.promotions},
+		{"loads_avoided", stats.coalesced - table.Promotions()},
 		{"parked", stats.parked},
 		{"wait_timeouts", stats.timeouts},
-		{"promotions", stats.promotions},
+		{"promotions", table.Promotions()},
 		{"loads_failed", stats.failures},
 		{"leases_invalidated", stats.invalidated},
 		{"stale_sets_refused", stats.staleSets},

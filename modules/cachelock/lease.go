@@ -50,7 +50,7 @@ var unlockCommand = redismodule.Command{
 		}
 		_, ok := table.End(k, token, ctx.Now())
 		if ok {
-			promote(ctx, k)
+			table.Promote(k, ctx.Now())
 		}
 		serveIfAnyWait(ctx)
 		ctx.ReplyBool(ok)

@@ -198,7 +198,7 @@ func del(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		}
 	}
 	for _, a := range args[1:] {
-		promote(ctx, keyOf(ctx, a))
+		table.Promote(keyOf(ctx, a), ctx.Now())
 	}
 	serveIfAnyWait(ctx)
 	ctx.ReplyInt(removed)
