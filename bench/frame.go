@@ -89,11 +89,11 @@ func costOfALock(b *Bench) error {
 	for i := range names {
 		names[i] = "lock:" + strconv.Itoa(i)
 	}
-	cpu := func(stat string, words ...string) func() float64 {
+	cpu := func(each bool, stat string, words ...string) func() float64 {
 		return func() float64 {
 			s.run("FLUSHALL")
 			s.resetStats()
-			s.load(len(names), 100, func(i int) []string {
+			command := func(i int) []string {
 				cmd := append([]string{}, words...)
 				for k, w := range cmd {
 					if w == "NAME" {
@@ -101,17 +101,38 @@ func costOfALock(b *Bench) error {
 					}
 				}
 				return cmd
-			})
+			}
+			if each {
+				s.loadEach(len(names), 20, command)
+			} else {
+				s.load(len(names), 100, command)
+			}
 			return s.cpuPerCall(stat)
 		}
 	}
-	acquire := cpu("lock.acquire", "LOCK.ACQUIRE", "NAME", owner, "600000")
-	b.Compare("LOCK.ACQUIRE", "µs of server CPU", "SET NX PX", []Goal{AtMost(1.8)}, acquire,
-		cpu("set", "SET", "NAME", owner, "NX", "PX", "600000"))
-	b.Compare("LOCK.ACQUIRE", "µs of server CPU", "EVALSHA, same effect", []Goal{AtMost(0.8)}, acquire,
-		cpu("evalsha", "EVALSHA", sha, "1", "NAME", owner, "600000"))
-	b.Compare("LOCK.ACQUIRE", "µs of server CPU", "in C", nil, acquire,
-		cpu("cnoop.acquire", "CNOOP.ACQUIRE", "NAME", owner, "600000"))
+	peers := []struct {
+		name, stat string
+		goals      []Goal // as clients lock: a request each
+		words      []string
+	}{
+		{"SET NX PX", "set", []Goal{AtMost(1.8)}, []string{"SET", "NAME", owner, "NX", "PX", "600000"}},
+		{"EVALSHA, same effect", "evalsha", []Goal{AtMost(0.8)}, []string{"EVALSHA", sha, "1", "NAME", owner, "600000"}},
+		{"in C", "cnoop.acquire", nil, []string{"CNOOP.ACQUIRE", "NAME", owner, "600000"}},
+	}
+	for _, each := range []bool{true, false} {
+		name := "LOCK.ACQUIRE, 20 clients, one at a time each"
+		if !each {
+			name = "LOCK.ACQUIRE, one client, pipeline of 100"
+		}
+		for _, p := range peers {
+			goals := p.goals
+			if !each {
+				goals = nil
+			}
+			b.Compare(name, "µs of server CPU", p.name, goals,
+				cpu(each, "lock.acquire", "LOCK.ACQUIRE", "NAME", owner, "600000"), cpu(each, p.stat, p.words...))
+		}
+	}
 	return nil
 }
 

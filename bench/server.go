@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -115,6 +116,19 @@ func (s *Server) load(n, depth int, command func(i int) []string) time.Duration 
 		}
 	}
 	return time.Since(began)
+}
+
+// loadEach shares n commands among so many connections, each of which sends its
+// next when it has read the reply to its last.
+func (s *Server) loadEach(n, conns int, command func(i int) []string) {
+	var wg sync.WaitGroup
+	for c := range conns {
+		wg.Go(func() {
+			mine := (n - c + conns - 1) / conns
+			s.load(mine, 1, func(i int) []string { return command(c + i*conns) })
+		})
+	}
+	wg.Wait()
 }
 
 // skip reads one reply; an error reply is an error.
