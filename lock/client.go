@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -27,6 +28,7 @@ type Client struct {
 	closed bool
 	lines  map[request]*line
 	held   map[*Lock]struct{}
+	heldAt time.Time // when a lock was last found held by others
 }
 
 // request is what is asked of the server: who asks the same stands in one line.
@@ -53,7 +55,7 @@ func (c *Client) Acquire(ctx context.Context, name string, options ...Option) (*
 	if err != nil {
 		return nil, err
 	}
-	l, err := c.wait(ctx, r)
+	l, err := c.take(ctx, r)
 	if err != nil {
 		return nil, failed("acquire", name, err)
 	}

@@ -14,7 +14,7 @@
 // two at once would do harm, let the resource check the lock's fencing token,
 // see [Lock.Token], [Affected], [SetToken] and [Client.Fence].
 //
-// A lock costs two commands, also under contention. Callers of one process that
+// A lock costs two commands, also under contention: acquire and release. Callers of one process that
 // want the same lock in the same way stand in a line here, and one connection
 // waits for them all. Waiting connections are the package's own: they take none
 // from the client's pool, and the client's timeouts do not end them.

@@ -31,11 +31,14 @@ func (c *Client) grant(ctx context.Context, r request, crowd bool) (*Lock, error
 			return nil, context.Canceled
 		case errors.Is(err, errLapsed):
 			continue
-		case errors.Is(err, ErrNotReplicated) || !blocking.Passes(err):
+		case !passes(err):
 			return nil, err
 		}
 		c.conns.Forget(ctx)
 		if !backoff.Pause(ctx, r.Outage) {
+			if ctx.Err() != nil {
+				return nil, context.Canceled
+			}
 			return nil, err
 		}
 	}
@@ -50,7 +53,7 @@ func (c *Client) try(ctx context.Context, r request) (*Lock, error) {
 	var backoff blocking.Backoff
 	for {
 		l, err := c.ask(ctx, r, false, false)
-		if err == nil || ctx.Err() != nil || errors.Is(err, ErrHeld) || errors.Is(err, ErrNotReplicated) || !blocking.Passes(err) {
+		if err == nil || ctx.Err() != nil || !passes(err) {
 			return l, err
 		}
 		c.conns.Forget(ctx)
@@ -58,6 +61,11 @@ func (c *Client) try(ctx context.Context, r request) (*Lock, error) {
 			return nil, err
 		}
 	}
+}
+
+// passes tells whether asking again may help.
+func passes(err error) bool {
+	return blocking.Passes(err) && !errors.Is(err, ErrHeld) && !errors.Is(err, ErrNotReplicated)
 }
 
 // ask asks for a lock once. Where nobody of this process had to wait lately it
@@ -98,16 +106,12 @@ func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait 
 	if r.Session {
 		args = append(args, "SESSION")
 	}
-	asked := ctx
+	within := tryTime
 	if wait {
-		args = append(args, "BLOCK", 0)
-	} else {
-		var cancel context.CancelFunc
-		asked, cancel = context.WithTimeout(ctx, tryTime)
-		defer cancel()
+		args, within = append(args, "BLOCK", 0), 0
 	}
 	sent := time.Now()
-	reply, err := conn.Do(asked, release, args...)
+	reply, err := conn.Do(ctx, within, release, args...)
 	token, ok := reply.(int64)
 	switch {
 	case err == nil && !ok:
@@ -115,7 +119,7 @@ func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait 
 		fallthrough
 	case err != nil:
 		conn.Close()
-		if !blocking.Refused(err) && asked.Err() == nil { // the reply is lost, and with it who holds the lock
+		if !blocking.Refused(err) && !conn.Left() { // the reply is lost, and with it who holds the lock
 			return nil, errors.Join(err, c.disown(ctx, r.name, owner))
 		}
 		return nil, err
@@ -135,7 +139,7 @@ func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait 
 func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
 	if l.req.Replicas > 0 {
 		dials := conn.Dials()
-		n, err := conn.Do(ctx, []any{"LOCK.RELEASE", l.req.name, l.owner}, "WAIT", l.req.Replicas, l.req.ReplicasTimeout.Milliseconds())
+		n, err := conn.Do(ctx, l.req.ReplicasTimeout+tryTime, []any{"LOCK.RELEASE", l.req.name, l.owner}, "WAIT", l.req.Replicas, l.req.ReplicasTimeout.Milliseconds())
 		if err != nil {
 			return err
 		}

@@ -30,10 +30,10 @@ type server struct {
 // start starts a server, and checks at the end that no goroutine is left.
 func start(t *testing.T, options ...holdfasttest.Option) *server {
 	t.Helper()
+	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
-		goleak.VerifyNone(t,
-			goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"),
-			goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/maintnotifications.(*CircuitBreakerManager).cleanupLoop"))
+		// The one thread that starts servers stays.
+		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"))
 	})
 	s := holdfasttest.New(t, options...)
 	return &server{s, s.Client(), t}
@@ -161,4 +161,15 @@ func (c *deafConn) Read(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	return n, err
+}
+
+// ids are the connections there are.
+func (s *server) ids() map[string]bool {
+	all := map[string]bool{}
+	for _, line := range strings.Split(s.ClientList(s.context()).Val(), "\n") {
+		if id, _, ok := strings.Cut(strings.TrimPrefix(line, "id="), " "); ok {
+			all[id] = true
+		}
+	}
+	return all
 }

@@ -23,10 +23,12 @@ type Conn struct {
 	client *redis.Client // with this connection alone
 	slot   bool
 
-	mu    sync.Mutex
-	raw   net.Conn
-	dials int
-	left  bool // called off: nothing may be sent any more
+	mu     sync.Mutex
+	raw    net.Conn
+	dials  int
+	within time.Duration // how long a reply may take; 0 is for ever
+	last   []any         // what to send behind a command that is called off
+	left   bool          // called off: nothing may be sent any more
 }
 
 func newConn(p *Pool, base *redis.Options) *Conn {
@@ -35,7 +37,7 @@ func newConn(p *Pool, base *redis.Options) *Conn {
 	// One is used; with two, a failed dial is not followed by others in the background.
 	opt.PoolSize, opt.MaxActiveConns, opt.MinIdleConns, opt.PipelinePoolSize = 2, 0, 0, -1
 	opt.MaxRetries, opt.DialerRetries = -1, 1 // what to do again, and when, is decided above
-	opt.ReadTimeout = -1                      // it waits as long as it waits
+	opt.ReadTimeout = -2                      // socket times replies
 	if opt.WriteTimeout == 0 {                // the base's "none" is spelled so before it is read
 		opt.WriteTimeout = -1
 	}
@@ -54,32 +56,43 @@ func newConn(p *Pool, base *redis.Options) *Conn {
 		}
 		c.raw = raw
 		c.dials++
-		return raw, nil
+		return wrap(raw, c), nil
 	}
 	c.client = redis.NewClient(&opt)
 	return c
 }
 
-// Do sends a command and waits for its reply, for as long as ctx lives. When ctx
-// ends, last is sent behind the command and the connection is shut: the server
-// either takes the command's wait back, because its client is gone, or, if it
-// has answered already, goes on to last, which undoes it. Both arrive in this
-// order on the one connection, so nothing granted is left behind.
+// Do sends a command and waits for its reply, for as long as ctx lives and, unless
+// within is 0, that long. When either ends, last is sent behind the command and
+// the connection is shut: the server either takes the command's wait back, because
+// its client is gone, or, if it has answered already, goes on to last, which undoes
+// it. Both arrive in this order on the one connection, so nothing granted is left
+// behind.
 //
-// After an error the connection must be closed. The error is ctx's when the
-// command was called off.
-func (c *Conn) Do(ctx context.Context, last []any, args ...any) (any, error) {
+// After an error the connection must be closed. The error is ctx's when that called
+// the command off.
+func (c *Conn) Do(ctx context.Context, within time.Duration, last []any, args ...any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	c.within, c.last = within, last
+	c.mu.Unlock()
 	gone := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() { defer close(gone); c.leave(last) })
+	stop := context.AfterFunc(ctx, func() { defer close(gone); c.leave() })
 	reply, err := Send(context.WithoutCancel(ctx), c.client, args...)
 	if !stop() {
 		<-gone
 		return nil, ctx.Err()
 	}
 	return reply, err
+}
+
+// Left tells whether a command was called off: its last one undoes it.
+func (c *Conn) Left() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left
 }
 
 // Waiting says that the next command may wait for long: the connection's slot
@@ -107,9 +120,15 @@ func (c *Conn) Put() {
 	}
 }
 
-// Close closes the connection.
+// Close closes the connection. It may be called while another goroutine is in
+// Watch.
 func (c *Conn) Close() {
 	c.Waiting()
+	c.mu.Lock()
+	if c.raw != nil { // first, because the client asks it for its health, behind Watch
+		_ = c.raw.Close()
+	}
+	c.mu.Unlock()
 	_ = c.client.Close()
 }
 
@@ -129,27 +148,6 @@ func (c *Conn) Watch() {
 			return
 		}
 	}
-}
-
-// leave sends a last command and shuts the connection's sending half. What the
-// server still has to say is read, because closing on unread data would reset
-// the connection, and with it what the server has not read yet.
-func (c *Conn) leave(last []any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.left = true
-	if c.raw == nil {
-		return
-	}
-	_ = c.raw.SetDeadline(time.Now().Add(farewell))
-	if len(last) > 0 {
-		_, _ = c.raw.Write(encode(last))
-	}
-	if half, ok := c.raw.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-		return
-	}
-	_ = c.raw.Close()
 }
 
 // encode writes a command as RESP does.
