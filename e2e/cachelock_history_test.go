@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,11 +20,22 @@ import (
 // The source of truth is a number that only grows. A writer raises it, then
 // invalidates; when that is answered, the number is what every later reader
 // must see at least. A reader notes that bound, asks, and compares.
-func TestNoReaderSeesAValueOlderThanAnInvalidation(t *testing.T) {
+func TestNoReaderSeesAValueOlderThanAnInvalidation(t *testing.T) { cacheIsRead(t, 5*time.Second) }
+
+// The same for as long as HOLDFAST_SOAK says, e.g. 30m.
+func TestSoakNoReaderSeesAValueOlderThanAnInvalidation(t *testing.T) {
+	soak, err := time.ParseDuration(os.Getenv("HOLDFAST_SOAK"))
+	if err != nil {
+		t.Skip("HOLDFAST_SOAK is no time")
+	}
+	cacheIsRead(t, soak)
+}
+
+func cacheIsRead(t *testing.T, howLong time.Duration) {
 	c := cacheServer(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), howLong)
 	defer cancel()
 	h := &cacheHistory{t: t, ctx: ctx}
 	var all sync.WaitGroup
@@ -35,6 +47,8 @@ func TestNoReaderSeesAValueOlderThanAnInvalidation(t *testing.T) {
 		conn, rng := c.another(), rand.New(rand.NewPCG(seed, uint64(100+i)))
 		all.Go(func() { h.read(conn, rng) })
 	}
+	operator, rng := c.another(), rand.New(rand.NewPCG(seed, 10))
+	all.Go(func() { h.flush(operator, rng) })
 	all.Wait()
 	c.nobodyWaits()
 	for what, n := range map[string]int64{
@@ -69,6 +83,14 @@ func (h *cacheHistory) write(c *cacheConn, rng *rand.Rand) {
 		}
 		h.invalidations.Add(1)
 		cachePause(rng, 40*time.Millisecond)
+	}
+}
+
+// flush is an operator with a heavy hand. It invalidates too.
+func (h *cacheHistory) flush(c *cacheConn, rng *rand.Rand) {
+	for h.ctx.Err() == nil {
+		cachePause(rng, 500*time.Millisecond)
+		c.do("FLUSHDB")
 	}
 }
 

@@ -196,9 +196,11 @@ func TestLISTFindsEveryLockAndNothingElse(t *testing.T) {
 	for _, match := range []string{"", "MATCH lock:1*"} {
 		got, cursor := map[string]bool{}, "0"
 		for first := true; first || cursor != "0"; first = false {
-			reply := strings.Trim(l.do("LOCK.LIST CURSOR "+cursor+" COUNT 10 "+match), "[]")
+			reply := strings.Trim(l.do("LOCK.LIST CURSOR "+cursor+" COUNT 10 "+match), "[] ")
 			head, names, _ := strings.Cut(reply, " [")
-			cursor, _ = strconv.Unquote(head)
+			if cursor, _ = strconv.Unquote(head); cursor == "" {
+				t.Fatalf("LIST %s answers %s", match, reply)
+			}
 			for _, name := range strings.Fields(names) {
 				got[name] = true
 			}

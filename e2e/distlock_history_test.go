@@ -57,12 +57,12 @@ func lockHistories(t *testing.T, more func(n int) bool) {
 	}
 	t.Logf("HOLDFAST_SEED=%d", seed)
 	s := holdfasttest.New(t, onlyDistlock(t), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
-	var ops, grants, lost, restarts, n int
+	var ops, grants, lost, restarts, undecided, n int
 	last := int64(0) // token of the histories before
 	for ; more(n) && !t.Failed(); n++ {
 		h := &lockHistory{t: t, s: s, n: n, seed: seed, began: time.Now(), restart: n%10 == 9}
 		h.run()
-		h.check(&last)
+		h.check(&last, &undecided)
 		ops += len(h.ops)
 		for _, op := range h.ops {
 			out := op.Output.(lockAnswer)
@@ -77,7 +77,10 @@ func lockHistories(t *testing.T, more func(n int) bool) {
 			restarts++
 		}
 	}
-	t.Logf("%d histories, %d operations, %d grants, %d answers lost, %d restarts", n, ops, grants, lost, restarts)
+	t.Logf("%d histories, %d operations, %d grants, %d answers lost, %d restarts, %d undecided", n, ops, grants, lost, restarts, undecided)
+	if undecided > n/50 {
+		t.Errorf("%d of %d histories are undecided", undecided, n)
+	}
 	if grants == 0 || lost == 0 {
 		t.Error("nothing happened in these histories")
 	}
@@ -261,10 +264,14 @@ func (h *lockHistory) dial(i int) *lockConn {
 	return nil
 }
 
-func (h *lockHistory) check(last *int64) {
+func (h *lockHistory) check(last *int64, undecided *int) {
 	model := lockService
 	result, info := porcupine.CheckOperationsVerbose(model, h.ops, 20*time.Second)
-	if result != porcupine.Ok {
+	switch result {
+	case porcupine.Ok:
+	case porcupine.Unknown: // too many ways it could have been, for the time we give it
+		*undecided++
+	default:
 		path := filepath.Join(os.TempDir(), fmt.Sprintf("holdfast-locks-%d-%d.html", h.seed, h.n))
 		_ = porcupine.VisualizePath(model, info, path)
 		h.t.Errorf("HOLDFAST_SEED=%d, history %d is not what a lock service does (%s); see %s\n%s", h.seed, h.n, result, path, h.wrong())

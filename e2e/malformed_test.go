@@ -311,10 +311,50 @@ func persistAll(t *testing.T, c *redis.Client) {
 
 func awaitSameDigest(t *testing.T, a, b *redis.Client) any {
 	t.Helper()
-	var digest any
-	await(t, "replica and primary to be equal", func() bool {
-		digest = a.Do(ctx, "DEBUG", "DIGEST").Val()
-		return digest != nil && b.Do(ctx, "DEBUG", "DIGEST").Val() == digest
-	})
-	return digest
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		digest := a.Do(ctx, "DEBUG", "DIGEST").Val()
+		if digest != nil && b.Do(ctx, "DEBUG", "DIGEST").Val() == digest {
+			return digest
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("replica and primary differ:\n%s", differences(a, b))
+		}
+	}
+}
+
+// differences tells which keys are not the same on two servers.
+func differences(a, b *redis.Client) string {
+	var out strings.Builder
+	for db := range 2 {
+		ca, cb := a.Conn(), b.Conn()
+		ca.Select(ctx, db)
+		cb.Select(ctx, db)
+		keys := map[string]bool{}
+		for _, c := range []*redis.Conn{ca, cb} {
+			for _, k := range c.Keys(ctx, "*").Val() {
+				keys[k] = true
+			}
+		}
+		for k := range keys {
+			show := func(c *redis.Conn) string {
+				value := fmt.Sprint(c.Type(ctx, k).Val(), " ", c.Do(ctx, "PEXPIRETIME", k).Val(), " ", c.Do(ctx, "DEBUG", "DIGEST-VALUE", k).Val())
+				switch c.Type(ctx, k).Val() {
+				case "hash":
+					value += fmt.Sprint(c.HGetAll(ctx, k).Val())
+				case "zset":
+					value += fmt.Sprint(c.ZRangeWithScores(ctx, k, 0, -1).Val())
+				case "stream":
+					value += fmt.Sprint(c.XInfoStreamFull(ctx, k, 3).Val())
+				}
+				return value
+			}
+			if x, y := show(ca), show(cb); x != y {
+				fmt.Fprintf(&out, "db %d %q\n  %.600s\n  %.600s\n", db, k, x, y)
+			}
+		}
+		ca.Select(ctx, 0)
+		cb.Select(ctx, 0)
+		_, _ = ca.Close(), cb.Close()
+	}
+	return out.String()
 }

@@ -180,7 +180,7 @@ func TestDelayedTasksComeFromThePromotedServer(t *testing.T) {
 			}
 			old.publish("s", "leased")
 			old.one("TASK.CONSUME g dead s")
-			stuck := old.waits("TASK.CONSUME g NAME s 1 0", "stuck")
+			stuck := old.waits("TASK.CONSUME g NAME nothing 1 0", "stuck")
 			old.do("WAIT 1 20000")
 			if how == "FAILOVER" {
 				old.do("FAILOVER")
@@ -289,4 +289,63 @@ func replicate(t testing.TB, a, b *tasks) {
 	b.do("REPLICAOF % %", host, port)
 	b.until(1, func() int64 { return int64(strings.Count(fmt.Sprint(b.do("ROLE")), "connected")) })
 	a.until(1, func() int64 { return a.field("replication", "connected_slaves:") })
+}
+
+// A server that shuts down waits for its replicas, with writes paused: timers
+// due meanwhile must not write.
+func TestAShutdownWithTimersDueIsOrderly(t *testing.T) {
+	a, b := taskServer(t, holdfasttest.WithArgs("--shutdown-timeout", "5")), taskServer(t)
+	q, r := tasksOn(t, a), tasksOn(t, b)
+	replicate(t, q, r)
+	q.publish("s", "leased")
+	q.one("TASK.CONSUME g dead s")
+	w := q.waits("TASK.CONSUME g NAME s 1 0 LEASE 400", "w")
+	for range 50 {
+		q.do("TASK.PUBLISH other x DELAY 300")
+	}
+	asleep := make(chan struct{})
+	go func() {
+		close(asleep)
+		_, _ = r.try("DEBUG SLEEP 1.2") // so the replica lags
+	}()
+	<-asleep
+	q.publish("s2", "not replicated yet")
+	_, _ = q.try("SHUTDOWN NOSAVE")
+	<-a.Done()
+	nextOf(t, w)
+	if log := a.Log(); !strings.Contains(log, "bye bye") {
+		t.Fatalf("the server did not end in order:\n%s", log)
+	}
+}
+
+// In a cluster everything a stream needs is in its slot, and what is not is
+// refused before anything is done.
+func TestInAClusterAllOfAQueueIsInOneSlot(t *testing.T) {
+	s := taskServer(t, holdfasttest.WithArgs("--cluster-enabled", "yes", "--appendonly", "yes"))
+	q := tasksOn(t, s)
+	q.do("CLUSTER ADDSLOTSRANGE 0 16383")
+	q.until(1, func() int64 { return int64(strings.Count(q.do("CLUSTER INFO").(string), "cluster_state:ok")) })
+	for _, stream := range []string{"mail", "{eu}mail"} {
+		q.do("TASK.PUBLISH % x UNIQUE u 3600000 DELAY 50", stream)
+		q.do("TASK.PAUSE %", stream)
+		q.do("TASK.RESUME %", stream)
+		if got := q.one("TASK.CONSUME g c % 1 20000", stream); got.payload() != "x" {
+			t.Fatal(got)
+		}
+		q.do("TASK.PUBLISH % y DELAY 300", stream)
+	}
+	q.fails("CROSSSLOT", "TASK.CONSUME g c mail ALSO 1 other")
+	q.fails("CROSSSLOT", "TASK.CONSUME g c mail MAXDELIVERIES 1 DEAD dead")
+	q.fails("CROSSSLOT", "TASK.RETRY mail 1-1 x 0 mail dead 1")
+	q.wants("OK", "TASK.RETRY {mail}a 1-1 x 0 {mail}b {mail}c 1")
+	q.fails("CROSSSLOT", "TASK.NACK mail g c 1-1 MAXRETRIES 1 DEAD dead")
+	q.wants(nil, "TASK.CONSUME g c {mail}d ALSO 1 {mail}e MAXDELIVERIES 1 DEAD {mail}dead")
+	s.Kill()
+	s.Restart()
+	q.until(1, func() int64 { return int64(strings.Count(q.do("CLUSTER INFO").(string), "cluster_state:ok")) })
+	for _, stream := range []string{"mail", "{eu}mail"} {
+		if got := q.one("TASK.CONSUME g c % 1 20000", stream); got.payload() != "y" {
+			t.Fatal(got)
+		}
+	}
 }

@@ -198,3 +198,22 @@ func TestAnEntryIsDeletedWhenEveryGroupIsDoneWithIt(t *testing.T) {
 	q.wants(int64(1), "TASK.ACK s g %", id)
 	q.wants(int64(1), "XLEN s")
 }
+
+// A dead stream whose key holds something else by now holds up nobody.
+func TestATaskThatCannotBeBuriedStaysWhereItIs(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	q.publish("s", "poison")
+	q.one("TASK.CONSUME g gone s")
+	w := q.waits("TASK.CONSUME g NAME s 1 0 LEASE 30 MAXDELIVERIES 1 DEAD dead", "w")
+	q.do("SET dead text")
+	q.wants(int64(1), "TASK.FORGET s g gone")
+	q.publish("s", "good")
+	taskHanded(t, w, "w", "good")
+	q.do("DEL dead")
+	if got := taskPayloads(q.do("TASK.CONSUME g w s 9 LEASE 3600000 MAXDELIVERIES 1 DEAD dead")); got != "" {
+		t.Fatalf("the poison was handed out: %q", got)
+	}
+	if d := q.one("TASK.CONSUME g u dead"); d.payload() != "poison" {
+		t.Fatalf("buried %q", d.fields)
+	}
+}

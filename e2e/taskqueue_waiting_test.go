@@ -262,7 +262,7 @@ func TestReadersOfTheNativeCommandShareTheGroup(t *testing.T) {
 
 func TestTheQueueUnloadsWhenNobodyWaitsAndNothingIsDue(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
-	path := q.do("MODULE LIST").([]any)[0].(map[any]any)["path"]
+	path := built(t)["taskqueue"]
 	for range 3 {
 		q.publish("s", "x")
 		q.one("TASK.CONSUME g a s")

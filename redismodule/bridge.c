@@ -52,12 +52,25 @@ int hf_set_acl(RedisModuleCtx *ctx, const char *name, const char *categories) {
 
 /* ---- per module: key events, server events, info ---------------------- */
 
+/* Valkey 8.1 runs this callback on the very client whose command raised the
+ * event, and leaves it in the event's database: after MOVE the connection would
+ * go on in the other one. The source is remembered and selected again; on other
+ * servers the callback has a client of its own, and nothing comes of it. */
+static int moved_from;
+
+static void restore_db(RedisModuleCtx *ctx, const char *event) {
+    if (!strcmp(event, "move_from")) moved_from = RM_GetSelectedDb(ctx);
+    if (!strcmp(event, "move_to")) RM_SelectDb(ctx, moved_from);
+}
+
 static void key_event(int m, RedisModuleCtx *ctx, const char *event, RedisModuleString *key) {
-    if (muted[m] || forked || !hf_watched(m)) return;
-    size_t len;
-    const char *name = RM_StringPtrLen(key, &len);
-    int db = RM_GetSelectedDb(ctx);
-    if (hf_is_watched(m, db, name, len)) goKeyEvent(m, ctx, db, (char *)event, (void *)name, len);
+    if (!muted[m] && !forked && hf_watched(m)) {
+        size_t len;
+        const char *name = RM_StringPtrLen(key, &len);
+        int db = RM_GetSelectedDb(ctx);
+        if (hf_is_watched(m, db, name, len)) goKeyEvent(m, ctx, (char *)event, (void *)name, len);
+    }
+    if (event[0] == 'm') restore_db(ctx, event);
 }
 
 enum { ROLE = 0, FLUSHDB = 2, LOADING = 3, CLIENT = 4, SWAPDB = 11 };

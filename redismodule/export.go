@@ -54,7 +54,7 @@ func goCommand(slot C.int, c *C.RedisModuleCtx, args *C.hf_arg, n C.int) {
 }
 
 //export goKeyEvent
-func goKeyEvent(slot C.int, c *C.RedisModuleCtx, db C.int, event *C.char, name unsafe.Pointer, n C.size_t) {
+func goKeyEvent(slot C.int, c *C.RedisModuleCtx, event *C.char, name unsafe.Pointer, n C.size_t) {
 	m := modules[slot]
 	ctx := enter(c, m)
 	defer contain(ctx)

@@ -66,7 +66,7 @@ func TestTheTourPlaysTheGuideThenTheServerRunsUntilCtrlC(t *testing.T) {
 		}
 	}
 	r.until(`^  > CACHE\.LOCK user:1234 5000 10000$`)
-	r.until(`^  LOAD$`)
+	r.until(`^  "LOAD"$`)
 	r.until(`^  worker> LOCK\.RELEASE`)
 	port := r.until(`In another terminal: redis-cli -p (\d+)`)[1]
 	if !strings.HasSuffix(addr, ":"+port) {

@@ -16,6 +16,7 @@ type Waiter struct {
 
 	ticket uint64
 	seats  []seat
+	only   [1]seat // the usual seat, so that it needs no memory of its own
 }
 
 type seat struct {
@@ -33,11 +34,19 @@ type lane struct {
 	queue waitq.Queue[*Waiter]
 }
 
+// fewLanes are kept when they are empty: they will be wanted again.
+const fewLanes = 4
+
 // Join stands the waiter in the queue of each group, behind all that wait there.
 func (t *Table) Join(w *Waiter, groups ...*Group) {
 	t.tickets++
 	w.ticket = t.tickets
-	w.seats = make([]seat, len(groups)) // never grows: the queues hold pointers into it
+	if len(groups) == 1 {
+		w.only[0] = seat{}
+		w.seats = w.only[:]
+	} else {
+		w.seats = make([]seat, len(groups)) // never grows: the queues hold pointers into it
+	}
 	for i, g := range groups {
 		if g.waiting == 0 {
 			g.place.Leave()
@@ -64,7 +73,7 @@ func (t *Table) Leave(w *Waiter) bool {
 		s := &w.seats[i]
 		s.Place.Leave()
 		g := s.group
-		if s.lane.queue.Len() == 0 {
+		if s.lane.queue.Len() == 0 && len(g.lanes) > fewLanes {
 			g.lanes = slices.DeleteFunc(g.lanes, func(l *lane) bool { return l == s.lane })
 		}
 		if g.waiting--; g.waiting == 0 {
@@ -123,7 +132,7 @@ func (g *Group) Waiting() int { return g.waiting }
 // Shortest is the shortest lease somebody in the group waits with, 0 if none.
 func (g *Group) Shortest() (lease int64) {
 	for _, l := range g.lanes {
-		if l.lease > 0 && (lease == 0 || l.lease < lease) {
+		if l.lease > 0 && l.queue.Len() > 0 && (lease == 0 || l.lease < lease) {
 			lease = l.lease
 		}
 	}

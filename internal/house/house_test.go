@@ -14,7 +14,9 @@ import (
 
 type pkg struct {
 	ImportPath string
+	Dir        string
 	CgoFiles   []string
+	GoFiles    []string
 	Imports    []string
 	Standard   bool
 }
@@ -22,7 +24,7 @@ type pkg struct {
 // list asks the go command about packages.
 func list(t *testing.T, args ...string) (all []pkg) {
 	t.Helper()
-	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,CgoFiles,Imports,Standard"}, args...)...).Output()
+	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,CgoFiles,GoFiles,Imports,Standard"}, args...)...).Output()
 	if err != nil {
 		t.Fatalf("go list %v: %v", args, err)
 	}

@@ -64,6 +64,8 @@ type machine struct {
 	queues  map[string][]*caller // with nothing decided
 	callers []*caller
 	tokens  []uint64 // all ever granted
+
+	promotions int
 }
 
 // watched checks that a key is watched once, and unwatched once.
@@ -134,6 +136,7 @@ func (m *machine) promote(key string) {
 	w := m.queues[key][0]
 	m.queues[key] = m.queues[key][1:]
 	w.want = leasetable.Outcome{Status: leasetable.Load, Token: m.grant(key, w.LeaseMs, w.LoadMs)}
+	m.promotions++
 }
 
 // seek grants the lease of key to its caller, or says that the caller must wait.
@@ -362,6 +365,7 @@ func (m *machine) follow(key string) {
 	}
 	m.leases[key] = &modelLease{token, m.now, m.now + w.LeaseMs, m.now + max(w.LeaseMs, w.LoadMs)}
 	w.want = leasetable.Outcome{Status: leasetable.Load, Token: token}
+	m.promotions++
 }
 
 func (m *machine) sameOutcome(t *rapid.T, c *caller) {
@@ -384,6 +388,9 @@ func (m *machine) check(t *rapid.T) {
 				next = l.deadline
 			}
 		}
+	}
+	if m.table.Promotions() != m.promotions {
+		t.Fatalf("%d promotions, want %d", m.table.Promotions(), m.promotions)
 	}
 	if m.table.Waiting() != waiting {
 		t.Fatalf("%d waiting, want %d", m.table.Waiting(), waiting)

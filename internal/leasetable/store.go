@@ -24,8 +24,8 @@ type lease struct {
 type id [2]uint64
 
 const (
-	// shards keeps a sweep, and the growth of a map, to a thousandth of the
-	// table: 20 µs at a million leases.
+	// shards keeps a sweep, and the growth of a shard, to a thousandth of the
+	// table: about 10 µs at a million leases.
 	shards = 1024
 	// sweepPerGrant is how many leases a new one pays to have looked at. In the
 	// long run at most a quarter as many dead leases lie about as live ones.
@@ -45,11 +45,6 @@ type store struct {
 	unwatch func(watch uint64)
 }
 
-type shard struct {
-	leases map[id]lease
-	peak   int // a Go map never shrinks; one far below its peak is made anew
-}
-
 func (s *store) id(k Key) id {
 	// Names are hashed, databases are added: the same name never collides
 	// with itself in another database.
@@ -62,8 +57,10 @@ func (s *store) id(k Key) id {
 func (s *store) shard(i id) *shard { return &s.shards[i[1]%shards] }
 
 func (s *store) get(i id) (lease, bool) {
-	l, ok := s.shard(i).leases[i]
-	return l, ok
+	if at := s.shard(i).find(i); at != nil && at.token != 0 {
+		return at.lease, true
+	}
+	return lease{}, false
 }
 
 // flush ends every lease of a database at the same cost for one and for a
@@ -75,18 +72,13 @@ func (s *store) flushed(l lease) bool { return len(s.void) > 0 && l.token <= s.v
 // put files a new lease or replaces what was there; the caller has seen to the
 // watch of both.
 func (s *store) put(i id, l lease) {
-	sh := s.shard(i)
-	before := len(sh.leases)
-	if sh.leases == nil {
-		sh.leases = make(map[id]lease)
+	if s.shard(i).put(i, l) {
+		s.n++
 	}
-	sh.leases[i] = l
-	s.n += len(sh.leases) - before
-	sh.peak = max(sh.peak, len(sh.leases))
 }
 
 func (s *store) remove(i id, l lease) {
-	delete(s.shard(i).leases, i)
+	s.shard(i).remove(i)
 	s.n--
 	s.unwatch(l.watch)
 }
@@ -95,25 +87,24 @@ func (s *store) remove(i id, l lease) {
 // sweep have paid for.
 func (s *store) sweep(now int64) {
 	s.debt += sweepPerGrant
-	for s.debt > len(s.shards[s.hand].leases) {
-		s.debt -= len(s.shards[s.hand].leases) + 1
+	for s.debt > s.shards[s.hand].n {
+		s.debt -= s.shards[s.hand].n + 1
 		s.sweepShard(&s.shards[s.hand], now)
 		s.hand = (s.hand + 1) % shards
 	}
 }
 
 func (s *store) sweepShard(sh *shard, now int64) {
-	for i, l := range sh.leases {
-		if s.over(l, now) {
-			s.remove(i, l)
+	for p := 0; p < len(sh.slots); {
+		// What is removed may draw another lease into its slot.
+		if at := &sh.slots[p]; at.token != 0 && s.over(at.lease, now) {
+			s.remove(at.id, at.lease)
+		} else {
+			p++
 		}
 	}
-	if sh.peak > 64 && len(sh.leases) < sh.peak/8 {
-		fresh := make(map[id]lease, len(sh.leases))
-		for i, l := range sh.leases {
-			fresh[i] = l
-		}
-		sh.leases, sh.peak = fresh, len(fresh)
+	if len(sh.slots) > smallShard && sh.n < len(sh.slots)/8 {
+		sh.resize(max(smallShard, 2*sh.n))
 	}
 }
 
@@ -123,8 +114,8 @@ func (s *store) over(l lease, now int64) bool { return now >= l.end || s.flushed
 // live counts the leases that are not over.
 func (s *store) live(now int64) (n int) {
 	for i := range s.shards {
-		for _, l := range s.shards[i].leases {
-			if !s.over(l, now) {
+		for _, at := range s.shards[i].slots {
+			if at.token != 0 && !s.over(at.lease, now) {
 				n++
 			}
 		}
@@ -135,8 +126,10 @@ func (s *store) live(now int64) (n int) {
 // clear removes every lease and gives their memory back.
 func (s *store) clear() {
 	for i := range s.shards {
-		for _, l := range s.shards[i].leases {
-			s.unwatch(l.watch)
+		for _, at := range s.shards[i].slots {
+			if at.token != 0 {
+				s.unwatch(at.watch)
+			}
 		}
 		s.shards[i] = shard{}
 	}

@@ -5,18 +5,16 @@ package leasetable
 
 // BeginTurn starts a new batch, and promotes the first waiter of each room
 // whose loader ran out of time: Batch rooms at most, the next turn takes the
-// others. It says how many were promoted.
-func (t *Table[W]) BeginTurn(now int64) (promoted int) {
+// others.
+func (t *Table[W]) BeginTurn(now int64) {
 	t.woken = 0
-	for promoted < Batch {
+	for range Batch {
 		item := t.due.PopDue(now)
 		if item == nil {
-			break
+			return
 		}
 		t.promote(item.Value, now)
-		promoted++
 	}
-	return promoted
 }
 
 // Unsettled is a key whose waiters have lost their loader, and nothing is

@@ -119,15 +119,19 @@ func (t *Table[W]) Leave(w *Waiter[W]) {
 }
 
 // Gone is Leave for one who can no longer be answered. If it had been told to
-// load, its lease goes to the next, and Gone tells whether there was one.
-func (t *Table[W]) Gone(w *Waiter[W], now int64) (promoted bool) {
+// load, its lease goes to the next.
+func (t *Table[W]) Gone(w *Waiter[W], now int64) {
 	t.Leave(w)
 	if w.token == 0 {
-		return false
+		return
 	}
-	_, ok := t.End(w.room.key, w.token, now)
-	return ok && t.Promote(w.room.key, now)
+	if _, ok := t.End(w.room.key, w.token, now); ok {
+		t.Promote(w.room.key, now)
+	}
 }
+
+// Promotions is how often a waiter was made a loader, ever.
+func (t *Table[W]) Promotions() int { return t.promotions }
 
 // Waiting is the number of all who wait, those who are decided about but not
 // woken yet among them.
@@ -151,6 +155,7 @@ func (t *Table[W]) promote(r *room[W], now int64) {
 	}
 	l := t.grant(r.id, r.key.DB, old.watch, now, w.LeaseMs, w.LoadMs)
 	w.token = l.token
+	t.promotions++
 	t.promoted.Push(&w.place)
 	if r.queue.Len() == 0 {
 		t.close(r)

@@ -126,9 +126,9 @@ func (t *Table) read(l *line, now int64, found Found) {
 	t.due.Remove(&l.due) // arm sets it anew
 	hash := t.held.hash(l.key.DB, l.name)
 	if len(fresh) == 0 {
-		t.held.drop(hash)
+		t.held.drop(hash, now)
 	} else if l.keyExpires > now {
-		t.gauge(hash, l.keyExpires, now)
+		t.held.put(hash, l.keyExpires, now)
 	}
 }
 
@@ -193,7 +193,7 @@ func (t *Table) serveSynced(l *line, now int64) {
 		t.store.ExpireAt(l.keyExpires)
 	}
 	if granted > 0 {
-		t.gauge(t.held.hash(l.key.DB, l.name), l.keyExpires, now)
+		t.held.put(t.held.hash(l.key.DB, l.name), l.keyExpires, now)
 		for range granted {
 			t.store.Event(Acquired)
 		}
@@ -245,7 +245,7 @@ func (t *Table) takeOut(l *line, now int64, owner string) {
 	if len(l.holders) == 0 {
 		t.store.Delete()
 		l.keyExpires = 0
-		t.held.drop(t.held.hash(l.key.DB, l.name))
+		t.held.drop(t.held.hash(l.key.DB, l.name), now)
 		t.letGo(now, l.key.DB, l.name)
 		return
 	}
@@ -260,7 +260,7 @@ func (t *Table) takeOut(l *line, now int64, owner string) {
 	if last != l.keyExpires {
 		l.keyExpires = last
 		t.store.ExpireAt(last)
-		t.gauge(t.held.hash(l.key.DB, l.name), last, now)
+		t.held.put(t.held.hash(l.key.DB, l.name), last, now)
 	}
 }
 

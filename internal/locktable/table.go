@@ -170,7 +170,7 @@ func (t *Table) Acquire(now int64, r *Request) (Verdict, error) {
 			keyExpires = 0
 		}
 		token := t.put(now, r, expires, keyExpires)
-		t.hold(t.held.hash(r.DB, r.Name), max(found.Expires, expires), now)
+		t.held.put(t.held.hash(r.DB, r.Name), max(found.Expires, expires), now)
 		t.store.Event(Acquired)
 		return Verdict{Token: token}, nil
 	}
@@ -245,22 +245,6 @@ func (t *Table) put(now int64, r *Request, expires, keyExpires int64) (token int
 		t.store.WatchClient(r.Client)
 	}
 	return token
-}
-
-// gauge notes that a lock is held until expires. It tells whether its last
-// lease had run out without anybody noticing.
-func (t *Table) gauge(hash uint64, expires, now int64) (ranOut bool) {
-	own, others := t.held.put(hash, expires, now)
-	t.Stats.Expired += others
-	return own
-}
-
-// hold is gauge, and tells late what nobody noticed in time.
-func (t *Table) hold(hash uint64, expires, now int64) {
-	if t.gauge(hash, expires, now) {
-		t.Stats.Expired++
-		t.store.Event(Expired)
-	}
 }
 
 // quarantined tells whether a lock without a record may not be granted yet:
@@ -357,7 +341,7 @@ func (t *Table) drop(now int64, db int, name []byte, found Found, owner []byte, 
 	}
 	if found.Holders == 1 {
 		t.store.Delete()
-		t.held.drop(t.held.hash(db, name))
+		t.held.drop(t.held.hash(db, name), now)
 		t.letGo(now, db, name)
 		return
 	}
@@ -378,7 +362,7 @@ func (t *Table) settle(now int64, db int, name []byte, found Found, before, afte
 	}
 	if last != found.Expires {
 		t.store.ExpireAt(last)
-		t.hold(t.held.hash(db, name), last, now)
+		t.held.put(t.held.hash(db, name), last, now)
 	}
 	return last
 }

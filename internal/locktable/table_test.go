@@ -226,6 +226,21 @@ func TestALockThatWasOverwrittenByAnotherIsWaitedForAnew(t *testing.T) {
 	s.wokenAre("b")
 }
 
+// The same number of holders and the same expiry, and yet others.
+func TestAHolderWhoTookAnothersPlaceUntoldIsNoticed(t *testing.T) {
+	s := newService(t)
+	s.mustGet("l", "a", exclusive, 1000)
+	s.mustGet("other", "x", exclusive, 1000)
+	s.mustWait("l", "a", exclusive, long) // for itself
+	s.keyspace.keys[locktable.Key{Name: "l"}] = s.keyspace.keys[locktable.Key{Name: "other"}]
+	s.pass(100)
+	if s.Stats.Broken != 1 {
+		t.Fatalf("%d broken", s.Stats.Broken)
+	}
+	s.release("l", "x")
+	s.wokenAre("a")
+}
+
 func TestThoseWhoWaitForAKeyThatIsNoLockAnyMoreAreTold(t *testing.T) {
 	for _, e := range []*entry{{}, {fields: map[string]string{"a": "not a record"}}} {
 		s := newService(t)
@@ -287,6 +302,33 @@ func TestASessionEndsWithItsConnection(t *testing.T) {
 	s.wokenAre("c")
 	s.heldBy("m")
 	s.heldBy("l", "c")
+}
+
+// A connection that lives long forgets what it let go of, and nothing else.
+func TestASessionKeepsItsLongLeaseAmongManyShortOnes(t *testing.T) {
+	s := newService(t)
+	acquire := func(name string, ttl int64) {
+		r := request(name, "a", exclusive, ttl)
+		r.Session, r.Client = true, 7
+		if v, err := s.Acquire(s.keyspace.now, &r); err != nil || v.Token == 0 {
+			t.Fatal(v, err)
+		}
+	}
+	acquire("long", 10)
+	if ok, _ := s.Extend(s.keyspace.now, 0, []byte("long"), []byte("a"), long); !ok {
+		t.Fatal("not extended")
+	}
+	for range 1000 {
+		acquire("short", 5)
+		s.pass(6)
+		acquire("released", 1000)
+		s.release("released", "a")
+	}
+	acquire("last", long)
+	s.Disconnected(7)
+	s.pass(0)
+	s.heldBy("long")
+	s.heldBy("last")
 }
 
 func TestASessionFollowsItsLockToAnotherDatabase(t *testing.T) {

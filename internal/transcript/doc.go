@@ -11,8 +11,9 @@
 // next prompt are the reply as redis-cli prints it. A prompt may begin with a
 // name: anna> is another terminal. A reply of (waiting) says that the command
 // blocks; what it answers later stands behind a bare prompt of that terminal.
+// A command with no reply below it may answer anything.
 //
-// Three things in a reply need not be as written: a stream id and a fencing
-// token stand for whatever the server gives, and later commands that name them
+// Three things in a reply need not be as written: a stream id or token (13 to 19
+// digits) stands for whatever the server gives, and later commands that name it
 // mean that; a number of ten digits is any time in seconds; and … is any text.
 package transcript

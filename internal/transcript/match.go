@@ -8,8 +8,8 @@ import (
 // names maps what the text calls an id or token to what the server called it.
 type names map[string]string
 
-// given is what a server makes up: stream ids, fencing tokens.
-var given = regexp.MustCompile(`\b(?:\d{13}-\d+|\d{16})\b`)
+// given is what a server makes up: stream ids, tokens.
+var given = regexp.MustCompile(`\b\d{13,19}(?:-\d+)?\b`)
 
 // seconds is a time of day.
 var seconds = regexp.MustCompile(`\b\d{10}\b`)

@@ -10,7 +10,7 @@ var fetchCommand = redismodule.Command{
 	Name:       "cache.fetch",
 	Summary:    "Reads a value, or says who loads it, or waits until it is there: in one step.",
 	Complexity: "O(1)",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -4,
 	Flags:      "write blocking",
 	Categories: "write blocking",
@@ -33,7 +33,7 @@ func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	}
 	var o fetchOptions
 	if len(args) > 4 {
-		if err := o.read(args[4:], ctx.Now()); err != nil {
+		if err := o.read(ctx, args[4:]); err != nil {
 			return err
 		}
 	}
@@ -128,17 +128,17 @@ type fetchOptions struct {
 	blockMs, refresh int64
 }
 
-func (f *fetchOptions) read(args []redismodule.Arg, now int64) (err error) {
+func (f *fetchOptions) read(ctx *redismodule.Ctx, args []redismodule.Arg) (err error) {
 	o := syntax.NewOptions(args)
 	refresh := false
 	for err == nil && o.Next() {
 		switch {
 		case o.Is("BLOCK") && !f.block:
 			f.block = true
-			f.blockMs, err = syntax.Block(o.Value(), "cache.fetch", now)
+			f.blockMs, err = millisOrZero(ctx, o.Value(), "cache.fetch")
 		case o.Is("REFRESH") && !refresh:
 			refresh = true
-			f.refresh, err = syntax.Delay(o.Value(), "cache.fetch", now)
+			f.refresh, err = millisOrZero(ctx, o.Value(), "cache.fetch")
 		default:
 			o.Unknown()
 		}
@@ -147,4 +147,12 @@ func (f *fetchOptions) read(args []redismodule.Arg, now int64) (err error) {
 		}
 	}
 	return err
+}
+
+// millisOrZero is millis for what may be 0 too.
+func millisOrZero(ctx *redismodule.Ctx, a redismodule.Arg, command string) (int64, error) {
+	if n, ok := a.Int(); ok && n == 0 {
+		return 0, nil
+	}
+	return millis(ctx, a, command)
 }

@@ -10,7 +10,7 @@ import (
 // statistics counts since the module was loaded.
 type statistics struct {
 	hits, absent, stale, misses      int
-	grants, coalesced, promotions    int
+	grants, coalesced                int
 	parked, timeouts                 int
 	staleSets, failures, invalidated int
 	loadTimes                        histogram.Histogram // ms from LOAD to the value
@@ -28,12 +28,12 @@ func info(w *redismodule.Info) {
 		{"misses", stats.misses},
 		// Every promoted waiter is one more load, and one miss less that was
 		// served by another's.
-		{"loads", stats.grants + stats.promotions},
+		{"loads", stats.grants + table.Promotions()},
 		{"coalesced", stats.coalesced},
-		{"loads_avoided", stats.coalesced - stats.promotions},
+		{"loads_avoided", stats.coalesced - table.Promotions()},
 		{"parked", stats.parked},
 		{"wait_timeouts", stats.timeouts},
-		{"promotions", stats.promotions},
+		{"promotions", table.Promotions()},
 		{"loads_failed", stats.failures},
 		{"leases_invalidated", stats.invalidated},
 		{"stale_sets_refused", stats.staleSets},
@@ -41,6 +41,7 @@ func info(w *redismodule.Info) {
 		{"load_ms_p99", int(stats.loadTimes.Quantile(0.99))},
 		{"load_ms_max", int(stats.loadTimes.Max())},
 		{"leases", table.Leases(time.Now().UnixMilli())},
+		{"lease_bytes", table.Bytes()},
 		{"waiting", table.Waiting()},
 	} {
 		w.Int(f.name, int64(f.value))
@@ -51,7 +52,7 @@ var infoCommand = redismodule.Command{
 	Name:       "cache.info",
 	Summary:    "Tells what is known of a key: its value, its lease, and who waits.",
 	Complexity: "O(1)",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      2,
 	Flags:      "readonly fast",
 	Categories: "read fast",

@@ -10,7 +10,7 @@ var extendCommand = redismodule.Command{
 	Name:       "cache.extend",
 	Summary:    "Lets the loader be alone for longer, up to the end of its whole load.",
 	Complexity: "O(1)",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      4,
 	Flags:      "write fast",
 	Categories: "write fast",
@@ -36,7 +36,7 @@ var unlockCommand = redismodule.Command{
 	Name:       "cache.unlock",
 	Summary:    "Gives a lease up: the first who waits is told to load.",
 	Complexity: "O(1)",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      3,
 	Flags:      "write fast",
 	Categories: "write fast",
@@ -50,7 +50,7 @@ var unlockCommand = redismodule.Command{
 		}
 		_, ok := table.End(k, token, ctx.Now())
 		if ok {
-			promote(ctx, k)
+			table.Promote(k, ctx.Now())
 		}
 		serveIfAnyWait(ctx)
 		ctx.ReplyBool(ok)
@@ -62,7 +62,7 @@ var failCommand = redismodule.Command{
 	Name:       "cache.fail",
 	Summary:    "Tells all who wait that the load failed, so that they do not load in turn.",
 	Complexity: "O(N) for the N who wait, in batches",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      4,
 	Flags:      "write",
 	Categories: "write",

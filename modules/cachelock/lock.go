@@ -30,7 +30,7 @@ var lockCommand = redismodule.Command{
 	Name:       "cache.lock",
 	Summary:    "Asks who loads a missing value: exactly one caller is told to.",
 	Complexity: "O(1)",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -4,
 	Flags:      "write fast", // not deny-oom: a full server is when loads must not multiply
 	Categories: "write fast",
@@ -114,12 +114,21 @@ func replyToken(ctx *redismodule.Ctx, token uint64) {
 
 // leaseTimes reads lease-ms and load-ms, the second and third argument.
 func leaseTimes(ctx *redismodule.Ctx, args []redismodule.Arg, command string) (lease, load int64, err error) {
-	now := ctx.Now()
-	if lease, err = syntax.Millis(args[2], command, now); err != nil {
+	if lease, err = millis(ctx, args[2], command); err != nil {
 		return 0, 0, err
 	}
-	load, err = syntax.Millis(args[3], command, now)
+	load, err = millis(ctx, args[3], command)
 	return lease, load, err
+}
+
+// millis is syntax.Millis, and asks for the time only where it matters: a hit
+// should not have to.
+func millis(ctx *redismodule.Ctx, a redismodule.Arg, command string) (int64, error) {
+	const nearly = 1 << 62
+	if n, ok := a.Int(); ok && 0 < n && n < nearly {
+		return n, nil
+	}
+	return syntax.Millis(a, command, ctx.Now())
 }
 
 // tokenOf reads a token. What cannot be one is a mistake, not a stale token.

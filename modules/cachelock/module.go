@@ -18,6 +18,7 @@ var config struct{ maxWaiters int64 }
 var (
 	table *leasetable.Table[*redismodule.Blocked]
 	stats statistics
+	px    redismodule.Arg
 )
 
 // Module is all of cachelock as the server sees it.
@@ -40,6 +41,7 @@ var Module = redismodule.Module{
 
 	Load: func(ctx *redismodule.Ctx) error {
 		stats = statistics{}
+		px = redismodule.Intern("PX")
 		table = leasetable.New[*redismodule.Blocked](firstToken(ctx), &watches)
 		return nil
 	},
@@ -71,12 +73,13 @@ var Module = redismodule.Module{
 }
 
 // firstToken is chosen anew whenever the module is loaded. Tokens are below
-// 2^53, so that every client's integers hold them; a token from before a restart
-// would have to meet, of 2^52, the one that the same key has now.
+// 2^53, so that every client's integers hold them, and all have sixteen digits.
+// A token from before a restart would have to meet, of 2^52, the very one that
+// the same key has now.
 func firstToken(ctx *redismodule.Ctx) uint64 {
 	var b [8]byte
 	ctx.Random(b[:])
-	return binary.NativeEndian.Uint64(b[:]) >> 12
+	return 1e15 + binary.NativeEndian.Uint64(b[:])>>12
 }
 
 func flush(ctx *redismodule.Ctx, db int) {

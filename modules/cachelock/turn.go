@@ -11,7 +11,7 @@ import (
 // lost their loader are seen to, and the next batch is woken.
 func turn(ctx *redismodule.Ctx) {
 	watches.ctx = ctx
-	stats.promotions += table.BeginTurn(ctx.Now())
+	table.BeginTurn(ctx.Now())
 	for range leasetable.Batch {
 		k, ok := table.Unsettled()
 		if !ok {
@@ -34,13 +34,7 @@ func settle(ctx *redismodule.Ctx, k leasetable.Key) {
 	case e.there():
 		table.Tell(k, e.outcome(leasetable.Hit))
 	default:
-		promote(ctx, k)
-	}
-}
-
-func promote(ctx *redismodule.Ctx, k leasetable.Key) {
-	if table.Promote(k, ctx.Now()) {
-		stats.promotions++
+		table.Promote(k, ctx.Now())
 	}
 }
 
@@ -80,9 +74,7 @@ func (w *waiter) Timeout(ctx *redismodule.Ctx) {
 
 func (w *waiter) Gone(ctx *redismodule.Ctx) {
 	watches.ctx = ctx
-	if table.Gone(&w.Waiter, ctx.Now()) {
-		stats.promotions++
-	}
+	table.Gone(&w.Waiter, ctx.Now())
 	arm(ctx)
 }
 

@@ -12,7 +12,7 @@ var getCommand = redismodule.Command{
 	Name:       "cache.get",
 	Summary:    "Reads a value.",
 	Complexity: "O(1)",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      2,
 	Flags:      "readonly fast",
 	Categories: "read fast",
@@ -43,7 +43,7 @@ var setCommand = redismodule.Command{
 	Name:       "cache.set",
 	Summary:    "Stores a value, ends the lease and hands the value to all who wait for it.",
 	Complexity: "O(1), and O(N) for the N who wait, in batches",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -4,
 	// Not deny-oom: the server would refuse it before anybody could be told.
 	Flags:      "write",
@@ -57,7 +57,7 @@ var setCommand = redismodule.Command{
 				return leasetable.Outcome{Status: leasetable.Hit, Value: bytes.Clone(args[2].Bytes())}
 			},
 			func(_ entry, ttl int64) error {
-				return ctx.Cmd("SET").Arg(args[1]).Arg(args[2]).Str("PX").Int(ttl).Do("!ME")
+				return ctx.Cmd("SET").Arg(args[1]).Arg(args[2]).Arg(px).Int(ttl).Do("!ME")
 			})
 	},
 }
@@ -66,7 +66,7 @@ var setNilCommand = redismodule.Command{
 	Name:       "cache.setnil",
 	Summary:    "Remembers that there is no value, ends the lease and tells all who wait for it.",
 	Complexity: "O(1), and O(N) for the N who wait, in batches",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -3,
 	Flags:      "write", // not deny-oom, as cache.set
 	Categories: "write",
@@ -157,7 +157,7 @@ var delCommand = redismodule.Command{
 	Name:       "cache.del",
 	Summary:    "Invalidates: removes values and makes every load begun before worthless.",
 	Complexity: "O(N) for N keys",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -2,
 	Flags:      "write",
 	Categories: "write",
@@ -198,7 +198,7 @@ func del(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		}
 	}
 	for _, a := range args[1:] {
-		promote(ctx, keyOf(ctx, a))
+		table.Promote(keyOf(ctx, a), ctx.Now())
 	}
 	serveIfAnyWait(ctx)
 	ctx.ReplyInt(removed)

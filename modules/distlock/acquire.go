@@ -35,13 +35,15 @@ var acquireCommand = redismodule.Command{
 }
 
 func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	store.begin(ctx, args[1], args[2])
+	defer store.end()
 	now := ctx.Now()
 	ttl, err := leaseTime(args[3], "lock.acquire", now)
 	if err != nil {
 		return err
 	}
 	r := locktable.Request{
-		Name: args[1].Bytes(), Owner: args[2].Bytes(), TTL: ttl, Limit: locktable.Exclusive,
+		Name: args[1].Bytes(), Owner: args[2].Bytes(), DB: store.db, TTL: ttl, Limit: locktable.Exclusive,
 	}
 	var o acquireOptions
 	if len(args) > 4 {
@@ -49,12 +51,10 @@ func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return err
 		}
 	}
-	store.enterCommand(ctx, args[1], args[2])
-	r.DB = store.db
 	v, err := table.Acquire(now, &r)
 	switch {
 	case err != nil:
-		arm(ctx)
+		rearm(ctx)
 		return refusal(err)
 	case v.Wait:
 		w := &waiter{withToken: o.withToken}
@@ -62,9 +62,9 @@ func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		table.Enqueue(now, &r, v, &w.Waiter)
 		w.blocked = ctx.Block(o.block, w)
 	case o.withToken:
-		ctx.ReplyInt(v.Token)
+		store.reply(v.Token)
 	default:
-		ctx.ReplyBool(v.Token != 0)
+		store.reply(min(v.Token, 1))
 	}
 	rearm(ctx)
 	return nil

@@ -25,12 +25,13 @@ var extendCommand = redismodule.Command{
 	Args:       []redismodule.Argument{nameArgument, ownerArgument, ttlArgument},
 	Reply:      "1 when the lease now ends ttl-ms from now; 0 when owner does not hold the lock.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		store.begin(ctx, args[1], args[2])
+		defer store.end()
 		now := ctx.Now()
 		ttl, err := leaseTime(args[3], "lock.extend", now)
 		if err != nil {
 			return err
 		}
-		store.enterCommand(ctx, args[1], args[2])
 		ok, err := table.Extend(now, store.db, args[1].Bytes(), args[2].Bytes(), ttl)
 		return holderReply(ctx, ok, err)
 	},
@@ -48,7 +49,8 @@ var releaseCommand = redismodule.Command{
 	Args:       []redismodule.Argument{nameArgument, ownerArgument},
 	Reply:      "1 when released; 0 when owner does not hold the lock.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-		store.enterCommand(ctx, args[1], args[2])
+		store.begin(ctx, args[1], args[2])
+		defer store.end()
 		ok, err := table.Release(ctx.Now(), store.db, args[1].Bytes(), args[2].Bytes())
 		return holderReply(ctx, ok, err)
 	},
@@ -59,6 +61,10 @@ func holderReply(ctx *redismodule.Ctx, ok bool, err error) error {
 	if err != nil {
 		return refusal(err)
 	}
-	ctx.ReplyBool(ok)
+	n := int64(0)
+	if ok {
+		n = 1
+	}
+	store.reply(n)
 	return nil
 }

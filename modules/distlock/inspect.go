@@ -29,7 +29,7 @@ func lockInfo(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		locktable.Record
 	}
 	now := ctx.Now()
-	store.enterCommand(ctx, args[1], redismodule.Arg{})
+	store.enterCommand(ctx, args[1])
 	store.reading = true
 	defer func() { store.reading = false }()
 	var holders []holder

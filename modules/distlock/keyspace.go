@@ -21,20 +21,52 @@ type keyspace struct {
 
 	key    redismodule.Key
 	open   bool
-	opened []byte // the name that is open
-	field  []byte // scratch for the record read last
+	begun  bool            // open, and not asked for yet
+	lazy   bool            // Close waits for the reply
+	state  locktable.Found // what was found there
+	fresh  bool            // field is the owner's record,
+	record bool            // if it has one
+	opened []byte          // the name that is open
+	field  []byte          // scratch for the record read last
+
+	// The last write and its event wait for Close, to go to the server together
+	// with it in one crossing. Whatever comes before Close sends them first.
+	change redismodule.Change
+	value  []byte // of the change
 }
 
 // enter prepares for a callback of the server, outside any command.
 func (k *keyspace) enter(ctx *redismodule.Ctx) {
-	k.enterCommand(ctx, redismodule.Arg{}, redismodule.Arg{})
-	k.background = true
+	k.end()
+	k.ctx, k.db, k.background, k.lazy = ctx, ctx.DB(), true, false
+	k.name, k.owner = redismodule.Arg{}, redismodule.Arg{}
 }
 
-// enterCommand prepares for a command on the lock name.
-func (k *keyspace) enterCommand(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
-	k.Close()
-	k.ctx, k.db, k.name, k.owner, k.background = ctx, ctx.DB(), name, owner, false
+// enterCommand prepares for a command that only looks.
+func (k *keyspace) enterCommand(ctx *redismodule.Ctx, name redismodule.Arg) {
+	k.enter(ctx)
+	k.name, k.background = name, false
+}
+
+// begin prepares for a command that writes: it opens the lock, and reads the
+// owner's record. Close waits for reply or end, and one of the two must come.
+func (k *keyspace) begin(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
+	k.end()
+	at, record, ok := ctx.Begin(name, redismodule.Write, owner, k.field[:0])
+	k.ctx, k.db, k.background, k.name, k.owner = ctx, at.DB, false, name, owner
+	k.key, k.open, k.begun, k.lazy, k.opened = at.Key, true, true, true, name.Bytes()
+	k.state, k.field, k.record = found(&at.Key, at.Len), record, ok
+	k.fresh = true
+}
+
+// reply answers an integer and ends the command.
+func (k *keyspace) reply(n int64) {
+	if !k.open {
+		k.ctx.ReplyInt(n)
+		return
+	}
+	k.change.Replies, k.change.Reply = true, n
+	k.end()
 }
 
 // same tells whether b is the very argument a, not a copy.
@@ -43,7 +75,11 @@ func same(a redismodule.Arg, b []byte) bool {
 }
 
 func (k *keyspace) Open(db int, name []byte) locktable.Found {
-	k.Close()
+	if k.begun && same(k.name, name) && db == k.db {
+		k.begun = false
+		return k.state
+	}
+	k.end()
 	if db != k.db {
 		k.ctx.SelectDB(db)
 		k.db = db
@@ -61,7 +97,7 @@ func (k *keyspace) Open(db int, name []byte) locktable.Found {
 	if k.cluster && k.background && !k.served(name) {
 		return locktable.Found{Kind: locktable.Elsewhere}
 	}
-	return k.found()
+	return found(&k.key, -1)
 }
 
 // served asks whether this node still serves a name. The server asks so for
@@ -70,24 +106,68 @@ func (k *keyspace) served(name []byte) bool {
 	return k.ctx.Cmd("EXISTS").Bytes(name).Do("E") == nil
 }
 
-func (k *keyspace) found() locktable.Found {
-	switch k.key.Type {
+// found is what the table wants to know of a key; fields is -1 where it must be
+// asked for.
+func found(key *redismodule.Key, fields int) locktable.Found {
+	switch key.Type {
 	case redismodule.TypeNone:
 		return locktable.Found{}
 	case redismodule.TypeHash:
-		return locktable.Found{Kind: locktable.Hash, Holders: k.key.Len(), Expires: max(k.key.ExpireAt, 0)}
+		if fields < 0 {
+			fields = key.Len()
+		}
+		return locktable.Found{Kind: locktable.Hash, Holders: fields, Expires: max(key.ExpireAt, 0)}
 	}
 	return locktable.Found{Kind: locktable.Other}
 }
 
 func (k *keyspace) Close() {
-	if k.open {
-		k.key.Close()
-		k.open = false
+	if !k.lazy {
+		k.end()
 	}
 }
 
+// end sends what waits, with the reply if there is one, and closes the lock.
+func (k *keyspace) end() {
+	if !k.open {
+		return
+	}
+	k.open, k.begun, k.fresh = false, false, false
+	if c := &k.change; c.Put || c.Delete || c.Class != 0 || c.Replies {
+		k.key.End(c)
+		k.change = redismodule.Change{}
+		return
+	}
+	k.key.Close()
+}
+
+// flush sends what waits for Close.
+func (k *keyspace) flush() {
+	k.fresh = false
+	c := &k.change
+	switch {
+	case c.Put && c.FieldArg.Len() > 0:
+		k.key.HashPutArg(c.FieldArg, c.Value, c.ExpireAt)
+	case c.Put:
+		k.key.HashPut(c.Field, c.Value, c.ExpireAt)
+	case c.Delete:
+		k.key.Delete()
+	}
+	if c.Class != 0 {
+		if same(k.name, k.opened) {
+			k.ctx.NotifyArg(c.Class, c.Event, k.name)
+		} else {
+			k.ctx.Notify(c.Class, c.Event, k.opened)
+		}
+	}
+	*c = redismodule.Change{}
+}
+
 func (k *keyspace) Record(owner []byte) (record []byte, ok bool) {
+	if k.fresh && same(k.owner, owner) { // begin has read it
+		return k.field, k.record
+	}
+	k.flush()
 	if same(k.owner, owner) {
 		k.field, ok = k.key.HashGetArg(k.owner, k.field[:0])
 	} else {
@@ -97,28 +177,48 @@ func (k *keyspace) Record(owner []byte) (record []byte, ok bool) {
 }
 
 func (k *keyspace) Any() (record []byte, ok bool) {
+	k.flush()
 	k.field, ok = k.key.HashAny(k.field[:0])
 	return k.field, ok
 }
 
-func (k *keyspace) Each(visit func(owner, record []byte) bool) { k.key.HashEach(visit) }
+func (k *keyspace) Each(visit func(owner, record []byte) bool) {
+	k.flush()
+	k.key.HashEach(visit)
+}
 
 func (k *keyspace) Put(owner, record []byte, expires int64) {
+	k.flush()
 	if expires == 0 {
 		expires = -1 // stays as it is
 	}
+	k.value = append(k.value[:0], record...) // the caller may write the next one there
+	k.change = redismodule.Change{Put: true, Value: k.value, ExpireAt: expires}
 	if same(k.owner, owner) {
-		k.key.HashPutArg(k.owner, record, expires)
+		k.change.FieldArg = k.owner
 	} else {
-		k.key.HashPut(owner, record, expires)
+		k.change.Field = owner
 	}
 }
 
-func (k *keyspace) Remove(owner []byte) { k.key.HashDel(owner, -1) }
+func (k *keyspace) Remove(owner []byte) {
+	k.flush()
+	k.key.HashDel(owner, -1)
+}
 
-func (k *keyspace) Delete() { k.key.Delete() }
+func (k *keyspace) Delete() {
+	k.flush()
+	k.change.Delete = true
+}
 
-func (k *keyspace) ExpireAt(expires int64) { k.key.SetExpireAt(expires) }
+func (k *keyspace) ExpireAt(expires int64) {
+	if k.change.Put && k.change.Class == 0 {
+		k.change.ExpireAt = expires
+		return
+	}
+	k.flush()
+	k.key.SetExpireAt(expires)
+}
 
 var events = [...]string{
 	locktable.Acquired: "lock.acquired",
@@ -128,11 +228,10 @@ var events = [...]string{
 }
 
 func (k *keyspace) Event(e locktable.Event) {
-	if same(k.name, k.opened) {
-		k.ctx.NotifyArg(redismodule.EventModule, events[e], k.name)
-	} else {
-		k.ctx.Notify(redismodule.EventModule, events[e], k.opened)
+	if k.change.Class != 0 {
+		k.flush()
 	}
+	k.change.Class, k.change.Event = redismodule.EventModule, events[e]
 }
 
 func (k *keyspace) Watch(db int, name []byte)   { k.ctx.Watch(db, name) }

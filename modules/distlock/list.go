@@ -49,7 +49,7 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if err != nil {
 		return err
 	}
-	store.enterCommand(ctx, redismodule.Arg{}, redismodule.Arg{})
+	store.enterCommand(ctx, redismodule.Arg{})
 	store.reading = true
 	defer func() { store.Close(); store.reading = false }()
 

@@ -90,6 +90,7 @@ var Module = redismodule.Module{
 	},
 	Timer: func(ctx *redismodule.Ctx) {
 		walk.step(ctx)
+		defer store.end()
 		store.enter(ctx) // after the walk: it leaves another database selected
 		table.Run(ctx.Now())
 		arm(ctx)

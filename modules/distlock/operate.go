@@ -31,13 +31,14 @@ var breakCommand = redismodule.Command{
 				owner = []byte{}
 			}
 		}
-		store.enterCommand(ctx, args[1], redismodule.Arg{})
+		store.begin(ctx, args[1], redismodule.Arg{})
+		defer store.end()
 		n, err := table.Break(ctx.Now(), store.db, args[1].Bytes(), owner)
 		rearm(ctx)
 		if err != nil {
 			return refusal(err)
 		}
-		ctx.ReplyInt(int64(n))
+		store.reply(int64(n))
 		return nil
 	},
 }

@@ -141,8 +141,8 @@ func consumeOptions(ctx *redismodule.Ctx, c *claim, stream redismodule.Arg, opts
 // option. Declaring it there would be worse than not: a client could write its
 // arguments so that the server finds no keys at all, and checks none.
 func otherKey(ctx *redismodule.Ctx, stream, other redismodule.Arg, use redismodule.KeyFlags) error {
-	if ctx.Flags()&redismodule.FlagCluster != 0 && !dispatch.SameSlot(stream.Bytes(), other.Bytes()) {
-		return redismodule.Error("CROSSSLOT Keys in request don't hash to the same slot")
+	if err := oneSlot(ctx, stream, other); err != nil {
+		return err
 	}
 	if !ctx.KeyAllowed(other.Bytes(), use) {
 		return redismodule.ErrNoPermission
@@ -151,6 +151,20 @@ func otherKey(ctx *redismodule.Ctx, stream, other redismodule.Arg, use redismodu
 	defer k.Close()
 	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream {
 		return redismodule.ErrWrongType
+	}
+	return nil
+}
+
+// oneSlot refuses, in a cluster, streams of different slots. The server does so by
+// itself only for keys that stand together, whatever the key specs say.
+func oneSlot(ctx *redismodule.Ctx, stream redismodule.Arg, others ...redismodule.Arg) error {
+	if ctx.Flags()&redismodule.FlagCluster == 0 {
+		return nil
+	}
+	for _, o := range others {
+		if !dispatch.SameSlot(stream.Bytes(), o.Bytes()) {
+			return redismodule.Error("CROSSSLOT Keys in request don't hash to the same slot")
+		}
 	}
 	return nil
 }

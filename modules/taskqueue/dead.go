@@ -145,17 +145,17 @@ func (s *state) die(ctx *redismodule.Ctx, dead string, payload []byte, timestamp
 }
 
 // bury moves a pending task to a dead stream, in one step. One that cannot be
-// buried stays where it is, for a later walk.
-func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pending, reason string) {
+// buried, because the key is no stream, stays where it is, and the answer is
+// false.
+func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pending, reason string) bool {
 	stream, id := g.Queue.Stream, text(t.id)
 	if !s.source.read(ctx, stream, id) {
 		s.lose(g, 1)
-		_ = ctx.Cmd("XACK").Str(stream).Str(g.Name).Str(id).Do("!")
-		return
+		return ctx.Cmd("XACK").Str(stream).Str(g.Name).Str(id).Do("!") == nil
 	}
 	d := death{reason, stream, g.Name, string(t.owner), string(t.id), t.deliveries}
 	if _, err := s.die(ctx, dead, s.source.field(fieldPayload), s.source.timestamp(ctx), s.source.retries(), d); err != nil {
-		return
+		return false
 	}
 	_ = s.ackOwn(ctx, stream, g.Name, id)
 	s.stats.dead++
@@ -164,6 +164,7 @@ func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pen
 	if q := s.table.Find(ctx.DB(), view(dead)); q != nil {
 		s.table.LookAt(q, ctx.Now())
 	}
+	return true
 }
 
 // redriveMost is how many tasks REDRIVE moves when it is not told.

@@ -55,14 +55,17 @@ func (s *state) findDelayed(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		q.Scheduled = 0
 		return
 	}
+	q.Scheduled = int64(n)
 	r := ctx.Cmd("ZRANGE").Bytes(key).Str("0").Str("0").Str("WITHSCORES").Call("")
 	defer r.Free()
-	p := read(r.Raw())
-	if failure(r) == nil && p.Array() == 2 {
-		p.Skip()
-		q.Scheduled = int64(n)
-		s.table.Delayed(q, max(score(&p), 1))
+	if failure(r) != nil { // refused for now, see state.cluster
+		s.table.Delayed(q, ctx.Now()+500)
+		return
 	}
+	p := read(r.Raw())
+	p.Array()
+	p.Skip()
+	s.table.Delayed(q, max(score(&p), 1))
 }
 
 // score reads a score as a time; an operator may have put anything there.
@@ -92,8 +95,8 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	r := ctx.Cmd("ZRANGEBYSCORE").Bytes(key).Str("-inf").Int(ctx.Now()).Str("WITHSCORES").
 		Str("LIMIT").Str("0").Int(moveBatch).Call("")
 	defer r.Free()
-	if failure(r) != nil {
-		s.table.Delayed(q, 0)
+	if failure(r) != nil { // it is no sorted set any more, or not to be touched now
+		s.findDelayed(ctx, q)
 		return
 	}
 	p := read(r.Raw())
@@ -110,6 +113,7 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 			return
 		}
 		if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do("!"); err != nil {
+			s.table.Delayed(q, ctx.Now()+1000)
 			return
 		}
 		s.stats.lateness.Record(ctx.Now() - due)

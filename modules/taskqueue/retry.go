@@ -86,6 +86,9 @@ func retry(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return err
 		}
 	}
+	if err := oneSlot(ctx, args[1], to, dead); err != nil {
+		return err
+	}
 	for _, key := range []redismodule.Arg{args[1], to, dead} {
 		if err := isStream(ctx, key); err != nil {
 			return err

@@ -15,6 +15,7 @@ type waiter struct {
 	db      int
 	blocked *redismodule.Blocked
 	watched []redismodule.WatchID
+	only    [1]redismodule.WatchID // the usual one
 	// What it was given, from one stream: a copy, because between the hand-out
 	// and the reply the entries may be deleted.
 	stream string
@@ -23,9 +24,10 @@ type waiter struct {
 
 // block makes the running command's client wait in the queues of the groups.
 func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups ...*dispatch.Group) {
-	w := &waiter{claim: *c, db: ctx.DB(), watched: make([]redismodule.WatchID, 0, len(groups))}
+	w := &waiter{claim: *c, db: ctx.DB()}
+	w.watched = w.only[:0]
 	w.claim.args = nil // they do not outlive the command
-	w.claim.group = string(view(c.group))
+	w.claim.group = groups[0].Name
 	w.claim.consumer = string(view(c.consumer))
 	w.claim.dead = string(view(c.dead))
 	w.Owner, w.Lease, w.claim.waiter = w, c.lease, w
@@ -108,7 +110,9 @@ func (s *state) hand(ctx *redismodule.Ctx, g *dispatch.Group, w *waiter) {
 	}
 	s.haul.free()
 	s.leave(ctx, w)
-	w.blocked.Wake()
+	if !w.blocked.Wake() { // its wait had ended: nobody will see the tasks
+		w.Gone(ctx)
+	}
 }
 
 // Reply answers with the tasks the waiter was given.

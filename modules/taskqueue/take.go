@@ -97,16 +97,21 @@ func (s *state) takeAvailable(ctx *redismodule.Ctx, g *dispatch.Group, c *claim,
 			return n
 		}
 		var take batch
+		buried := false
 		for range found {
 			t := readPending(&p)
 			if c.poisoned(t.deliveries) {
-				s.bury(ctx, g, c.dead, t, reasonDeliveries)
+				buried = s.bury(ctx, g, c.dead, t, reasonDeliveries) || buried
 			} else {
 				take.add(t.id)
 			}
 		}
-		n += s.takeOver(ctx, g, c, &take)
+		got := s.takeOver(ctx, g, c, &take)
 		r.Free()
+		if got == 0 && !buried {
+			return n // what is left there can be neither taken nor buried now
+		}
+		n += got
 	}
 	return n
 }

@@ -28,6 +28,9 @@ type state struct {
 	search search
 	serial int64 // the last one given to a delayed task
 	dbs    int
+	// In a cluster a node may not touch a stream just now: right after a start,
+	// in a partition, and for ever when the slot has moved.
+	cluster bool
 
 	// Scratch, reused by every callback; nothing in it outlives one.
 	claim  claim
@@ -47,7 +50,7 @@ func load(ctx *redismodule.Ctx) error {
 	words.star, words.zero, words.one = redismodule.Intern("*"), redismodule.Intern("0"), redismodule.Intern("1")
 	words.payload, words.timestamp, words.retries = redismodule.Intern("payload"), redismodule.Intern("timestamp"), redismodule.Intern("retry_count")
 	words.group, words.count, words.streams, words.fresh = redismodule.Intern("GROUP"), redismodule.Intern("COUNT"), redismodule.Intern("STREAMS"), redismodule.Intern(">")
-	tasks = state{table: dispatch.NewTable(), dbs: databases(ctx)}
+	tasks = state{table: dispatch.NewTable(), dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
 	tasks.search.start(ctx, &tasks)
 	return nil
 }
@@ -121,6 +124,10 @@ func timer(ctx *redismodule.Ctx) {
 // look does for a queue all that may be due.
 func (s *state) look(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	ctx.SelectDB(q.DB)
+	if s.cluster && !s.serves(ctx, q.Stream) {
+		s.table.LookAt(q, ctx.Now()+500)
+		return
+	}
 	s.moveDue(ctx, q)
 	if len(q.Crowd()) > 0 && s.paused(ctx, q.Stream) {
 		s.lookLater(ctx, q)
@@ -146,6 +153,13 @@ func (s *state) look(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		}
 	}
 	s.table.Looked(q)
+}
+
+// serves tells whether this node may touch the stream now.
+func (s *state) serves(ctx *redismodule.Ctx, stream string) bool {
+	r := ctx.Cmd("EXISTS").Str(stream).Call("")
+	defer r.Free()
+	return failure(r) == nil
 }
 
 // length is the number of entries of a stream, 0 when it is not there.
