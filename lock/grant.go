@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"holdfast/internal/blocking"
 )
 
@@ -119,8 +117,8 @@ func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait 
 		fallthrough
 	case err != nil:
 		conn.Close()
-		if !blocking.Refused(err) && !conn.Left() { // the reply is lost, and with it who holds the lock
-			return nil, errors.Join(err, c.disown(ctx, r.name, owner))
+		if !blocking.Refused(err) { // the reply is lost, and with it who holds the lock
+			c.disown(r.name, owner)
 		}
 		return nil, err
 	case token == 0:
@@ -172,11 +170,14 @@ func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
 	return nil
 }
 
-// disown gives back what an owner may have been granted.
-func (c *Client) disown(ctx context.Context, name, owner string) error {
-	_, err := blocking.Send(context.WithoutCancel(ctx), c.rdb, "LOCK.RELEASE", name, owner)
-	if blocking.Passes(err) || errors.Is(err, redis.ErrClosed) {
-		return nil // its lease bounds it
+// disown gives back what an owner may have been granted on a connection that has
+// closed since. If that fails too its lease bounds it.
+func (c *Client) disown(name, owner string) {
+	var backoff blocking.Backoff
+	for {
+		_, err := blocking.Send(context.Background(), c.rdb, "LOCK.RELEASE", name, owner)
+		if !blocking.Passes(err) || !backoff.Pause(c.ctx, time.Second) {
+			return
+		}
 	}
-	return err
 }

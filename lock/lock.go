@@ -93,7 +93,7 @@ func (l *Lock) discard() {
 	if l.conn != nil {
 		l.conn.Close()
 	}
-	_ = l.c.disown(context.Background(), l.req.name, l.owner)
+	l.c.disown(l.req.name, l.owner)
 }
 
 // end stops the renewals and ends the context.

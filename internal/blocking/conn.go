@@ -70,7 +70,7 @@ func newConn(p *Pool, base *redis.Options) *Conn {
 // behind.
 //
 // After an error the connection must be closed. The error is ctx's when that called
-// the command off.
+// the command off; if there is a reply all the same, it came in that very moment.
 func (c *Conn) Do(ctx context.Context, within time.Duration, last []any, args ...any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -83,16 +83,9 @@ func (c *Conn) Do(ctx context.Context, within time.Duration, last []any, args ..
 	reply, err := Send(context.WithoutCancel(ctx), c.client, args...)
 	if !stop() {
 		<-gone
-		return nil, ctx.Err()
+		return reply, ctx.Err()
 	}
 	return reply, err
-}
-
-// Left tells whether a command was called off: its last one undoes it.
-func (c *Conn) Left() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.left
 }
 
 // Waiting says that the next command may wait for long: the connection's slot

@@ -59,7 +59,7 @@ func TestTheLibraryNeedsTheStandardLibraryAlone(t *testing.T) {
 // Whoever takes a client takes go-redis with it (and what that needs itself),
 // and nothing else.
 func TestTheClientsNeedTheStandardLibraryAndGoRedisAlone(t *testing.T) {
-	for _, client := range []string{"holdfast/lock"} {
+	for _, client := range []string{"holdfast/lock", "holdfast/cache"} {
 		ours := 0
 		for _, p := range list(t, "-deps", client) {
 			if !strings.HasPrefix(p.ImportPath, "holdfast/") {
