@@ -33,7 +33,6 @@ type contest struct {
 	commands float64 // of the server, for each grant
 	fairness float64 // fewest grants of a client to most
 	longest  time.Duration
-	turn     time.Duration // what one client's turn takes at best: hold and a round trip
 }
 
 // contendedLocks: many clients want one lock, and hold it for half a
@@ -59,6 +58,7 @@ func contendedLocks(b *Bench) error {
 			{"rueidislock, client tracking", run(s.rueidislock)},
 		}
 		ours := run(s.locks)
+		turn := s.turn()
 		var us []contest
 		for _, peer := range peers {
 			var them []contest
@@ -73,7 +73,7 @@ func contendedLocks(b *Bench) error {
 		b.alone(fmt.Sprintf("%d clients, commands per grant", clients), "", us, []Goal{AtMost(2.05)}, func(c contest) float64 { return c.commands })
 		b.alone(fmt.Sprintf("%d clients, fewest grants to most", clients), "", us, []Goal{AtLeast(0.9)}, func(c contest) float64 { return c.fairness })
 		b.alone(fmt.Sprintf("%d clients, longest wait in turns of all", clients), "", us, []Goal{AtMost(1.2)},
-			func(c contest) float64 { return float64(c.longest) / float64(time.Duration(clients)*c.turn) })
+			func(c contest) float64 { return float64(c.longest) / float64(time.Duration(clients)*turn) })
 	}
 	return nil
 }
@@ -120,8 +120,8 @@ func (b *Bench) alone(name, unit string, us []contest, goals []Goal, of func(con
 	b.add(Row{Name: name, Unit: unit, Ours: stat(x)}, goals)
 }
 
-// contest lets clients take turns for a while. Each is made beforehand, and
-// takes the lock once, so that no connection is made while it counts.
+// contest lets clients take turns for a while. Each is made and connected
+// beforehand.
 func (s *Server) contest(b *Bench, clients int, makers func(i int) (taker, func())) (c contest) {
 	s.run("FLUSHALL")
 	takers := make([]taker, clients)
@@ -129,11 +129,7 @@ func (s *Server) contest(b *Bench, clients int, makers func(i int) (taker, func(
 		var done func()
 		takers[i], done = makers(i)
 		defer done()
-		if release, err := takers[i](context.Background()); err == nil {
-			release()
-		}
 	}
-	c.turn = s.turn(takers[0])
 	grants, waits := make([]int, clients), make([]time.Duration, clients)
 	before := s.commands()
 	ctx, cancel := context.WithTimeout(context.Background(), b.contestTime(clients))
@@ -165,8 +161,10 @@ func (s *Server) contest(b *Bench, clients int, makers func(i int) (taker, func(
 }
 
 // turn is what a client's turn takes when nobody else is there: it lets go and
-// takes the lock in one go, and holds it.
-func (s *Server) turn(take taker) time.Duration {
+// takes the lock, and holds it.
+func (s *Server) turn() time.Duration {
+	take, done := s.locks(0)
+	defer done()
 	const turns = 200
 	began := time.Now()
 	for range turns {
@@ -187,6 +185,7 @@ func (s *Server) commands() int64 {
 // locks is a client of LOCK.ACQUIRE … BLOCK.
 func (s *Server) locks(i int) (taker, func()) {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, ReadTimeout: -1, PoolSize: 1, DisableIdentity: true})
+	c.Ping(context.Background())
 	owner := fmt.Sprint("client-", i)
 	return func(context.Context) (func(), error) {
 		n, err := c.Do(context.Background(), "LOCK.ACQUIRE", "lock", owner, 60000, "BLOCK", 0).Int()
@@ -199,6 +198,7 @@ func (s *Server) locks(i int) (taker, func()) {
 
 func (s *Server) redislock(int) (taker, func()) {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, PoolSize: 1, DisableIdentity: true})
+	c.Ping(context.Background())
 	locker := redislock.New(c)
 	return func(ctx context.Context) (func(), error) {
 		l, err := locker.Obtain(ctx, "lock", time.Minute, &redislock.Options{RetryStrategy: redislock.LinearBackoff(10 * time.Millisecond)})
@@ -211,6 +211,7 @@ func (s *Server) redislock(int) (taker, func()) {
 
 func (s *Server) redsync(int) (taker, func()) {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, PoolSize: 1, DisableIdentity: true})
+	c.Ping(context.Background())
 	rs := redsync.New(goredis.NewPool(c))
 	return func(ctx context.Context) (func(), error) {
 		m := rs.NewMutex("lock", redsync.WithExpiry(time.Minute), redsync.WithTries(1<<20))

@@ -168,8 +168,9 @@ type taskAnswer struct {
 	err error
 }
 
-// waits starts consumers, one after another, each standing in the queue before
-// the next comes. The answers arrive with the consumers' names.
+// waits starts consumers, one after another, each standing in the queue (or
+// answered already) before the next comes. The answers arrive with the
+// consumers' names.
 func (q *tasks) waits(line string, names ...string) <-chan taskAnswer {
 	q.t.Helper()
 	answers := make(chan taskAnswer, len(names))
@@ -179,7 +180,7 @@ func (q *tasks) waits(line string, names ...string) <-chan taskAnswer {
 			v, err := q.try(strings.ReplaceAll(line, "NAME", name))
 			answers <- taskAnswer{name, v, err}
 		}()
-		q.until(before+int64(i)+1, q.waiting)
+		q.until(0, func() int64 { return max(before+int64(i)+1-int64(len(answers))-q.waiting(), 0) })
 	}
 	return answers
 }

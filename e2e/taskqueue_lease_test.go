@@ -53,7 +53,7 @@ func TestALeaseIsAsLongAsTheOneWhoTakesOverSays(t *testing.T) {
 	taskHanded(t, v, "eager", "x")
 	noAnswer(t, w)
 	noAnswer(t, never)
-	v = q.waits("TASK.CONSUME g NAME s 1 0 LEASE 150", "third")
+	v = q.waits("TASK.CONSUME g NAME s 1 0 LEASE 1000", "third")
 	for i := 0; i < 200; i++ {
 		if q.do("TASK.EXTEND s g eager %", id) != int64(1) {
 			t.Fatal("the owner could not extend")
@@ -185,6 +185,14 @@ func TestAnEntryIsDeletedWhenEveryGroupIsDoneWithIt(t *testing.T) {
 	if got := taskPayloads(q.do("TASK.CONSUME slow c s 2")); got != "3" {
 		t.Fatalf("the slow group got %q", got)
 	}
+	// Both have read it, and one of them is not done.
+	both := q.publish("s", "both")[0]
+	q.one("TASK.CONSUME g c s")
+	q.one("TASK.CONSUME slow c s")
+	q.wants(int64(1), "TASK.ACK s g %", both)
+	q.wants(int64(2), "XLEN s")
+	q.wants(int64(1), "TASK.ACK s slow %", both)
+	q.wants(int64(1), "XLEN s")
 	// Acknowledging what is nobody's does not delete.
 	q.wants(int64(0), "TASK.ACK s g %", ids[2])
 	q.wants(int64(1), "XLEN s")

@@ -39,6 +39,10 @@ const char *hf_resolve(RedisModuleCtx *ctx);
 int redismodule_load(void *ctx, void **argv, int argc, const char *name);
 int redismodule_unload(void *ctx, const char *name);
 
+int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+void hf_direct_set(int slot, int on);
+uint64_t hf_direct_answered(int slot);
+
 int hf_create_command(RedisModuleCtx *ctx, int slot, const char *name, const char *flags);
 int hf_set_acl(RedisModuleCtx *ctx, const char *name, const char *categories);
 

@@ -18,6 +18,10 @@ type Command struct {
 	// Reply says in one sentence what is answered, for the written reference.
 	Reply   string
 	Handler Handler
+	// ReadsString says that the command takes one key and answers the string
+	// there as it stands. The binding does so without the Handler, which is
+	// called for everything else: no key, or another type.
+	ReadsString bool
 }
 
 // KeyFlags say what a command does with a key; ACLs and routing depend on it.

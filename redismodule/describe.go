@@ -49,7 +49,9 @@ func (m *module) register(ctx *Ctx, c *Command) error {
 	var mem arena
 	defer mem.free()
 	name := mem.str(c.Name)
-	if C.hf_create_command(ctx.c, C.int(m.bind(c)), name, mem.str(c.Flags)) != 0 {
+	slot := m.bind(c)
+	c.direct(slot)
+	if C.hf_create_command(ctx.c, C.int(slot), name, mem.str(c.Flags)) != 0 {
 		return fmt.Errorf("cannot create the command %s: another module has one of that name, or the server does not know a flag of %q", c.Name, c.Flags)
 	}
 	if c.Categories != "" && C.hf_set_acl(ctx.c, name, mem.str(c.Categories)) != 0 {

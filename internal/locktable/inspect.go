@@ -67,8 +67,3 @@ func (t *Table) Waiting() int { return t.waiting }
 
 // LastToken is the greatest token handed out or seen.
 func (t *Table) LastToken() int64 { return t.fence.Last() }
-
-// QuarantineLeft is how many milliseconds unknown locks are not granted yet.
-func (t *Table) QuarantineLeft(now int64) int64 {
-	return max(0, t.since+t.limits.Quarantine-now)
-}

@@ -22,7 +22,7 @@ func info(w *redismodule.Info) {
 		name  string
 		value int
 	}{
-		{"hits", stats.hits},
+		{"hits", stats.hits + redismodule.Direct("cache.get")},
 		{"absent_hits", stats.absent},
 		{"stale_hits", stats.stale},
 		{"misses", stats.misses},

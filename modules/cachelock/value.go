@@ -19,20 +19,18 @@ var getCommand = redismodule.Command{
 	Keys:       oneKey(redismodule.KeyRO | redismodule.KeyAccess),
 	Args:       []redismodule.Argument{keyArgument},
 	Reply:      "The value; nil when there is none, also when that is known.",
+	// A hit never comes to the handler.
+	ReadsString: true,
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-		switch ctx.ReplyValue(args[1]) {
-		case redismodule.TypeString:
-			stats.hits++
-			return nil
-		case redismodule.TypeNone:
-			stats.misses++
-		default:
-			e, err := open(ctx.Open(args[1], redismodule.Read))
-			e.Close()
-			if err != nil {
-				return err
-			}
+		e, err := open(ctx.Open(args[1], redismodule.Read))
+		e.Close()
+		switch {
+		case err != nil:
+			return err
+		case e.absent:
 			stats.absent++
+		default:
+			stats.misses++
 		}
 		ctx.ReplyNull()
 		return nil

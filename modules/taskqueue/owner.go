@@ -58,6 +58,7 @@ func forget(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			r.Free()
 			break
 		}
+		introduce(ctx, text(stream.Bytes()), text(group.Bytes()), available)
 		cmd := ctx.Cmd("XCLAIM").Arg(stream).Arg(group).Str(available).Str("0")
 		for range found {
 			cmd.Bytes(readPending(&p).id)

@@ -159,6 +159,7 @@ func (s *state) release(ctx *redismodule.Ctx, h dispatch.Handout) {
 		name := id.Append(scratch[:0])
 		t, ok := s.pending(ctx, h.Stream, h.Group, text(name), h.Consumer)
 		if ok {
+			introduce(ctx, h.Stream, h.Group, available)
 			_ = ctx.Cmd("XCLAIM").Str(h.Stream).Str(h.Group).Str(available).Str("0").Bytes(name).
 				Str("RETRYCOUNT").Int(max(t.deliveries-1, 0)).Str("JUSTID").Do("!")
 		}

@@ -155,6 +155,7 @@ func (s *state) takeOver(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, b *b
 	if asked == 0 {
 		return 0
 	}
+	introduce(ctx, g.Queue.Stream, g.Name, c.consumer)
 	cmd := ctx.Cmd("XCLAIM").Str(g.Queue.Stream).Str(g.Name).Str(c.consumer).Str("0")
 	for _, id := range b.ids[:asked] {
 		cmd.Bytes(id)
@@ -175,6 +176,12 @@ func (s *state) takeOver(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, b *b
 	g.Counters.Reclaimed += int64(n)
 	s.lose(g, asked-n)
 	return n
+}
+
+// introduce makes a consumer that XCLAIM would make. From 7.2 on XCLAIM makes it
+// also when there is nothing left to claim, and then tells no replica.
+func introduce(ctx *redismodule.Ctx, stream, group, consumer string) {
+	_ = ctx.Cmd("XGROUP").Str("CREATECONSUMER").Str(stream).Str(group).Str(consumer).Do("!")
 }
 
 func (s *state) lose(g *dispatch.Group, n int) {

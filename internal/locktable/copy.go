@@ -1,0 +1,88 @@
+package locktable
+
+// read copies the holders of the open lock, and clears away those whose lease
+// is over. Who is gone without a word was broken, or its time was up.
+func (t *Table) read(l *line, now int64, found Found) {
+	l.keyExpires, l.foreign, l.moved = found.Expires, found.Kind == Other, found.Kind == Elsewhere
+	fresh := make(map[string]lease, found.Holders)
+	limit := int64(mixed)
+	if found.Kind == Hash {
+		var dead []string
+		t.store.Each(func(owner, record []byte) bool {
+			h, ok := ParseRecord(record)
+			if !ok {
+				l.foreign = true
+				return false
+			}
+			t.fence.Saw(h.Token)
+			if !h.Live(now) {
+				dead = append(dead, string(owner))
+				return true
+			}
+			if len(fresh) == 0 {
+				limit = h.Limit
+			} else if limit != h.Limit {
+				limit = mixed
+			}
+			fresh[string(owner)] = lease{h.Token, h.Expires}
+			return true
+		})
+		if l.foreign {
+			clear(fresh)
+		} else {
+			t.bury(l, now, dead, fresh)
+		}
+	}
+	for owner, was := range l.holders {
+		if is, still := fresh[owner]; still && is.token == was.token {
+			continue
+		}
+		t.indexHolder(l, owner, -1)
+		if was.expires <= now {
+			t.Stats.Expired++
+			t.store.Event(Expired)
+		} else if !l.moved {
+			t.Stats.Broken++
+			t.store.Event(Broken)
+		}
+	}
+	for owner, is := range fresh {
+		if was, before := l.holders[owner]; !before || was.token != is.token {
+			t.indexHolder(l, owner, +1)
+		}
+	}
+	l.holders, l.limit, l.doubt = fresh, limit, false
+	t.due.Remove(&l.due) // arm sets it anew
+	hash := t.held.hash(l.key.DB, l.name)
+	if len(fresh) == 0 {
+		t.held.drop(hash, now)
+	} else if l.keyExpires > now {
+		t.held.put(hash, l.keyExpires, now)
+	}
+}
+
+// bury removes from the keyspace the holders whose lease is over.
+func (t *Table) bury(l *line, now int64, dead []string, live map[string]lease) {
+	if len(dead) > 0 && len(live) == 0 {
+		t.store.Delete()
+		l.keyExpires = 0
+	} else {
+		for _, owner := range dead {
+			t.store.Remove([]byte(owner))
+		}
+	}
+	for _, owner := range dead {
+		if _, known := l.holders[owner]; !known { // else read counts it
+			t.Stats.Expired++
+			t.store.Event(Expired)
+		}
+	}
+}
+
+// sync makes the copy true again where it may not be.
+func (t *Table) sync(l *line, now int64, found Found) {
+	if l.doubt || l.foreign || found.Kind >= Other || found.Holders != len(l.holders) ||
+		found.Expires != l.keyExpires || l.due.Set() && now >= l.due.At() {
+		t.read(l, now, found)
+	}
+}
