@@ -56,6 +56,32 @@ func TestTheLibraryNeedsTheStandardLibraryAlone(t *testing.T) {
 	}
 }
 
+// Whoever takes a client takes go-redis with it (and what that needs itself),
+// and nothing else.
+func TestTheClientsNeedTheStandardLibraryAndGoRedisAlone(t *testing.T) {
+	for _, client := range []string{"holdfast/lock", "holdfast/cache"} {
+		ours := 0
+		for _, p := range list(t, "-deps", client) {
+			if !strings.HasPrefix(p.ImportPath, "holdfast/") {
+				continue
+			}
+			ours++
+			if p.ImportPath != client && p.ImportPath != "holdfast/internal/blocking" {
+				t.Errorf("%s needs %s", client, p.ImportPath)
+			}
+			for _, imported := range p.Imports {
+				domain, _, _ := strings.Cut(imported, "/")
+				if strings.Contains(domain, ".") && !strings.HasPrefix(imported+"/", "github.com/redis/go-redis/v9/") {
+					t.Errorf("%s imports %s", p.ImportPath, imported)
+				}
+			}
+		}
+		if ours == 0 {
+			t.Errorf("go list knows no %s", client)
+		}
+	}
+}
+
 // Layers, one direction: the modules stand on the binding and the cores; the
 // cores on nothing but each other; the clients on none of these.
 func TestLayersPointInOneDirection(t *testing.T) {
@@ -66,6 +92,7 @@ func TestLayersPointInOneDirection(t *testing.T) {
 		"holdfast/internal/locktable":  {"holdfast/internal/waitq", "holdfast/internal/deadline"},
 		"holdfast/internal/leasetable": {"holdfast/internal/waitq", "holdfast/internal/deadline"},
 		"holdfast/internal/dispatch":   {"holdfast/internal/waitq", "holdfast/internal/deadline"},
+		"holdfast/internal/blocking":   {},
 		"holdfast/redismodule":         {"holdfast/internal/deadline"},
 		"holdfast/modules/syntax":      {"holdfast/redismodule"},
 	}

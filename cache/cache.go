@@ -1,0 +1,118 @@
+package cache
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/internal/blocking"
+)
+
+// Cache keeps values of one type in Redis. One is enough for a process.
+type Cache[T any] struct {
+	rdb   redis.UniversalClient
+	o     Options
+	err   error // of the options, told by Fetch
+	conns *blocking.Pool
+	loads chan struct{} // slots of those that run without Redis
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelCauseFunc
+	work   sync.WaitGroup // every goroutine of the cache
+
+	mu      sync.Mutex
+	closed  bool
+	flights map[string]*flight[T]
+	outage  outage
+}
+
+// New returns a cache over rdb: a *redis.Client (of one server or by Sentinel), a
+// *redis.ClusterClient or a *redis.Ring. Close it when done, before rdb.
+func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
+	c := &Cache[T]{rdb: rdb, conns: blocking.NewPool(rdb), flights: map[string]*flight[T]{}}
+	c.o, c.err = options.filled()
+	c.loads = make(chan struct{}, max(c.o.MaxLoads, 1))
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	return c
+}
+
+// Fetch returns the value of a key, and loads it if there is none: in one of all
+// the callers that miss it at the time; the others get what that one got. load's
+// context has the values of ctx, and ends after LoadTimeout or when nobody waits
+// for it any more.
+//
+// The error is [ErrNotFound] if load said so, load's own if it failed here, and
+// [ErrLoadFailed] if it failed in another process. That Redis does not answer is
+// no error.
+func (c *Cache[T]) Fetch(ctx context.Context, key string, load func(ctx context.Context) (T, error)) (T, error) {
+	var none T
+	if c.err != nil {
+		return none, c.err
+	}
+	if err := ctx.Err(); err != nil {
+		return none, failed("fetch", key, err)
+	}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return none, failed("fetch", key, ErrClosed)
+	}
+	f := c.flights[key]
+	first := f == nil
+	if first {
+		f = &flight[T]{key: key, load: load, done: make(chan struct{})}
+		c.flights[key] = f
+	}
+	f.callers++
+	c.mu.Unlock()
+	if first {
+		c.lead(ctx, f)
+	}
+	select {
+	case <-f.done:
+		return f.value, f.err
+	default:
+	}
+	select {
+	case <-f.done:
+		return f.value, f.err
+	case <-ctx.Done():
+		c.leave(f)
+		return none, failed("fetch", key, ctx.Err())
+	}
+}
+
+// Invalidate removes values, and sees to it that no load which began before stores
+// what it read. A Fetch that begins after it returned gets a newer value.
+func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		var backoff blocking.Backoff
+		for {
+			err := c.rdb.Do(ctx, "CACHE.DEL", key).Err()
+			if err == nil {
+				break
+			}
+			if !blocking.Passes(err) || !backoff.Pause(ctx, time.Second) {
+				return failed("invalidate", key, err)
+			}
+		}
+		c.mu.Lock()
+		delete(c.flights, key) // who shares it began before
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// Close ends all calls with [ErrClosed], calls the loads off, and waits for them and
+// for all else it started. It leaves the go-redis client open.
+func (c *Cache[T]) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel(ErrClosed)
+	c.work.Wait()
+	c.conns.Close()
+	return nil
+}

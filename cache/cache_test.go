@@ -1,0 +1,501 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"holdfast/cache"
+	"holdfast/holdfasttest"
+)
+
+// patience bounds every wait. It decides nothing: a test that needs it has failed.
+const patience = 30 * time.Second
+
+type server struct {
+	*holdfasttest.Server
+	*redis.Client
+	t *testing.T
+}
+
+// start starts a server, and checks at the end that no goroutine is left.
+func start(t *testing.T, options ...holdfasttest.Option) *server {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		// The one thread that starts servers stays.
+		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"))
+	})
+	s := holdfasttest.New(t, options...)
+	return &server{s, s.Client(), t}
+}
+
+// cache is a cache as users have it, of another "process".
+func (s *server) cache(o cache.Options) *cache.Cache[string] {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, DialerRetries: 1})
+	c := cache.New[string](rdb, o)
+	s.t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			s.t.Error(err)
+		}
+		_ = rdb.Close()
+	})
+	return c
+}
+
+func (s *server) context() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	s.t.Cleanup(cancel)
+	return ctx
+}
+
+func (s *server) until(what string, so func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("not even after %v: %s", patience, what)
+		}
+	}
+}
+
+func (s *server) waiters(key string, n int64) {
+	s.t.Helper()
+	s.until(fmt.Sprintf("%d wait for %s", n, key), func() bool {
+		reply, err := s.Do(s.context(), "CACHE.INFO", key).Result()
+		if err == redis.Nil {
+			return n == 0
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return reply.(map[any]any)["waiters"] == n
+	})
+}
+
+func (s *server) calls(command string) (n int) {
+	s.t.Helper()
+	for _, line := range strings.Split(s.Info(s.context(), "commandstats").Val(), "\r\n") {
+		if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
+			_, _ = fmt.Sscanf(rest, "%d,", &n)
+		}
+	}
+	return n
+}
+
+// result is what a Fetch came to.
+type result struct {
+	value string
+	err   error
+}
+
+type loader = func(context.Context) (string, error)
+
+// fetch fetches beside the test.
+func (s *server) fetch(ctx context.Context, c *cache.Cache[string], key string, load loader) <-chan result {
+	r := make(chan result, 1)
+	go func() {
+		v, err := c.Fetch(ctx, key, load)
+		r <- result{v, err}
+	}()
+	return r
+}
+
+// gate is a loader that says when it was called and returns when it is told.
+type gate struct {
+	called chan context.Context
+	answer chan result
+}
+
+func newGate() *gate { return &gate{make(chan context.Context, 100), make(chan result, 100)} }
+
+func (g *gate) load(ctx context.Context) (string, error) {
+	g.called <- ctx
+	select {
+	case r := <-g.answer:
+		return r.value, r.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func never(t *testing.T) loader {
+	return func(context.Context) (string, error) {
+		t.Error("a second load")
+		return "second", nil
+	}
+}
+
+func TestAValueIsLoadedOnceAndThenThere(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{Codec: cache.Bytes})
+	for _, load := range []loader{func(context.Context) (string, error) { return "v", nil }, never(t)} {
+		if v, err := c.Fetch(s.context(), "k", load); v != "v" || err != nil {
+			t.Fatalf("%q, %v", v, err)
+		}
+	}
+	if v := s.Get(s.context(), "k").Val(); v != "v" {
+		t.Errorf("GET: %q", v)
+	}
+	if ttl := s.PTTL(s.context(), "k").Val(); ttl > time.Minute || ttl < 50*time.Second {
+		t.Errorf("it lives %v", ttl)
+	}
+}
+
+func TestOfAllWhoMissTogetherOneLoads(t *testing.T) {
+	s := start(t)
+	const processes, each = 5, 100
+	g := newGate()
+	var done sync.WaitGroup
+	for range processes {
+		c := s.cache(cache.Options{})
+		for range each {
+			done.Go(func() {
+				if v, err := c.Fetch(s.context(), "k", g.load); v != "v" || err != nil {
+					t.Errorf("%q, %v", v, err)
+				}
+			})
+		}
+	}
+	<-g.called
+	s.waiters("k", processes-1) // one connection for each process that waits
+	g.answer <- result{"v", nil}
+	done.Wait()
+	if n := len(g.called); n != 0 {
+		t.Errorf("%d more loads", n)
+	}
+}
+
+func TestACallersCancelDoesNotFailTheOthers(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{})
+	g := newGate()
+	ctx, cancel := context.WithCancel(s.context())
+	first := s.fetch(ctx, c, "k", g.load)
+	<-g.called
+	second := s.fetch(s.context(), c, "k", never(t))
+	s.until("two share it", func() bool { return cache.Callers(c, "k") == 2 })
+	cancel()
+	if r := <-first; !errors.Is(r.err, context.Canceled) {
+		t.Error(r)
+	}
+	g.answer <- result{"v", nil}
+	if r := <-second; r.value != "v" || r.err != nil {
+		t.Error(r)
+	}
+}
+
+func TestALoadThatNobodyWaitsForIsSomebodyElses(t *testing.T) {
+	s := start(t)
+	a, b := s.cache(cache.Options{Lease: time.Hour, LoadTimeout: 2 * time.Hour}), s.cache(cache.Options{})
+	g := newGate()
+	ctx, cancel := context.WithCancel(s.context())
+	first := s.fetch(ctx, a, "k", g.load)
+	loading := <-g.called
+	other := s.fetch(s.context(), b, "k", func(context.Context) (string, error) { return "b's", nil })
+	s.waiters("k", 1)
+	cancel()
+	<-first
+	<-loading.Done()
+	if r := <-other; r.value != "b's" || r.err != nil {
+		t.Error(r)
+	}
+}
+
+func TestAWaitThatIsCalledOffLeavesNoLease(t *testing.T) {
+	s := start(t)
+	a, b := s.cache(cache.Options{Lease: time.Hour, LoadTimeout: 2 * time.Hour}), s.cache(cache.Options{Lease: time.Hour, LoadTimeout: 2 * time.Hour})
+	for i := range 200 {
+		key := fmt.Sprint("k", i)
+		g := newGate()
+		actx, acancel := context.WithCancel(s.context())
+		first := s.fetch(actx, a, key, g.load)
+		<-g.called
+		bctx, bcancel := context.WithCancel(s.context())
+		second := s.fetch(bctx, b, key, func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() })
+		if i%2 == 0 {
+			s.waiters(key, 1)
+		}
+		acancel() // hands the load to b, at the moment in which b leaves
+		time.AfterFunc(time.Duration(i)*3*time.Microsecond, bcancel)
+		<-first
+		<-second
+		s.until("no lease is left", func() bool { return s.Do(s.context(), "CACHE.INFO", key).Err() == redis.Nil })
+		bcancel()
+	}
+}
+
+func TestALongLoadKeepsItsLease(t *testing.T) {
+	s := start(t)
+	a, b := s.cache(cache.Options{Lease: 100 * time.Millisecond}), s.cache(cache.Options{})
+	g := newGate()
+	first := s.fetch(s.context(), a, "k", g.load)
+	<-g.called
+	second := s.fetch(s.context(), b, "k", never(t))
+	s.until("it was renewed ten times", func() bool { return s.calls("cache.extend") >= 10 })
+	g.answer <- result{"v", nil}
+	for _, r := range []result{<-first, <-second} {
+		if r.value != "v" || r.err != nil {
+			t.Error(r)
+		}
+	}
+}
+
+func TestALoadThatTakesTooLongIsCalledOff(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{LoadTimeout: 50 * time.Millisecond})
+	_, err := c.Fetch(s.context(), "k", newGate().load)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+func TestAFailureIsTheLoadersOwnAndKnownToAllWhoWait(t *testing.T) {
+	s := start(t)
+	a, b := s.cache(cache.Options{}), s.cache(cache.Options{})
+	g := newGate()
+	first := s.fetch(s.context(), a, "k", g.load)
+	<-g.called
+	second := s.fetch(s.context(), b, "k", never(t))
+	s.waiters("k", 1)
+	oops := errors.New("no\r\nroute")
+	g.answer <- result{"", oops}
+	if r := <-first; !errors.Is(r.err, oops) {
+		t.Error(r)
+	}
+	if r := <-second; !errors.Is(r.err, cache.ErrLoadFailed) || !strings.Contains(r.err.Error(), "no route") {
+		t.Error(r)
+	}
+	_, err := a.Fetch(s.context(), "k", func(context.Context) (string, error) { panic("oops") })
+	if err == nil || !strings.Contains(err.Error(), "panicked: oops") {
+		t.Error(err)
+	}
+	if v, err := a.Fetch(s.context(), "k", func(context.Context) (string, error) { return "v", nil }); v != "v" {
+		t.Errorf("after failures: %v", err)
+	}
+}
+
+func TestThatThereIsNothingIsRemembered(t *testing.T) {
+	s := start(t)
+	a, b := s.cache(cache.Options{}), s.cache(cache.Options{})
+	_, err := a.Fetch(s.context(), "k", func(context.Context) (string, error) { return "", fmt.Errorf("user 7: %w", cache.ErrNotFound) })
+	if !errors.Is(err, cache.ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := b.Fetch(s.context(), "k", never(t)); !errors.Is(err, cache.ErrNotFound) {
+		t.Error(err)
+	}
+	if err := b.Invalidate(s.context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := a.Fetch(s.context(), "k", func(context.Context) (string, error) { return "v", nil }); v != "v" {
+		t.Error(err)
+	}
+}
+
+func TestALoadBegunBeforeAnInvalidationStoresNothing(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{Codec: cache.Bytes})
+	g := newGate()
+	before := s.fetch(s.context(), c, "k", g.load)
+	<-g.called
+	if err := c.Invalidate(s.context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := c.Fetch(s.context(), "k", func(context.Context) (string, error) { return "new", nil }); v != "new" {
+		t.Errorf("a call after the invalidation got %q, %v", v, err)
+	}
+	g.answer <- result{"old", nil}
+	if r := <-before; r.value != "old" {
+		t.Error(r)
+	}
+	if v := s.Get(s.context(), "k").Val(); v != "new" {
+		t.Errorf("%q is stored", v)
+	}
+}
+
+func TestAValueIsRefreshedAheadInTheBackground(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{Codec: cache.Bytes, TTL: time.Hour, RefreshAhead: 59 * time.Minute, Jitter: -1})
+	s.Set(s.context(), "k", "old", 30*time.Minute)
+	g := newGate()
+	for range 3 { // one is told to load, and gets the old value as the others do
+		if v, err := c.Fetch(s.context(), "k", g.load); v != "old" || err != nil {
+			t.Fatalf("%q, %v", v, err)
+		}
+	}
+	<-g.called
+	g.answer <- result{"new", nil}
+	s.until("the new one is there", func() bool { return s.Get(s.context(), "k").Val() == "new" })
+	if len(g.called) != 0 {
+		t.Error("more than one refreshed it")
+	}
+	if v, _ := c.Fetch(s.context(), "k", never(t)); v != "new" {
+		t.Error(v)
+	}
+}
+
+func TestAStaleValueIsBetterThanAnError(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{Codec: cache.Bytes, TTL: time.Minute, StaleOnError: time.Hour})
+	s.Set(s.context(), "k", "old", 30*time.Minute) // half an hour beyond its TTL
+	v, err := c.Fetch(s.context(), "k", func(context.Context) (string, error) { return "", errors.New("oops") })
+	if v != "old" || err != nil {
+		t.Errorf("the loader failed: %q, %v", v, err)
+	}
+	v, err = c.Fetch(s.context(), "k", func(context.Context) (string, error) { return "new", nil })
+	if v != "new" || err != nil {
+		t.Errorf("the loader worked: %q, %v", v, err)
+	}
+	if ttl := s.PTTL(s.context(), "k").Val(); ttl < 60*time.Minute || ttl > 61*time.Minute {
+		t.Errorf("it is kept for %v", ttl)
+	}
+}
+
+func TestWithoutRedisValuesAreLoadedBehindALimit(t *testing.T) {
+	s := start(t)
+	var log bytes.Buffer
+	const limit = 3
+	c := s.cache(cache.Options{MaxLoads: limit, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	s.Kill()
+	var running, most atomic.Int32
+	var done sync.WaitGroup
+	for i := range 30 {
+		done.Go(func() {
+			v, err := c.Fetch(s.context(), fmt.Sprint("k", i), func(context.Context) (string, error) {
+				n := running.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				time.Sleep(time.Millisecond) // work
+				running.Add(-1)
+				return "v", nil
+			})
+			if v != "v" || err != nil {
+				t.Errorf("%q, %v", v, err)
+			}
+		})
+	}
+	done.Wait()
+	if most.Load() > limit {
+		t.Errorf("%d loads at a time", most.Load())
+	}
+	s.Restart()
+	s.until("values are kept again", func() bool {
+		_, _ = c.Fetch(s.context(), "again", func(context.Context) (string, error) { return "v", nil })
+		return s.Exists(s.context(), "again").Val() == 1
+	})
+	_ = c.Close()
+	if text := log.String(); strings.Count(text, "does not answer") != 1 || strings.Count(text, "answers again") != 1 {
+		t.Errorf("the log says:\n%s", text)
+	}
+}
+
+func TestAWaiterThatIsKilledGetsTheValue(t *testing.T) {
+	s := start(t)
+	a, b := s.cache(cache.Options{}), s.cache(cache.Options{})
+	g := newGate()
+	first := s.fetch(s.context(), a, "k", g.load)
+	<-g.called
+	second := s.fetch(s.context(), b, "k", never(t))
+	s.waiters("k", 1)
+	for _, line := range strings.Split(s.ClientList(s.context()).Val(), "\n") {
+		var id int64
+		if strings.Contains(line, "flags=b") {
+			_, _ = fmt.Sscanf(line, "id=%d ", &id)
+			s.ClientKillByFilter(s.context(), "ID", fmt.Sprint(id))
+		}
+	}
+	s.waiters("k", 1)
+	g.answer <- result{"v", nil}
+	for _, r := range []result{<-first, <-second} {
+		if r.value != "v" || r.err != nil {
+			t.Error(r)
+		}
+	}
+}
+
+func TestFetchAnswersWhileTheServerIsKilledAndRestarted(t *testing.T) {
+	s := start(t)
+	stop := make(chan struct{})
+	var done sync.WaitGroup
+	for range 3 {
+		c := s.cache(cache.Options{TTL: 5 * time.Millisecond})
+		for range 3 {
+			done.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					v, err := c.Fetch(s.context(), fmt.Sprint("k", i%3), func(context.Context) (string, error) {
+						time.Sleep(time.Millisecond) // work
+						return "v", nil
+					})
+					if v != "v" || err != nil {
+						t.Errorf("%q, %v", v, err)
+						return
+					}
+				}
+			})
+		}
+	}
+	for range 3 {
+		s.until("it is used", func() bool { return s.calls("cache.set") > 10 })
+		s.Kill()
+		s.Restart()
+	}
+	close(stop)
+	done.Wait()
+}
+
+func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+	s := start(t)
+	a, b := s.cache(cache.Options{}), s.cache(cache.Options{})
+	g := newGate()
+	loading := s.fetch(s.context(), a, "k", g.load)
+	<-g.called
+	waiting := s.fetch(s.context(), b, "k", never(t))
+	s.waiters("k", 1)
+	_ = b.Close()
+	_ = a.Close()
+	for _, r := range []result{<-loading, <-waiting} {
+		if !errors.Is(r.err, cache.ErrClosed) {
+			t.Error(r)
+		}
+	}
+	if _, err := a.Fetch(s.context(), "k", never(t)); !errors.Is(err, cache.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	s := start(t, holdfasttest.WithModules())
+	if _, err := s.cache(cache.Options{}).Fetch(s.context(), "k", never(t)); err == nil || !strings.Contains(err.Error(), "loadmodule") {
+		t.Errorf("a server without the module: %v", err)
+	}
+	if _, err := s.cache(cache.Options{TTL: -1}).Fetch(s.context(), "k", never(t)); err == nil {
+		t.Error("a negative TTL was accepted")
+	}
+}
+
+func TestAValueThatCannotBeDecodedIsLoadedAnew(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{})
+	s.Set(s.context(), "k", "no JSON", time.Hour)
+	if v, err := c.Fetch(s.context(), "k", func(context.Context) (string, error) { return "v", nil }); v != "v" || err != nil {
+		t.Errorf("%q, %v", v, err)
+	}
+}

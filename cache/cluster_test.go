@@ -1,0 +1,37 @@
+package cache_test
+
+import (
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/cache"
+	"holdfast/holdfasttest"
+)
+
+func TestOfAllWhoMissTogetherInAClusterOneLoads(t *testing.T) {
+	s := start(t, holdfasttest.WithArgs("--cluster-enabled", "yes"))
+	if err := s.ClusterAddSlotsRange(s.context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the cluster is up", func() bool { return s.Set(s.context(), "up", 1, 0).Err() == nil })
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}})
+	defer rdb.Close()
+	a, b := cache.New[string](rdb, cache.Options{}), cache.New[string](rdb, cache.Options{})
+	defer a.Close()
+	defer b.Close()
+	g := newGate()
+	first := s.fetch(s.context(), a, "k", g.load)
+	<-g.called
+	second := s.fetch(s.context(), b, "k", never(t))
+	s.waiters("k", 1)
+	g.answer <- result{"v", nil}
+	for _, r := range []result{<-first, <-second} {
+		if r.value != "v" || r.err != nil {
+			t.Error(r)
+		}
+	}
+	if err := a.Invalidate(s.context(), "k", "in another slot"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,102 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/cache"
+	"holdfast/holdfasttest"
+)
+
+// rdb is your go-redis client. The examples run against a real server.
+var rdb *redis.Client
+
+func TestMain(m *testing.M) {
+	addr, stop, err := holdfasttest.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	rdb = redis.NewClient(&redis.Options{Addr: addr})
+	code := m.Run()
+	_ = rdb.Close()
+	stop()
+	os.Exit(code)
+}
+
+type User struct{ Name string }
+
+func Example() {
+	users := cache.New[User](rdb, cache.Options{TTL: time.Minute})
+	defer users.Close()
+
+	for range 2 {
+		u, err := users.Fetch(context.Background(), "user:7", func(ctx context.Context) (User, error) {
+			fmt.Println("loading")
+			return User{"Ada"}, nil
+		})
+		fmt.Println(u.Name, err)
+	}
+	// Output:
+	// loading
+	// Ada <nil>
+	// Ada <nil>
+}
+
+// A loader says that there is no value; that is remembered too.
+func ExampleErrNotFound() {
+	users := cache.New[User](rdb, cache.Options{NegativeTTL: 10 * time.Second})
+	defer users.Close()
+
+	for range 2 {
+		_, err := users.Fetch(context.Background(), "user:0", func(ctx context.Context) (User, error) {
+			fmt.Println("loading")
+			return User{}, fmt.Errorf("no user 0: %w", cache.ErrNotFound)
+		})
+		fmt.Println(errors.Is(err, cache.ErrNotFound))
+	}
+	// Output:
+	// loading
+	// true
+	// true
+}
+
+func ExampleCache_Invalidate() {
+	names := cache.New[string](rdb, cache.Options{Codec: cache.Bytes})
+	defer names.Close()
+	ctx := context.Background()
+
+	name := "Ada"
+	load := func(context.Context) (string, error) { return name, nil }
+	fmt.Println(names.Fetch(ctx, "name:7", load))
+	name = "Grace"
+	fmt.Println(names.Fetch(ctx, "name:7", load))
+	fmt.Println(names.Invalidate(ctx, "name:7"))
+	fmt.Println(names.Fetch(ctx, "name:7", load))
+	// Output:
+	// Ada <nil>
+	// Ada <nil>
+	// <nil>
+	// Grace <nil>
+}
+
+// Values are loaded anew in the background before they expire, and kept for an hour
+// more, for when that fails.
+func ExampleOptions() {
+	prices := cache.New[int](rdb, cache.Options{
+		TTL:          time.Minute,
+		RefreshAhead: 10 * time.Second,
+		StaleOnError: time.Hour,
+	})
+	defer prices.Close()
+
+	price, err := prices.Fetch(context.Background(), "price:apple", func(context.Context) (int, error) { return 3, nil })
+	fmt.Println(price, err)
+	// Output: 3 <nil>
+}

@@ -1,0 +1,158 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/internal/blocking"
+)
+
+// patience is how long an error that passes is ridden out before values are loaded
+// without Redis.
+const patience = 200 * time.Millisecond
+
+// answer is a reply of CACHE.FETCH.
+type answer struct {
+	status string
+	value  string
+	there  bool // there is a value, be it an old one
+	token  string
+}
+
+func parse(reply any) (a answer, err error) {
+	parts, ok := reply.([]any)
+	if ok && len(parts) == 3 {
+		a.status, ok = parts[0].(string)
+		a.value, a.there = parts[1].(string)
+		if parts[2] != nil {
+			a.token = fmt.Sprint(parts[2])
+		}
+	}
+	if !ok || a.status == "" {
+		return a, fmt.Errorf("CACHE.FETCH answered %v", reply)
+	}
+	return a, nil
+}
+
+func (c *Cache[T]) command(key string, more ...any) []any {
+	args := []any{"CACHE.FETCH", key, millis(c.o.Lease), millis(c.o.LoadTimeout)}
+	if early := c.o.RefreshAhead + c.o.StaleOnError; early > 0 {
+		args = append(args, "REFRESH", millis(early))
+	}
+	return append(args, more...)
+}
+
+// ask asks for a key without waiting.
+func (c *Cache[T]) ask(ctx context.Context, key string) (answer, error) {
+	reply, err := blocking.Send(ctx, c.rdb, c.command(key)...)
+	if err != nil {
+		return answer{}, err
+	}
+	return parse(reply)
+}
+
+// await asks for a key and waits for who loads it.
+func (c *Cache[T]) await(ctx context.Context, key string) (answer, error) {
+	conn, _, err := c.conns.Get(ctx, key)
+	if err != nil {
+		return answer{}, err
+	}
+	conn.Waiting()
+	reply, err := conn.Do(ctx, c.o.LoadTimeout+5*time.Second, nil, c.command(key, "BLOCK", millis(c.o.LoadTimeout))...)
+	a, perr := parse(reply)
+	switch {
+	case err == nil && perr == nil:
+		conn.Put()
+		return a, nil
+	case err == nil:
+		err = perr
+	case perr == nil && a.status == "LOAD": // told to load, in the moment it was called off
+		c.unlock(key, a.token)
+	}
+	conn.Close()
+	return a, err
+}
+
+// unlock gives a lease up. If that fails it runs out.
+func (c *Cache[T]) unlock(key, token string) {
+	_, _ = blocking.Send(context.Background(), c.rdb, "CACHE.UNLOCK", key, token)
+}
+
+// settle ends a flight by an answer that is all there is to say. A value that
+// cannot be decoded, because its type has changed since, is loaded anew.
+func (c *Cache[T]) settle(f *flight[T], a answer) bool {
+	var value T
+	switch a.status {
+	case "HIT", "STALE":
+		if err := c.o.Codec.Unmarshal([]byte(a.value), &value); err != nil {
+			return false
+		}
+		c.finish(f, value, nil)
+		return true
+	case "ABSENT":
+		c.finish(f, value, ErrNotFound)
+		return true
+	}
+	return false
+}
+
+// timedOut tells whether it took a timeout to fail: enough has been waited then.
+func timedOut(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}
+
+// pursue follows a flight to its end, from the first answer or error.
+func (c *Cache[T]) pursue(ctx context.Context, f *flight[T], a answer, err error) {
+	var none T
+	var trouble, crowd blocking.Backoff
+	for {
+		switch {
+		case err != nil && redis.HasErrorPrefix(err, "LOADFAILED"):
+			what := strings.TrimPrefix(err.Error(), "LOADFAILED ")
+			c.finish(f, none, fmt.Errorf("%w: %s", ErrLoadFailed, what))
+			return
+		case ctx.Err() != nil:
+			if err == nil && a.status == "LOAD" {
+				c.unlock(f.key, a.token)
+			}
+			c.finish(f, none, context.Cause(ctx))
+			return
+		case err != nil && !blocking.Passes(err):
+			c.finish(f, none, err)
+			return
+		case err != nil:
+			c.conns.Forget(ctx)
+			if (timedOut(err) || !trouble.Pause(ctx, patience)) && ctx.Err() == nil {
+				c.fell(err)
+				c.loadAlone(ctx, f)
+				return
+			}
+		case c.settle(f, a):
+			return
+		case a.status == "LOAD":
+			c.loadAndStore(ctx, f, a)
+			return
+		case a.status != "WAIT": // a value that cannot be decoded
+			if err := c.rdb.Do(ctx, "CACHE.DEL", f.key).Err(); err != nil && !blocking.Passes(err) {
+				c.finish(f, none, err)
+				return
+			}
+		}
+		asked := time.Now()
+		if a, err = c.await(ctx, f.key); err == nil {
+			c.rose()
+			trouble = blocking.Backoff{}
+			// WAIT at once says that too many wait already.
+			if a.status == "WAIT" && time.Since(asked) < patience {
+				crowd.Pause(ctx, c.o.LoadTimeout)
+			}
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package cache
+
+import (
+	"context"
+	"errors"
+)
+
+// flight is one request for a key, and what it comes to, for all the callers in
+// this process that want it meanwhile.
+type flight[T any] struct {
+	key  string
+	load func(ctx context.Context) (T, error)
+
+	callers int  // who waits
+	alone   bool // goes on when nobody does
+	cancel  context.CancelCauseFunc
+
+	done  chan struct{} // closed when it has come to this:
+	value T
+	err   error
+}
+
+// lead asks the server, in the first caller's goroutine: most often the value is
+// there. What takes longer goes on in one of its own.
+func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) {
+	if c.without() {
+		c.detach(ctx, f, func(ctx context.Context) { c.loadAlone(ctx, f) })
+		return
+	}
+	a, err := c.ask(context.WithoutCancel(ctx), f.key)
+	if err == nil {
+		c.rose()
+		if c.settle(f, a) {
+			return
+		}
+	}
+	c.detach(ctx, f, func(ctx context.Context) { c.pursue(ctx, f, a, err) })
+}
+
+// detach goes on with a flight in a goroutine that outlives the caller, for as long
+// as anybody waits.
+func (c *Cache[T]) detach(ctx context.Context, f *flight[T], work func(ctx context.Context)) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	c.mu.Lock()
+	f.cancel = cancel
+	closed := c.closed
+	if !closed {
+		c.work.Go(func() {
+			stop := context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })
+			work(ctx)
+			stop()
+			cancel(nil)
+		})
+	}
+	c.mu.Unlock()
+	if closed {
+		cancel(nil)
+		var none T
+		c.finish(f, none, ErrClosed)
+	}
+}
+
+// finish tells the callers what a flight came to.
+func (c *Cache[T]) finish(f *flight[T], value T, err error) {
+	c.mu.Lock()
+	if c.flights[f.key] == f {
+		delete(c.flights, f.key)
+	}
+	c.mu.Unlock()
+	if err != nil {
+		err = failed("fetch", f.key, err)
+	}
+	f.value, f.err = value, err
+	close(f.done)
+}
+
+// errDeserted is why a load is called off that nobody waits for.
+var errDeserted = errors.New("nobody waits for it any more")
+
+// leave is a caller's that does not wait for a flight any more. The last one calls
+// it off, and who comes then starts another.
+func (c *Cache[T]) leave(f *flight[T]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.callers--
+	if f.callers > 0 || f.alone {
+		return
+	}
+	if c.flights[f.key] == f {
+		delete(c.flights, f.key)
+	}
+	f.cancel(errDeserted)
+}

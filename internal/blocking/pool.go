@@ -1,0 +1,130 @@
+// Package blocking holds what the Go clients share: connections of their own
+// for commands that wait, and the judgement which errors pass by themselves.
+//
+// A command that waits must not stand in the caller's connection pool: its read
+// timeout would strike, and the command be sent again. Nor may it be left behind
+// when nobody wants its answer any more: what is granted then must be undone.
+package blocking
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// maxIdle bounds the connections kept for later, and those that are opened at
+// once for commands that do not wait.
+var maxIdle = 10 * runtime.GOMAXPROCS(0)
+
+// Pool opens connections with the options of a client, and keeps them.
+// Parked ones are not bounded: each stands for somebody who must wait.
+type Pool struct {
+	rdb   redis.UniversalClient
+	slots chan struct{}
+
+	mu     sync.Mutex
+	idle   []*Conn
+	closed bool
+}
+
+// NewPool is a pool of connections to where rdb leads.
+func NewPool(rdb redis.UniversalClient) *Pool {
+	return &Pool{rdb: rdb, slots: make(chan struct{}, maxIdle)}
+}
+
+// Get returns a connection to the primary of a key's slot. Used says that it
+// served before: this process had to wait lately. A new one holds one of a
+// bounded number of slots until it waits or is given back, so that a burst of
+// locks that are free does not open a connection for each.
+func (p *Pool) Get(ctx context.Context, key string) (c *Conn, used bool, err error) {
+	opt, err := p.options(ctx, key)
+	if err != nil {
+		return nil, false, err
+	}
+	if c := p.take(opt.Addr); c != nil {
+		return c, true, nil
+	}
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	if c := p.take(opt.Addr); c != nil {
+		<-p.slots
+		return c, true, nil
+	}
+	return newConn(p, opt), false, nil
+}
+
+func (p *Pool) take(addr string) *Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.idle) - 1; i >= 0; i-- {
+		if c := p.idle[i]; c.addr == addr {
+			p.idle = append(p.idle[:i], p.idle[i+1:]...)
+			return c
+		}
+	}
+	return nil
+}
+
+// put keeps a connection, or tells that it may not be kept.
+func (p *Pool) put(c *Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.idle) >= maxIdle {
+		return false
+	}
+	p.idle = append(p.idle, c)
+	return true
+}
+
+// Forget drops what is known of who the primary is, after an error that says
+// that it may be another: kept connections, and a cluster's picture of its slots.
+func (p *Pool) Forget(ctx context.Context) {
+	p.drop(false)
+	if c, ok := p.rdb.(interface{ ReloadState(context.Context) }); ok {
+		c.ReloadState(ctx)
+	}
+}
+
+// Close closes the connections that are kept; those in use are closed when they
+// are given back.
+func (p *Pool) Close() { p.drop(true) }
+
+func (p *Pool) drop(closed bool) {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, p.closed || closed
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.Close()
+	}
+}
+
+// options are those of the client that leads to a key's primary.
+func (p *Pool) options(ctx context.Context, key string) (*redis.Options, error) {
+	var node *redis.Client
+	var err error
+	switch c := p.rdb.(type) {
+	case interface{ Options() *redis.Options }: // a single server, or Sentinel's primary
+		return c.Options(), nil
+	case interface { // a cluster
+		MasterForKey(ctx context.Context, key string) (*redis.Client, error)
+	}:
+		node, err = c.MasterForKey(ctx, key)
+	case interface { // a ring
+		GetShardClientForKey(key string) (*redis.Client, error)
+	}:
+		node, err = c.GetShardClientForKey(key)
+	default:
+		return nil, fmt.Errorf("%w: a %T; pass a *redis.Client or *redis.ClusterClient", errUnsupported, p.rdb)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return node.Options(), nil
+}

@@ -1,0 +1,338 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/holdfasttest"
+	"holdfast/lock"
+)
+
+func TestALockIsHeldForLongerThanItsLease(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{Lease: 150 * time.Millisecond}), s.client(lock.Options{})
+	l := s.acquire(a, "x")
+	got := make(chan *lock.Lock)
+	go func() { got <- s.acquire(b, "x") }()
+	s.waiters("x", 1)
+	before := s.calls("lock.extend")
+	s.until("it was renewed ten times", func() bool { return s.calls("lock.extend") >= before+10 })
+	select {
+	case <-got:
+		t.Fatal("somebody else has a lock that is renewed")
+	case <-l.Context().Done():
+		t.Fatal(context.Cause(l.Context()))
+	default:
+	}
+	s.release(l)
+	s.release(<-got)
+	after := s.calls("lock.extend")
+	if err := l.Release(s.context()); err != nil || s.calls("lock.extend") != after {
+		t.Error("a released lock is renewed")
+	}
+}
+
+func TestTheContextEndsBeforeTheLeaseCanHaveRunOut(t *testing.T) {
+	s := start(t)
+	const lease = 600 * time.Millisecond
+	// Timeouts shorter than the lease: a stopped server must not hang the test's end.
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, ReadTimeout: 100 * time.Millisecond, MaxRetries: -1})
+	c := s.clientOver(rdb, lock.Options{Lease: lease})
+	l := s.acquire(c, "x")
+	s.until("it was renewed", func() bool { return s.calls("lock.extend") > 0 })
+	at, err := s.PExpireTime(s.context(), "x").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(s.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	<-l.Context().Done()
+	ended := time.Now()
+	if err := syscall.Kill(s.PID(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	// At most one renewal more may have reached the server before it stood still,
+	// which only moves the end of the lease further off.
+	if late := ended.Sub(time.UnixMilli(at.Milliseconds())); late > 0 {
+		t.Errorf("the context ended %v after the lease", late)
+	}
+	if cause := context.Cause(l.Context()); !errors.Is(cause, lock.ErrLost) {
+		t.Errorf("it ended by %v", cause)
+	}
+}
+
+func TestALockGrantedLongAfterItWasAskedForHasItsWholeLease(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{}), s.client(lock.Options{Lease: 300 * time.Millisecond})
+	l := s.acquire(a, "x")
+	got := make(chan *lock.Lock)
+	asked := time.Now()
+	go func() { got <- s.acquire(b, "x") }()
+	s.waiters("x", 1)
+	s.until("the wait is longer than the lease", func() bool { return time.Since(asked) > 400*time.Millisecond })
+	s.release(l)
+	next := <-got
+	if err := next.Context().Err(); err != nil {
+		t.Fatal("a lock that was waited for longer than its lease was handed out as lost")
+	}
+	s.release(next)
+}
+
+func TestReleaseTellsALostLockFromAReleasedOne(t *testing.T) {
+	s := start(t)
+	c := s.client(lock.Options{})
+	l := s.acquire(c, "x")
+	s.Do(s.context(), "LOCK.BREAK", "x")
+	for range 2 {
+		if err := l.Release(s.context()); !errors.Is(err, lock.ErrLost) {
+			t.Fatalf("Release of a broken lock: %v", err)
+		}
+	}
+}
+
+func TestAHolderLearnsThatItsLockWasBroken(t *testing.T) {
+	s := start(t)
+	c := s.client(lock.Options{Lease: 300 * time.Millisecond})
+	l := s.acquire(c, "x")
+	s.Do(s.context(), "LOCK.BREAK", "x")
+	<-l.Context().Done()
+	if cause := context.Cause(l.Context()); !errors.Is(cause, lock.ErrLost) {
+		t.Error(cause)
+	}
+}
+
+func TestALostReplyOfAReleaseIsNoLostLock(t *testing.T) {
+	s := start(t)
+	rdb, lose := s.deaf("LOCK.RELEASE")
+	c := s.clientOver(rdb, lock.Options{})
+	l := s.acquire(c, "x")
+	lose.Store(2)
+	if err := l.Release(s.context()); err != nil {
+		t.Errorf("released, but the replies were lost: %v", err)
+	}
+	l = s.acquire(c, "x")
+	s.Do(s.context(), "LOCK.BREAK", "x")
+	if err := l.Release(s.context()); !errors.Is(err, lock.ErrLost) {
+		t.Errorf("broken, all replies heard: %v", err)
+	}
+}
+
+func TestALostReplyOfAnAcquireLeavesNothingHeld(t *testing.T) {
+	s := start(t)
+	rdb, lose := s.deaf("LOCK.ACQUIRE")
+	c := s.clientOver(rdb, lock.Options{})
+	for _, acquire := range []func(context.Context, string, ...lock.Option) (*lock.Lock, error){c.Acquire, c.TryAcquire, c.Acquire} {
+		lose.Store(2)
+		l, err := acquire(s.context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := s.info("x", "holders"); n != 1 {
+			t.Errorf("%d hold it", n)
+		}
+		s.release(l)
+	}
+}
+
+func TestAWaiterThatIsKilledWaitsAgain(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{}), s.client(lock.Options{})
+	l := s.acquire(a, "x")
+	got := make(chan *lock.Lock)
+	go func() { got <- s.acquire(b, "x") }()
+	for range 3 {
+		s.waiters("x", 1)
+		if n := s.killWaiters(); n != 1 {
+			t.Fatalf("killed %d waiters", n)
+		}
+	}
+	s.waiters("x", 1)
+	s.release(l)
+	s.release(<-got)
+}
+
+func TestAWaiterThatIsUnblockedWaitsAgain(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{}), s.client(lock.Options{})
+	l := s.acquire(a, "x")
+	got := make(chan *lock.Lock)
+	go func() { got <- s.acquire(b, "x") }()
+	s.waiters("x", 1)
+	// As it happens to all waiters when their server becomes a replica.
+	r := holdfasttest.New(t)
+	host, port := "127.0.0.1", r.Addr[len("127.0.0.1:"):]
+	if err := s.SlaveOf(s.context(), host, port).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("nobody waits", func() bool { return s.info("x", "waiters") == 0 })
+	if err := s.SlaveOf(s.context(), "NO", "ONE").Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("it waits again, or has it", func() bool { return s.info("x", "waiters")+s.info("x", "holders") > 0 })
+	_ = l.Release(s.context()) // lost, if the replication came to its end meanwhile
+	s.release(<-got)
+}
+
+func TestWaitersComeBackAfterTheServerWasKilled(t *testing.T) {
+	s := start(t, holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
+	a, b := s.client(lock.Options{}), s.client(lock.Options{})
+	l := s.acquire(a, "x")
+	got := make(chan *lock.Lock)
+	go func() { got <- s.acquire(b, "x") }()
+	s.waiters("x", 1)
+	s.Kill()
+	s.Restart()
+	s.waiters("x", 1)
+	s.release(l)
+	next := <-got
+	if next.Token() <= l.Token() {
+		t.Errorf("token %d after %d", next.Token(), l.Token())
+	}
+	s.release(next)
+}
+
+func TestAnOutageThatLastsIsAnError(t *testing.T) {
+	s := start(t)
+	c := s.client(lock.Options{Outage: 50 * time.Millisecond})
+	l := s.acquire(c, "x")
+	s.Kill()
+	if _, err := c.Acquire(s.context(), "x"); err == nil {
+		t.Error("acquired from a dead server")
+	}
+	if err := l.Release(s.context()); err == nil || errors.Is(err, lock.ErrLost) {
+		t.Errorf("released by a dead server: %v", err)
+	}
+	s.Restart()
+	if err := l.Release(s.context()); err != nil && !errors.Is(err, lock.ErrLost) {
+		t.Errorf("Release is not to be had again: %v", err)
+	}
+}
+
+func TestASessionsLockIsFreeWhenItsConnectionCloses(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{}), s.client(lock.Options{})
+	before := s.ids()
+	l := s.acquire(a, "x", lock.Session())
+	got := make(chan *lock.Lock)
+	var session string
+	for id := range s.ids() {
+		if !before[id] {
+			session = id
+		}
+	}
+	go func() { got <- s.acquire(b, "x") }()
+	s.waiters("x", 1)
+	if n, err := s.ClientKillByFilter(s.context(), "ID", session).Result(); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	next := <-got
+	<-l.Context().Done()
+	if cause := context.Cause(l.Context()); !errors.Is(cause, lock.ErrLost) {
+		t.Error(cause)
+	}
+	if err := l.Release(s.context()); !errors.Is(err, lock.ErrLost) {
+		t.Errorf("Release after the session's end: %v", err)
+	}
+	s.release(next)
+	for range 3 { // and one that is released is not lost
+		s.release(s.acquire(a, "x", lock.Session()))
+	}
+}
+
+func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{}), s.client(lock.Options{})
+	l := s.acquire(a, "x")
+	session := s.acquire(b, "session", lock.Session())
+	failed := make(chan error)
+	go func() { _, err := b.Acquire(s.context(), "x"); failed <- err }()
+	s.waiters("x", 1)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; !errors.Is(err, lock.ErrClosed) {
+		t.Errorf("a wait ended by %v", err)
+	}
+	s.waiters("x", 0)
+	if cause := context.Cause(session.Context()); !errors.Is(cause, lock.ErrClosed) {
+		t.Error(cause)
+	}
+	if _, err := b.TryAcquire(s.context(), "y"); !errors.Is(err, lock.ErrClosed) {
+		t.Error(err)
+	}
+	_ = a.Close()
+	if n := s.info("x", "holders"); n != 1 {
+		t.Error("Close released a lock whose work may still run")
+	}
+	s.release(l) // which its holder may do
+}
+
+// Many processes on few locks, while waiters are killed all the time: nobody ever
+// holds a lock beside another, and everybody gets it in the end.
+func TestNoTwoHoldALockWhileWaitersAreKilled(t *testing.T) {
+	s := start(t)
+	seed := time.Now().UnixNano()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(uint64(seed), 0))
+	const clients, each, rounds = 4, 4, 25
+	names := []string{"a", "b"}
+	var inside [2]atomic.Int32
+	var last [2]atomic.Int64
+	var done sync.WaitGroup
+	for range clients {
+		c := s.client(lock.Options{})
+		for range each {
+			done.Go(func() {
+				for range rounds {
+					i := rand.N(2)
+					ctx, cancel := s.context(), context.CancelFunc(func() {})
+					if rand.N(4) == 0 {
+						ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.N(3000))*time.Microsecond)
+					}
+					l, err := c.Acquire(ctx, names[i])
+					cancel()
+					if err != nil {
+						if !errors.Is(err, context.DeadlineExceeded) {
+							t.Error(err)
+						}
+						continue
+					}
+					if inside[i].Add(1) != 1 {
+						t.Error("two hold a lock")
+					}
+					if before := last[i].Swap(l.Token()); before >= l.Token() {
+						t.Errorf("token %d after %d", l.Token(), before)
+					}
+					time.Sleep(time.Duration(rand.N(500)) * time.Microsecond) // work
+					inside[i].Add(-1)
+					if err := l.Release(s.context()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	over := make(chan struct{})
+	go func() { done.Wait(); close(over) }()
+	for killed := 0; ; {
+		select {
+		case <-over:
+			t.Logf("%d waiters were killed", killed)
+			for _, name := range names {
+				s.until("all is given back", func() bool { return s.info(name, "holders")+s.info(name, "waiters") == 0 })
+			}
+			return
+		case <-time.After(time.Duration(random.IntN(10)) * time.Millisecond):
+			killed += s.killWaiters()
+		}
+	}
+}

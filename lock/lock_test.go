@@ -1,0 +1,265 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/holdfasttest"
+	"holdfast/lock"
+)
+
+func TestALockKeepsOthersOutUntilItIsReleased(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{}), s.client(lock.Options{})
+	l := s.acquire(a, "x")
+	if _, err := b.TryAcquire(s.context(), "x"); !errors.Is(err, lock.ErrHeld) {
+		t.Fatalf("TryAcquire of a held lock: %v", err)
+	}
+	if _, err := a.TryAcquire(s.context(), "x"); !errors.Is(err, lock.ErrHeld) {
+		t.Fatalf("TryAcquire of a lock that this client holds: %v", err)
+	}
+	s.release(l)
+	if err := context.Cause(l.Context()); !errors.Is(err, lock.ErrReleased) {
+		t.Errorf("the context of a released lock ended by %v", err)
+	}
+	if err := l.Release(s.context()); err != nil {
+		t.Errorf("a second Release: %v", err)
+	}
+	next, err := b.TryAcquire(s.context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.Token() <= l.Token() {
+		t.Errorf("token %d after %d", next.Token(), l.Token())
+	}
+	s.release(next)
+}
+
+func TestAReleaseHandsTheLockToTheWaiter(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{}), s.client(lock.Options{})
+	l := s.acquire(a, "x")
+	got := make(chan *lock.Lock)
+	go func() { got <- s.acquire(b, "x") }()
+	s.waiters("x", 1)
+	s.release(l)
+	s.release(<-got)
+}
+
+func TestThousandGoroutinesOnOneLockUseOneWaitingConnectionAndTwoCommandsEach(t *testing.T) {
+	s := start(t)
+	c := s.client(lock.Options{})
+	first := s.acquire(c, "x")
+	const n = 1000
+	var inside, most atomic.Int32
+	var done sync.WaitGroup
+	for range n {
+		done.Go(func() {
+			err := c.WithLock(s.context(), "x", func(context.Context) error {
+				most.Store(max(most.Load(), inside.Add(1)))
+				inside.Add(-1)
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	s.waiters("x", 1)
+	if blocked := s.InfoMap(s.context(), "clients").Item("Clients", "blocked_clients"); blocked != "1" {
+		t.Errorf("%s connections wait for one lock", blocked)
+	}
+	before := s.calls("lock.acquire") + s.calls("lock.release")
+	s.release(first)
+	done.Wait()
+	// The first waiter's request was sent before, and maybe a try before that.
+	if calls := s.calls("lock.acquire") + s.calls("lock.release") - before; calls > 2*n {
+		t.Errorf("%d locks took %d commands", n, calls)
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d held the lock at once", most.Load())
+	}
+}
+
+func TestTheCallersOfAProcessAreServedInOrder(t *testing.T) {
+	s := start(t)
+	c := s.client(lock.Options{})
+	first := s.acquire(c, "x")
+	const n = 20
+	order := make(chan int, n)
+	var done sync.WaitGroup
+	for i := range n {
+		entered := make(chan struct{})
+		done.Go(func() {
+			close(entered)
+			if err := c.WithLock(s.context(), "x", func(context.Context) error { order <- i; return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+		<-entered
+		s.until("the caller stands in line", func() bool { return lock.Standing(c, "x") == i+1 })
+	}
+	s.release(first)
+	done.Wait()
+	for i := range n {
+		if got := <-order; got != i {
+			t.Fatalf("caller %d was served as number %d", got, i)
+		}
+	}
+}
+
+func TestAWaitThatIsCalledOffLeavesNoGhost(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{}), s.client(lock.Options{})
+	l := s.acquire(a, "x")
+	ctx, cancel := context.WithCancel(s.context())
+	failed := make(chan error)
+	go func() { _, err := b.Acquire(ctx, "x"); failed <- err }()
+	s.waiters("x", 1)
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	s.waiters("x", 0)
+	s.release(l)
+
+	// At any moment: before the request is sent, while it waits, when it is granted.
+	for i := range 300 {
+		l := s.acquire(a, "x")
+		ctx, cancel := context.WithCancel(s.context())
+		got := make(chan *lock.Lock)
+		go func() { l, _ := b.Acquire(ctx, "x"); got <- l }()
+		time.AfterFunc(time.Duration(i)*2*time.Microsecond, cancel)
+		s.release(l)
+		if l := <-got; l != nil {
+			s.release(l)
+		}
+		cancel()
+	}
+	s.until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
+}
+
+func TestOneCallersCancelDoesNotCostTheOthersTheirPlace(t *testing.T) {
+	s := start(t)
+	a, b, c := s.client(lock.Options{}), s.client(lock.Options{}), s.client(lock.Options{})
+	l := s.acquire(a, "x")
+	ctx, cancel := context.WithCancel(s.context())
+	failed := make(chan error)
+	go func() { _, err := b.Acquire(ctx, "x"); failed <- err }()
+	s.waiters("x", 1)
+	second, third := make(chan *lock.Lock), make(chan *lock.Lock)
+	go func() { second <- s.acquire(b, "x") }()
+	s.until("two stand in b's line", func() bool { return lock.Standing(b, "x") == 2 })
+	go func() { third <- s.acquire(c, "x") }()
+	s.waiters("x", 2)
+	cancel()
+	<-failed
+	s.release(l)
+	s.release(<-second) // before the third, who came after the first of b
+	s.release(<-third)
+}
+
+func TestSharedLocksAndSemaphores(t *testing.T) {
+	s := start(t)
+	c := s.client(lock.Options{})
+	held := func(name string, want int, options ...lock.Option) {
+		t.Helper()
+		var all []*lock.Lock
+		for {
+			l, err := c.TryAcquire(s.context(), name, options...)
+			if err != nil || len(all) == 10 {
+				if err == nil {
+					all = append(all, l)
+				} else if !errors.Is(err, lock.ErrHeld) {
+					t.Fatal(err)
+				}
+				break
+			}
+			all = append(all, l)
+		}
+		if len(all) != want {
+			t.Errorf("%s: %d at once, want %d", name, len(all), want)
+		}
+		if _, err := c.TryAcquire(s.context(), name, lock.Lease(time.Second)); !errors.Is(err, lock.ErrHeld) {
+			t.Errorf("%s: exclusively had beside them: %v", name, err)
+		}
+		for _, l := range all {
+			s.release(l)
+		}
+	}
+	held("semaphore", 3, lock.Limit(3))
+	held("shared", 11, lock.Shared())
+	held("exclusive", 1)
+	if _, err := c.Acquire(s.context(), "x", lock.Shared(), lock.Limit(2)); err == nil {
+		t.Error("Shared with a Limit was accepted")
+	}
+}
+
+func TestALockThatReplicasDidNotConfirmIsGivenBack(t *testing.T) {
+	s := start(t, holdfasttest.WithArgs("--repl-diskless-sync-delay", "0"))
+	c := s.client(lock.Options{})
+	replicated := lock.WithReplicas(1, 20*time.Millisecond)
+	if _, err := c.Acquire(s.context(), "x", replicated); !errors.Is(err, lock.ErrNotReplicated) {
+		t.Fatalf("without a replica: %v", err)
+	}
+	s.until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
+
+	r := holdfasttest.New(t)
+	if err := r.Client().SlaveOf(s.context(), "127.0.0.1", strconv.Itoa(s.Port)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the replica follows", func() bool { return s.Wait(s.context(), 1, time.Second).Val() == 1 })
+	l := s.acquire(c, "x", lock.WithReplicas(1, 10*time.Second))
+	if n := r.Client().HLen(s.context(), "x").Val(); n != 1 {
+		t.Errorf("the replica that confirmed the lock has %d holders", n)
+	}
+	s.release(l)
+}
+
+func TestWithLockTellsWhatWentWrong(t *testing.T) {
+	s := start(t)
+	c := s.client(lock.Options{})
+	oops := errors.New("oops")
+	err := c.WithLock(s.context(), "x", func(ctx context.Context) error {
+		if lock.FromContext(ctx).Name() != "x" {
+			t.Error("the lock is not in its context")
+		}
+		s.Do(ctx, "LOCK.BREAK", "x")
+		return oops
+	})
+	if !errors.Is(err, oops) || !errors.Is(err, lock.ErrLost) {
+		t.Errorf("a failure under a broken lock: %v", err)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_ = c.WithLock(s.context(), "x", func(context.Context) error { panic(oops) })
+	}()
+	if n := s.info("x", "holders"); n != 0 {
+		t.Error("a panic left the lock held")
+	}
+	ctx, cancel := context.WithCancel(s.context())
+	err = c.WithLock(ctx, "x", func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() })
+	if !errors.Is(err, context.Canceled) || errors.Is(err, lock.ErrLost) {
+		t.Errorf("called off: %v", err)
+	}
+	if n := s.info("x", "holders"); n != 0 {
+		t.Error("a cancelled context kept the lock from being released")
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	s := start(t, holdfasttest.WithModules())
+	_, err := s.client(lock.Options{}).Acquire(s.context(), "x")
+	if err == nil || !strings.Contains(err.Error(), "loadmodule") {
+		t.Errorf("a server without the module: %v", err)
+	}
+	if _, err := s.client(lock.Options{Lease: -1}).Acquire(s.context(), "x"); err == nil {
+		t.Error("a negative lease was accepted")
+	}
+}

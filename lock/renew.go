@@ -1,0 +1,84 @@
+package lock
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// begin starts the life of a lock in its holder's hands.
+func (l *Lock) begin(ctx context.Context) {
+	values := context.WithValue(context.WithoutCancel(ctx), contextKey{}, l)
+	l.ctx, l.cancel = context.WithCancelCause(values)
+	l.mu.Lock()
+	l.expiry = time.AfterFunc(time.Until(l.safeUntil()), l.lapse)
+	l.renewal = time.AfterFunc(l.req.Lease/3-time.Since(l.sent), l.renew)
+	l.mu.Unlock()
+
+	c := l.c
+	c.mu.Lock()
+	closed := c.closed
+	if !closed {
+		c.held[l] = struct{}{}
+	}
+	c.mu.Unlock()
+	switch {
+	case closed: // while it was granted
+		l.end(ErrClosed)
+	case l.conn != nil:
+		c.spawn(func() {
+			l.conn.Watch()
+			l.end(fmt.Errorf("%w: the connection of %q's session closed", ErrLost, l.req.name))
+		})
+	}
+}
+
+// safeUntil is when the lease may be over: a twentieth early, for what is on its
+// way when the context ends. The caller has l.mu, or is alone.
+func (l *Lock) safeUntil() time.Time { return l.sent.Add(l.req.Lease - l.req.Lease/20) }
+
+// lapse ends a lock that was not renewed in time.
+func (l *Lock) lapse() {
+	l.mu.Lock()
+	left := time.Until(l.safeUntil())
+	if !l.ended && left > 0 { // renewed in this very moment
+		l.expiry.Reset(left)
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	l.end(fmt.Errorf("%w: the lease of %q could not be renewed", ErrLost, l.req.name))
+}
+
+// renew renews the lease at a third of it, and tries again soon when that fails:
+// the two thirds that are left are for this. A renewal that overtakes a release
+// on its way does no harm, for it never acquires.
+func (l *Lock) renew() { l.c.spawn(l.renewNow) }
+
+func (l *Lock) renewNow() {
+	l.mu.Lock()
+	ended := l.ended
+	l.mu.Unlock()
+	if ended {
+		return
+	}
+	sent := time.Now()
+	held, err := l.extend(l.ctx)
+	l.mu.Lock()
+	next := l.req.Lease/30 + rand.N(l.req.Lease/30+1)
+	if err == nil && held {
+		l.sent = sent
+		next = time.Until(sent.Add(l.req.Lease / 3))
+	}
+	if !l.ended {
+		if err == nil && held {
+			l.expiry.Reset(time.Until(l.safeUntil()))
+		}
+		l.renewal.Reset(next)
+	}
+	l.mu.Unlock()
+	if err == nil && !held {
+		l.end(fmt.Errorf("%w: somebody else ended %q", ErrLost, l.req.name))
+	}
+}
