@@ -140,11 +140,13 @@ static void scatter(RedisModuleString **few, RedisModuleString **v, hf_part *par
 
 /* buf starts with the command's name and its NUL. */
 RedisModuleCallReply *hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n) {
-    char format[16];
+    /* "!" always: without it 7.0 forgets to replicate the deletion of a key that
+     * even a read finds expired, and replicas keep it for ever. */
+    char format[16] = "!";
     RedisModuleString *few[16];
-    if (nflags > sizeof format - 2) nflags = sizeof format - 2;
-    memcpy(format, flags, nflags);
-    memcpy(format + nflags, "v", 2);
+    if (nflags > sizeof format - 3) nflags = sizeof format - 3;
+    memcpy(format + 1, flags, nflags);
+    memcpy(format + 1 + nflags, "v", 2);
     RedisModuleString **v = gather(few, 16, buf + strlen(buf) + 1, parts, n);
     muted[m]++;
     RedisModuleCallReply *r = RM_Call(ctx, buf, format, v, n);

@@ -81,9 +81,9 @@ func (c *Cmd) Int(n int64) *Cmd {
 }
 
 // Call runs the command as the server itself, and answers its reply, which must
-// be freed. flags is a word of letters:
+// be freed. Its effect goes to replicas and the AOF, as does the end of a key
+// that it finds expired. flags is a word of letters:
 //
-//	!  replicate its effect to replicas and the AOF; without it they never hear of it
 //	E  answer refusals as error replies instead of a reply of type ReplyNone
 //	C  check the calling user's permissions
 //	M  refuse when maxmemory is reached

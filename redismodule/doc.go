@@ -34,8 +34,8 @@
 // data types here; and data in native types is readable without the module.
 //
 // What a command writes must reach replicas and the AOF as native commands with
-// absolute times: the writing methods of Key do so, and so does Cmd.Call with
-// "!". All that one callback writes arrives as one transaction.
+// absolute times: the writing methods of Key do so, and so does Cmd.Call. All
+// that one callback writes arrives as one transaction.
 //
 // An Arg, a Ctx, a Key and the bytes they give belong to the callback. Copy what
 // must outlive it. Memory that Go holds is not counted in used_memory.

@@ -197,18 +197,32 @@ func TestStringsAreReadInPlaceWhateverTheirEncoding(t *testing.T) {
 
 func TestCallsGoThroughWithTheirErrors(t *testing.T) {
 	_, c := server(t, "probe")
-	want(t, "set", do(t, c, "PROBE.CALL !E SET a 1 PX 100000 NX"), "OK")
-	want(t, "nil", do(t, c, "PROBE.CALL !E SET a 1 PX 100000 NX"), nil)
+	want(t, "set", do(t, c, "PROBE.CALL E SET a 1 PX 100000 NX"), "OK")
+	want(t, "nil", do(t, c, "PROBE.CALL E SET a 1 PX 100000 NX"), nil)
 	want(t, "array", do(t, c, "PROBE.CALL E MGET a b a"), []any{"1", nil, "1"})
-	want(t, "error", do(t, c, "PROBE.CALL !E LPUSH a x"), "WRONGTYPE Operation against a key holding the wrong kind of value")
-	want(t, "refused", do(t, c, "PROBE.CALL !M NONSUCH"), "ERR the server refused a call of the module")
+	want(t, "error", do(t, c, "PROBE.CALL E LPUSH a x"), "WRONGTYPE Operation against a key holding the wrong kind of value")
+	want(t, "refused", do(t, c, "PROBE.CALL M NONSUCH"), "ERR the server refused a call of the module")
 	c.ConfigSet(ctx, "maxmemory", "1")
-	want(t, "memory full", strings.HasPrefix(fmt.Sprint(do(t, c, "PROBE.CALL !EM SET b 1")), "OOM "), true)
+	want(t, "memory full", strings.HasPrefix(fmt.Sprint(do(t, c, "PROBE.CALL EM SET b 1")), "OOM "), true)
 }
 
 func TestATimerFiresOnceAndItsWriteIsReplicated(t *testing.T) {
 	s, c := server(t, "probe", holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
 	do(t, c, "PROBE.TIMER 1 ticks")
+	logged(t, c, "timer")
+	want(t, "ticks", do(t, c, "GET ticks"), "1")
+	s.Kill()
+	s.Restart()
+	want(t, "ticks in the AOF", do(t, c, "GET ticks"), "1")
+}
+
+func TestThatATimerFoundAKeyExpiredIsReplicated(t *testing.T) {
+	s, c := server(t, "probe", holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
+	do(t, c, "DEBUG SET-ACTIVE-EXPIRE 0")
+	do(t, c, "SET ticks 41 PX 1")
+	for over := c.Time(ctx).Val().Add(2 * time.Millisecond); !c.Time(ctx).Val().After(over); {
+	}
+	do(t, c, "PROBE.TIMER 0 ticks")
 	logged(t, c, "timer")
 	want(t, "ticks", do(t, c, "GET ticks"), "1")
 	s.Kill()
@@ -231,7 +245,7 @@ func TestOnlyWatchedKeysAreHeardOfAndNotOurOwnCalls(t *testing.T) {
 	want(t, "watch", do(t, c, "PROBE.WATCH a"), int64(1))
 	want(t, "watch twice", do(t, c, "PROBE.WATCH a"), int64(1))
 	want(t, "watch another", do(t, c, "PROBE.WATCH b"), int64(2))
-	for _, line := range []string{"SET a 1", "SET other 1", "PROBE.CALL ! SET a 2", "SELECT 0", "DEL a", "EVAL return(redis.call('SET','b',1)) 0", "RENAME b c"} {
+	for _, line := range []string{"SET a 1", "SET other 1", "PROBE.CALL E SET a 2", "SELECT 0", "DEL a", "EVAL return(redis.call('SET','b',1)) 0", "RENAME b c"} {
 		do(t, c, line)
 	}
 	do(t, c, "PROBE.UNWATCH a")

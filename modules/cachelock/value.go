@@ -55,7 +55,7 @@ var setCommand = redismodule.Command{
 				return leasetable.Outcome{Status: leasetable.Hit, Value: bytes.Clone(args[2].Bytes())}
 			},
 			func(_ entry, ttl int64) error {
-				return ctx.Cmd("SET").Arg(args[1]).Arg(args[2]).Arg(px).Int(ttl).Do("!ME")
+				return ctx.Cmd("SET").Arg(args[1]).Arg(args[2]).Arg(px).Int(ttl).Do("ME")
 			})
 	},
 }
@@ -79,14 +79,14 @@ var setNilCommand = redismodule.Command{
 					return redismodule.ErrOOM // before the old value is gone
 				}
 				if old.there() && !old.absent {
-					if err := ctx.Cmd("DEL").Arg(args[1]).Do("!"); err != nil {
+					if err := ctx.Cmd("DEL").Arg(args[1]).Do(""); err != nil {
 						return err
 					}
 				}
-				if err := ctx.Cmd("HSET").Arg(args[1]).Bytes(absentField).Str("1").Do("!"); err != nil {
+				if err := ctx.Cmd("HSET").Arg(args[1]).Bytes(absentField).Str("1").Do(""); err != nil {
 					return err
 				}
-				return ctx.Cmd("PEXPIRE").Arg(args[1]).Int(ttl).Do("!")
+				return ctx.Cmd("PEXPIRE").Arg(args[1]).Int(ttl).Do("")
 			})
 	},
 }
@@ -187,7 +187,7 @@ func del(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		for _, a := range args[1:] {
 			call.Arg(a)
 		}
-		r := call.Call("!E")
+		r := call.Call("E")
 		removed = r.Int()
 		err := r.Err()
 		r.Free()

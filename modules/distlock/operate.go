@@ -73,7 +73,7 @@ func fence(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		return err
 	}
 	if token > seen {
-		if err := ctx.Cmd("SET").Arg(args[1]).Int(token).Str("KEEPTTL").Do("!E"); err != nil {
+		if err := ctx.Cmd("SET").Arg(args[1]).Int(token).Str("KEEPTTL").Do("E"); err != nil {
 			return err
 		}
 	}

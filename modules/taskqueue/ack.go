@@ -34,7 +34,7 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	for _, id := range ids {
 		cmd.Arg(id)
 	}
-	r := cmd.Call("!")
+	r := cmd.Call("")
 	defer r.Free()
 	if err := failure(r); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (s *state) settled(ctx *redismodule.Ctx, stream string, acked, ids int, id 
 		cmd.Str(d)
 	}
 	if all || len(done) > 0 {
-		_ = cmd.Do("!")
+		_ = cmd.Do("")
 	}
 }
 
@@ -134,7 +134,7 @@ func (s *state) doneWith(ctx *redismodule.Ctx, stream, id string, info redismodu
 
 // ackOwn acknowledges one task and deletes its entry when nobody needs it.
 func (s *state) ackOwn(ctx *redismodule.Ctx, stream, group, id string) error {
-	if err := ctx.Cmd("XACK").Str(stream).Str(group).Str(id).Do("!"); err != nil {
+	if err := ctx.Cmd("XACK").Str(stream).Str(group).Str(id).Do(""); err != nil {
 		return err
 	}
 	s.settled(ctx, stream, 1, 1, func(int) string { return id })

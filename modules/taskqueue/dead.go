@@ -151,7 +151,7 @@ func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pen
 	stream, id := g.Queue.Stream, text(t.id)
 	if !s.source.read(ctx, stream, id) {
 		s.lose(g, 1)
-		return ctx.Cmd("XACK").Str(stream).Str(g.Name).Str(id).Do("!") == nil
+		return ctx.Cmd("XACK").Str(stream).Str(g.Name).Str(id).Do("") == nil
 	}
 	d := death{reason, stream, g.Name, string(t.owner), string(t.id), t.deliveries}
 	if _, err := s.die(ctx, dead, s.source.field(fieldPayload), s.source.timestamp(ctx), s.source.retries(), d); err != nil {
@@ -227,7 +227,7 @@ func redrive(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		if _, err := s.put(ctx, target, 0, fields); err != nil {
 			return redriveError(moved, err)
 		}
-		if err := ctx.Cmd("XDEL").Arg(dead).Bytes(id).Do("!"); err != nil {
+		if err := ctx.Cmd("XDEL").Arg(dead).Bytes(id).Do(""); err != nil {
 			return err
 		}
 		moved++

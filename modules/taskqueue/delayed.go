@@ -24,7 +24,7 @@ func (s *state) schedule(ctx *redismodule.Ctx, stream string, at int64, fields [
 	for _, f := range fields {
 		member = dispatch.AppendField(member, f)
 	}
-	if err := ctx.Cmd("ZADD").Bytes(key).Int(at).Bytes(member).Do("!"); err != nil {
+	if err := ctx.Cmd("ZADD").Bytes(key).Int(at).Bytes(member).Do(""); err != nil {
 		return nil, err
 	}
 	s.stats.delayed++
@@ -112,7 +112,7 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 			s.table.Delayed(q, ctx.Now()+1000)
 			return
 		}
-		if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do("!"); err != nil {
+		if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do(""); err != nil {
 			s.table.Delayed(q, ctx.Now()+1000)
 			return
 		}

@@ -19,7 +19,7 @@ func extend(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		if _, ok := s.pending(ctx, text(stream.Bytes()), text(group.Bytes()), text(id.Bytes()), text(owner.Bytes())); !ok {
 			continue
 		}
-		r := ctx.Cmd("XCLAIM").Arg(stream).Arg(group).Arg(owner).Str("0").Arg(id).Str("JUSTID").Call("!")
+		r := ctx.Cmd("XCLAIM").Arg(stream).Arg(group).Arg(owner).Str("0").Arg(id).Str("JUSTID").Call("")
 		p := read(r.Raw())
 		if failure(r) == nil && p.Array() == 1 {
 			n++
@@ -63,7 +63,7 @@ func forget(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		for range found {
 			cmd.Bytes(readPending(&p).id)
 		}
-		c := cmd.Str("JUSTID").Call("!")
+		c := cmd.Str("JUSTID").Call("")
 		q := read(c.Raw())
 		err := failure(c)
 		if err == nil {
@@ -77,7 +77,7 @@ func forget(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return err
 		}
 	}
-	if err := ctx.Cmd("XGROUP").Str("DELCONSUMER").Arg(stream).Arg(group).Arg(gone).Do("!"); err != nil {
+	if err := ctx.Cmd("XGROUP").Str("DELCONSUMER").Arg(stream).Arg(group).Arg(gone).Do(""); err != nil {
 		return err
 	}
 	ctx.ReplyInt(total)

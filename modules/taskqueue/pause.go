@@ -29,7 +29,7 @@ func pause(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if err != nil {
 		return err
 	}
-	if err := ctx.Cmd("SET").Bytes(key).Int(ctx.Now()).Do("!"); err != nil {
+	if err := ctx.Cmd("SET").Bytes(key).Int(ctx.Now()).Do(""); err != nil {
 		return err
 	}
 	ctx.ReplySimple("OK")
@@ -43,7 +43,7 @@ func resume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if err != nil {
 		return err
 	}
-	if err := ctx.Cmd("DEL").Bytes(key).Do("!"); err != nil {
+	if err := ctx.Cmd("DEL").Bytes(key).Do(""); err != nil {
 		return err
 	}
 	ctx.ReplySimple("OK")

@@ -47,7 +47,7 @@ func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.A
 	} else {
 		cmd.Int(retries)
 	}
-	r := cmd.Call("!")
+	r := cmd.Call("")
 	defer r.Free()
 	if err := failure(r); err != nil {
 		return err
@@ -159,7 +159,7 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 		return err
 	}
 	if p.ttl > 0 {
-		if err := ctx.Cmd("SET").Bytes(unique).Bytes(id).Str("PX").Int(p.ttl).Do("!"); err != nil {
+		if err := ctx.Cmd("SET").Bytes(unique).Bytes(id).Str("PX").Int(p.ttl).Do(""); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]by
 	for _, f := range fields {
 		cmd.Bytes(f)
 	}
-	r := cmd.Call("!")
+	r := cmd.Call("")
 	defer r.Free()
 	if err := failure(r); err != nil {
 		return nil, err
@@ -215,7 +215,7 @@ func mpublish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	done := 0
 	for _, payload := range payloads {
 		r := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
-			Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries).Arg(words.zero).Call("!")
+			Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries).Arg(words.zero).Call("")
 		// Ids can run out; then the error stands where the id would.
 		if failure(r) == nil {
 			done++
@@ -247,7 +247,7 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		ctx.ReplyInt(0)
 		return nil
 	}
-	if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do("!"); err != nil {
+	if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do(""); err != nil {
 		return err
 	}
 	if q := s.table.Find(ctx.DB(), view(stream)); q != nil {

@@ -203,7 +203,7 @@ func nack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		if g := s.known(ctx, args[1], args[2]); g != nil {
 			s.lose(g, 1)
 		}
-		if err := ctx.Cmd("XACK").Str(d.stream).Str(d.group).Str(d.id).Do("!"); err != nil {
+		if err := ctx.Cmd("XACK").Str(d.stream).Str(d.group).Str(d.id).Do(""); err != nil {
 			return err
 		}
 		ctx.ReplyNullArray()

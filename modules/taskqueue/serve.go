@@ -161,7 +161,7 @@ func (s *state) release(ctx *redismodule.Ctx, h dispatch.Handout) {
 		if ok {
 			introduce(ctx, h.Stream, h.Group, available)
 			_ = ctx.Cmd("XCLAIM").Str(h.Stream).Str(h.Group).Str(available).Str("0").Bytes(name).
-				Str("RETRYCOUNT").Int(max(t.deliveries-1, 0)).Str("JUSTID").Do("!")
+				Str("RETRYCOUNT").Int(max(t.deliveries-1, 0)).Str("JUSTID").Do("")
 		}
 	}
 	s.stats.delivered -= int64(len(h.IDs))

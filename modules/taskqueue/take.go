@@ -50,7 +50,7 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 		} else {
 			cmd.Str(g.Queue.Stream)
 		}
-		r := cmd.Arg(words.fresh).Call("!")
+		r := cmd.Arg(words.fresh).Call("")
 		raw := r.Raw()
 		err := failed(raw)
 		if err == nil {
@@ -72,7 +72,7 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 		if made || !bytes.HasPrefix(view(err.Error()), []byte("NOGROUP")) {
 			return 0, err
 		}
-		if err := ctx.Cmd("XGROUP").Str("CREATE").Str(g.Queue.Stream).Str(c.group).Str("0").Str("MKSTREAM").Do("!"); err != nil {
+		if err := ctx.Cmd("XGROUP").Str("CREATE").Str(g.Queue.Stream).Str(c.group).Str("0").Str("MKSTREAM").Do(""); err != nil {
 			return 0, err
 		}
 	}
@@ -161,7 +161,7 @@ func (s *state) takeOver(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, b *b
 		cmd.Bytes(id)
 	}
 	b.n = 0
-	r := cmd.Call("!")
+	r := cmd.Call("")
 	if failure(r) != nil {
 		r.Free()
 		return 0
@@ -181,7 +181,7 @@ func (s *state) takeOver(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, b *b
 // introduce makes a consumer that XCLAIM would make. From 7.2 on XCLAIM makes it
 // also when there is nothing left to claim, and then tells no replica.
 func introduce(ctx *redismodule.Ctx, stream, group, consumer string) {
-	_ = ctx.Cmd("XGROUP").Str("CREATECONSUMER").Str(stream).Str(group).Str(consumer).Do("!")
+	_ = ctx.Cmd("XGROUP").Str("CREATECONSUMER").Str(stream).Str(group).Str(consumer).Do("")
 }
 
 func (s *state) lose(g *dispatch.Group, n int) {

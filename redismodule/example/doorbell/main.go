@@ -109,7 +109,7 @@ func wait(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 }
 
 func ring(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	count := ctx.Cmd("INCR").Arg(args[1]).Call("!E")
+	count := ctx.Cmd("INCR").Arg(args[1]).Call("E")
 	defer count.Free()
 	if err := count.Err(); err != nil {
 		return err // e.g. the key is no number

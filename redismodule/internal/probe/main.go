@@ -175,7 +175,8 @@ var module = redismodule.Module{
 	},
 	Timer: func(ctx *redismodule.Ctx) {
 		if timerKey != "" {
-			r := ctx.Cmd("INCR").Str(timerKey).Call("!")
+			_ = ctx.Cmd("EXISTS").Str(timerKey).Do("")
+			r := ctx.Cmd("INCR").Str(timerKey).Call("")
 			r.Free()
 			fired = append(fired, "timer")
 		}
