@@ -28,7 +28,10 @@ static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc
         args[i].len = args[i].cap = len;
         args[i].str = argv[i];
     }
-    goCommand(slot, ctx, args, argc);
+    hf_frame frame;
+    hf_begin(slot, ctx, argv, argc, &frame);
+    goCommand(slot, ctx, &frame, args, argc);
+    hf_end(ctx, &frame);
     if (args != few) RM_Free(args);
     return 0;
 }
@@ -244,11 +247,8 @@ int hf_expire_at(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at) {
     return 0;
 }
 
-int hf_notify(RedisModuleCtx *ctx, int type, const char *event, RedisModuleString *name, const void *p, size_t len) {
-    RedisModuleString *own = name ? NULL : RM_CreateString(NULL, p, len);
-    int rc = RM_NotifyKeyspaceEvent(ctx, type, event, name ? name : own);
-    if (own) RM_FreeString(NULL, own);
-    return rc;
+void hf_notify(RedisModuleCtx *ctx, RedisModuleKey *key, int class, const char *event) {
+    RM_NotifyKeyspaceEvent(ctx, class, event, name_of(key));
 }
 
 /* ---- walks: what is found is packed as length, bytes, length, bytes … --- */

@@ -22,7 +22,6 @@ static size_t hf_len(RedisModuleKey *k) { return RM_ValueLength(k); }
 #cgo noescape hf_hash_get
 #cgo noescape hf_hash_put
 #cgo noescape hf_hash_del
-#cgo noescape hf_notify
 #cgo nocallback hf_len
 #cgo nocallback hf_got
 #cgo nocallback hf_pack_free
@@ -188,15 +187,14 @@ func (k Key) Delete() bool {
 // SetExpireAt sets the key's expiry (unix ms), as PEXPIREAT would.
 func (k Key) SetExpireAt(at int64) { C.hf_expire_at(k.ctx.c, k.k, C.int64_t(at)) }
 
-// Notify raises a keyspace event of class EventModule or another for a key.
-func (ctx *Ctx) Notify(class EventClass, event string, name []byte) {
-	ctx.text = append(append(ctx.text[:0], event...), 0)
-	C.hf_notify(ctx.c, C.int(class), (*C.char)(unsafe.Pointer(&ctx.text[0])), nil,
-		unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)))
-}
+// EventName is the name of a keyspace event.
+type EventName struct{ c *C.char }
 
-// NotifyArg is Notify for a key that an argument names.
-func (ctx *Ctx) NotifyArg(class EventClass, event string, name Arg) {
-	ctx.text = append(append(ctx.text[:0], event...), 0)
-	C.hf_notify(ctx.c, C.int(class), (*C.char)(unsafe.Pointer(&ctx.text[0])), name.str, nil, 0)
+// NewEvent is an event's name, for a package variable: it is never given back.
+func NewEvent(name string) EventName { return EventName{C.CString(name)} }
+
+// Notify raises a keyspace event of class EventModule or another for a key that
+// was opened for writing.
+func (k Key) Notify(class EventClass, event EventName) {
+	C.hf_notify(k.ctx.c, k.k, C.int(class), event.c)
 }
