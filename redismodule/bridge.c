@@ -142,7 +142,7 @@ static void scatter(RedisModuleString **few, RedisModuleString **v, hf_part *par
 }
 
 /* buf starts with the command's name and its NUL. */
-RedisModuleCallReply *hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n) {
+hf_called hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n) {
     /* "!" always: without it 7.0 forgets to replicate the deletion of a key that
      * even a read finds expired, and replicas keep it for ever. */
     char format[16] = "!";
@@ -155,7 +155,9 @@ RedisModuleCallReply *hf_call(RedisModuleCtx *ctx, int m, const char *flags, siz
     RedisModuleCallReply *r = RM_Call(ctx, buf, format, v, n);
     muted[m]--;
     scatter(few, v, parts, n);
-    return r;
+    hf_called out = { .reply = r };
+    if (r) out.raw = RM_CallReplyProto(r, &out.len);
+    return out;
 }
 
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n) {

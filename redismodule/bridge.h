@@ -56,6 +56,13 @@ typedef struct {
     int more;
 } hf_packed;
 
+/* What a call answered, and how that stands on the wire. */
+typedef struct {
+    RedisModuleCallReply *reply;
+    const char *raw;
+    size_t len;
+} hf_called;
+
 const char *hf_resolve(RedisModuleCtx *ctx);
 int redismodule_load(void *ctx, void **argv, int argc, const char *name);
 int redismodule_unload(void *ctx, const char *name);
@@ -80,7 +87,7 @@ int hf_is_watched(int module, int db, const void *name, size_t len);
 int hf_subscribe_keys(RedisModuleCtx *ctx, int module, int classes);
 int hf_subscribe_event(RedisModuleCtx *ctx, int module, int event, int on);
 
-RedisModuleCallReply *hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n);
+hf_called hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);
 
 void hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode, hf_opened *out);

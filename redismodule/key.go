@@ -15,9 +15,16 @@ static hf_packed hf_hash_fields(RedisModuleKey *k) {
     p.at = hf_hash_all(k, &p.len);
     return p;
 }
+static int hf_exists(RedisModuleCtx *c, const void *p, size_t n) {
+    hf_opened o;
+    hf_open(c, NULL, p, n, 1 | 1 << 16, &o); // to read, without a touch
+    hf_close(o.key);
+    return o.type != 0;
+}
 static char *hf_string(RedisModuleKey *k, size_t *n) { return RM_StringDMA(k, n, 1); }
 static size_t hf_len(RedisModuleKey *k) { return RM_ValueLength(k); }
 #cgo noescape hf_open_key
+#cgo noescape hf_exists
 #cgo noescape hf_string
 #cgo noescape hf_hash_get
 #cgo noescape hf_hash_put
@@ -84,6 +91,11 @@ func (ctx *Ctx) OpenName(name []byte, mode Mode) Key {
 func (ctx *Ctx) open(str *C.RedisModuleString, name []byte, mode Mode) Key {
 	o := C.hf_open_key(ctx.c, str, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), C.int(mode))
 	return Key{Type: KeyType(o._type), ExpireAt: int64(o.expire_at), k: o.key, ctx: ctx}
+}
+
+// Exists tells whether there is a key of that name, and leaves its age as it is.
+func (ctx *Ctx) Exists(name []byte) bool {
+	return C.hf_exists(ctx.c, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name))) != 0
 }
 
 // Close closes the key; a key that was not there closes too.
