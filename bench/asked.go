@@ -18,7 +18,7 @@ func asked(b *Bench) error {
 		return s.stampede(100, s.ours(5*time.Second))
 	})[0], func(o outcome) float64 { return float64(o.loads) })...)
 
-	n := b.size(50_000)
+	n := b.size(15_000)
 	b.Figure("tasks published, consumed and acknowledged", "per s", AtLeast(1000), func() float64 {
 		s.run("FLUSHALL")
 		return cycles(s, n)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
+
+	"github.com/redis/go-redis/v9"
 
 	"holdfast/bench/internal/result"
 )
@@ -139,8 +142,14 @@ var percentiles = []struct {
 	q    float64
 }{{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}}
 
+// mute keeps go-redis from telling of every connection that a peer's timeout cost.
+type mute struct{}
+
+func (mute) Printf(context.Context, string, ...any) {}
+
 // runGroup runs a group in this process.
 func runGroup(name string, quick bool) {
+	redis.SetLogger(mute{})
 	for _, g := range groups {
 		if g.name == name {
 			if err := g.run(&Bench{Quick: quick, group: name, out: json.NewEncoder(os.Stdout)}); err != nil {

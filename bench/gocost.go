@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -115,7 +116,7 @@ func buildGo(names []string) (paths []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := build("go", "build", "-buildmode=c-shared", "-ldflags", "-extldflags '-Wl,-soname,libgomodule.so -Wl,--version-script="+exports+"'",
+	if err := build(cmp.Or(os.Getenv("GO"), "go"), "build", "-buildmode=c-shared", "-ldflags", "-extldflags '-Wl,-soname,libgomodule.so -Wl,--version-script="+exports+"'",
 		"-o", filepath.Join(dir, "libgomodule.so"), "./gomodule"); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package result
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -86,9 +87,61 @@ func (f Figure) Cells() []string {
 // Titles are what Cells are.
 var Titles = []string{"what", "ours", "beside", "theirs", "ratio (least–greatest)", "goal", ""}
 
-// Markdown is a table of the figures of one group. Columns in which nothing
-// stands are left out.
+// Markdown is the figures of one group in tables: those that stand beside several
+// others in one with a column for each, the rest in one with a line for each.
+// Columns in which nothing stands are left out.
 func Markdown(figures []Figure) string {
+	often := map[string]int{}
+	for _, f := range figures {
+		if f.Peer != nil {
+			often[f.Name]++
+		}
+	}
+	var many, rest []Figure
+	for _, f := range figures {
+		if f.Peer != nil && often[f.Name] > 1 && f.Goal == nil {
+			many = append(many, f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	switch {
+	case len(many) == 0:
+		return table(rest)
+	case len(rest) == 0:
+		return pivot(many)
+	}
+	return pivot(many) + "\n" + table(rest)
+}
+
+// pivot has a line for each thing measured, and a column for ours and each peer.
+func pivot(figures []Figure) string {
+	var peers, names []string
+	cells := map[[2]string]string{}
+	for _, f := range figures {
+		name := f.Cells()[0]
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		if !slices.Contains(peers, f.Peer.Name) {
+			peers = append(peers, f.Peer.Name)
+		}
+		cells[[2]string{name, ""}] = "**" + Number(f.Value) + "**"
+		cells[[2]string{name, f.Peer.Name}] = Number(f.Peer.Value)
+	}
+	var b strings.Builder
+	b.WriteString("| | ours | " + strings.Join(peers, " | ") + " |\n|---|" + strings.Repeat("--:|", len(peers)+1) + "\n")
+	for _, name := range names {
+		b.WriteString("| " + name + " | " + cells[[2]string{name, ""}])
+		for _, p := range peers {
+			b.WriteString(" | " + cells[[2]string{name, p}])
+		}
+		b.WriteString(" |\n")
+	}
+	return b.String()
+}
+
+func table(figures []Figure) string {
 	rows := [][]string{Titles}
 	used := make([]bool, len(Titles))
 	for _, f := range figures {
