@@ -33,7 +33,7 @@ func hitsByCommands(b *Bench, s *Server) {
 	get, cacheGet, fetch := []string{"GET", "page"}, []string{"CACHE.GET", "page"}, []string{"CACHE.FETCH", "page", "5000", "10000", "BLOCK", "0"}
 	throughput := func(words []string) func() float64 {
 		return func() float64 {
-			n := b.size(30_000)
+			n := b.size(20_000)
 			return float64(n) / s.load(n, 1, func(int) []string { return words }).Seconds()
 		}
 	}
@@ -61,7 +61,7 @@ func hitsByClients(b *Bench, s *Server) error {
 	defer rdb.Close()
 	ours := cache.New[string](rdb, cache.Options{Codec: cache.Bytes, TTL: time.Hour})
 	defer ours.Close()
-	aside, err := s.aside(10 * time.Second)
+	aside, err := s.aside(10*time.Second, 64<<20)
 	if err != nil {
 		return err
 	}
@@ -108,11 +108,12 @@ func hitsByClients(b *Bench, s *Server) error {
 	return nil
 }
 
-// aside is a client of rueidisaside. The marker of one that died ends after ttl.
-func (s *Server) aside(ttl time.Duration) (rueidisaside.CacheAsideClient, error) {
+// aside is a client of rueidisaside that keeps so many bytes of copies. The marker
+// of one that died ends after ttl.
+func (s *Server) aside(ttl time.Duration, copies int) (rueidisaside.CacheAsideClient, error) {
 	return rueidisaside.NewClient(rueidisaside.ClientOption{ClientTTL: ttl, ClientOption: rueidis.ClientOption{
-		InitAddress: []string{s.Addr}, PipelineMultiplex: -1, DisableRetry: true, ClientNoTouch: false,
+		InitAddress: []string{s.Addr}, PipelineMultiplex: -1, DisableRetry: true,
 		// Thousands are to fit into one process.
-		RingScaleEachConn: 4, ReadBufferEachConn: 4096, WriteBufferEachConn: 1024, CacheSizeEachConn: 1 << 20,
+		RingScaleEachConn: 4, ReadBufferEachConn: 4096, WriteBufferEachConn: 1024, CacheSizeEachConn: copies,
 	}})
 }

@@ -87,7 +87,7 @@ func (s *Server) asides(lease time.Duration) crowd {
 		clients := make([]rueidisaside.CacheAsideClient, n)
 		for i := range clients {
 			var err error
-			clients[i], err = s.aside(lease)
+			clients[i], err = s.aside(lease, 1<<20)
 			must(err)
 		}
 		return func(i int) fetch {

@@ -34,7 +34,7 @@ func contendedLocks(b *Bench) error {
 	for _, size := range []struct {
 		clients int
 		during  time.Duration
-	}{{2, time.Second}, {50, 2 * time.Second}, {500, 5 * time.Second}} {
+	}{{2, time.Second / 2}, {50, 3 * time.Second / 2}, {500, 4 * time.Second}} {
 		if b.Quick {
 			size.during /= 4
 		}

@@ -32,7 +32,7 @@ func pairsInPipeline(b *Bench, s *Server) {
 		depth int
 		goal  float64
 	}{{1, 1}, {50, 1.5}} {
-		n, depth := b.size(200_000), c.depth
+		n, depth := b.size(100_000), c.depth
 		if depth == 1 {
 			n /= 10
 		}
@@ -98,7 +98,7 @@ func pairsByClients(b *Bench, s *Server) error {
 		took     []float64 // µs
 		commands float64
 	}
-	n := b.size(3000)
+	n := b.size(2000)
 	var sides []side[pairs]
 	for _, l := range lockers {
 		take, done := l.maker(s)
@@ -142,7 +142,7 @@ func grantsAtExpiry(b *Bench) error {
 	for _, keys := range []int{0, 300_000} {
 		s.load(keys, 100, func(i int) []string { return []string{"SET", "k" + strconv.Itoa(i), "v", "PX", "86400000"} })
 		late := inTurn(b.Rounds(), func() []float64 {
-			late := make([]float64, b.size(200))
+			late := make([]float64, b.size(100))
 			for i := range late {
 				began := time.Now()
 				do(s, "LOCK.ACQUIRE", "l", "a", lease.Milliseconds())

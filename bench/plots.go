@@ -31,7 +31,7 @@ func charts(run result.Run) map[string]string {
 			Title: "Many miss one value at once", Sub: "How long after the load does the 99th of 100 callers have it?",
 			XAxis: "callers", YAxis: "wait after the load, ms"}},
 		{"contended", "locks: contended", `^([\d,]+) clients: longest wait$`, chart.Lines{
-			Title: "Many want one lock", Sub: "Each holds it for half a millisecond. How long does the unluckiest wait?",
+			Title: "Many want one lock", Sub: "Each holds it for half a millisecond. How long does the unluckiest wait? (Runs of 0.5, 1.5 and 4 s end it.)",
 			XAxis: "clients", YAxis: "longest wait, ms"}},
 		{"idle", "queue: idle consumers", `^publish, wake and PING, idle consumers: ([\d,]+)$`, chart.Lines{
 			Title: "Idle consumers", Sub: "How long is the server busy with one task that one of them gets?",
@@ -47,7 +47,7 @@ func charts(run result.Run) map[string]string {
 
 // factors draws the ratios of groups as how many times as good ours is.
 func factors(run result.Run, prefix, title string) string {
-	c := chart.Bars{Title: title, Sub: "How many times as good as the other? To the left of 1× it is worse. The upright mark is the goal.",
+	c := chart.Bars{Title: title, Sub: "How many times as good as the other? To the left of 1× it is worse. An upright mark is a goal.",
 		Axis: "times as good", Number: result.Number}
 	for _, f := range run.Figures {
 		if f.Peer == nil || !strings.HasPrefix(f.Group, prefix) || f.Peer.Ratio.Value <= 0 || strings.Contains(f.Name, "idle consumers:") ||
@@ -67,7 +67,7 @@ func factors(run result.Run, prefix, title string) string {
 		}
 		b.Text = result.Number(b.Value) + "×"
 		if f.Met != nil && !*f.Met {
-			b.Text += "  goal missed"
+			b.Text += " missed"
 		}
 		c.Bars = append(c.Bars, b)
 	}

@@ -157,7 +157,7 @@ func scaleTasks(b *Bench) error {
 		g.run("CONFIG SET slowlog-log-slower-than 10000")
 		g.run("SLOWLOG RESET")
 	}
-	n := b.size(5000)
+	n := b.size(3000)
 	goal := AtMost(1.3)
 	b.scale("delayed and as many pending", all, map[string]*result.Goal{"TASK.PUBLISH": goal, "TASK.CONSUME": goal, "TASK.ACK": goal},
 		func(g grown) map[string]float64 {

@@ -43,7 +43,7 @@ func tax(b *Bench) error {
 					if words[0] == "DEL" {
 						s.load(keys, 100, func(i int) []string { return []string{"SET", page(i), payload} })
 					}
-					n := b.size(200_000)
+					n := b.size(150_000)
 					took := s.load(n, 100, func(i int) []string {
 						if words[1] == "KEY" {
 							cmd := append(make([]string, 0, 3), words...)

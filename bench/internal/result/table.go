@@ -26,7 +26,7 @@ func Number(v float64) string {
 	case a >= 100:
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	case a >= 10:
-		return strconv.FormatFloat(v, 'f', 1, 64)
+		return trim(strconv.FormatFloat(v, 'f', 1, 64))
 	case a >= 0.095:
 		return trim(strconv.FormatFloat(v, 'f', 2, 64))
 	case a >= 0.0005:
