@@ -22,7 +22,7 @@ LD_SO := -Wl,-soname,libholdfast.so -Wl,--version-script=$(CURDIR)/modules/libra
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: server build ## start a server with the modules and play the guide on it (PORT=7000, ARGS="--log")
@@ -65,8 +65,16 @@ matrix: build ## the server tests against Redis 8 and Valkey 8, fetched into a c
 	@scripts/matrix
 
 .PHONY: bench
-bench: server build ## measure against the alternatives, side by side
-	cd bench && $(GO) run . $(ARGS)
+bench: server build ## measure beside the alternatives, 20 minutes; into bench/results and docs/performance.md (ARGS="-only locks")
+	cd bench && $(GO) build -o ../$(BUILD)/bench . && ../$(BUILD)/bench $(if $(findstring -only,$(ARGS)),,-docs) $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: server build ## the same in two minutes: a look, not a measurement, and written nowhere but bench/out
+	cd bench && $(GO) build -o ../$(BUILD)/bench . && ../$(BUILD)/bench -quick $(ARGS)
+
+.PHONY: bench-check
+bench-check: ## what moved more than the noise between two results: the newest two, or OLD=… NEW=…
+	cd bench && $(GO) run . -check $(if $(OLD),$(abspath $(OLD)) $(abspath $(NEW)))
 
 .PHONY: soak
 soak: server build ## the long tests (FOR=30m)

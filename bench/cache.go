@@ -2,165 +2,118 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
-	"holdfast/internal/redisserver"
+	"github.com/redis/rueidis"
+	"github.com/redis/rueidis/rueidisaside"
+	"golang.org/x/sync/singleflight"
+
+	"holdfast/bench/internal/result"
+	"holdfast/cache"
 )
 
-func init() {
-	experiments = append(experiments,
-		experiment{"5 cache: a hit", cacheHit},
-		experiment{"5 cache: leases", cacheLeases})
-}
+// body is a value as it may be cached.
+var body = strings.Repeat("v", 1024)
 
-// cacheServer starts a server with the cache alone, and room for many clients.
-func cacheServer() (*Server, error) {
-	all, err := redisserver.Modules()
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range all {
-		if filepath.Base(path) == "cachelock.so" {
-			return start([]string{path}, "--maxclients", "12000")
-		}
-	}
-	return nil, fmt.Errorf("no cachelock.so among %v", all)
-}
-
-// cacheHit: reading a value of 1 KB through the cache, beside GET.
+// cacheHit: reading a value of 1 KB through the cache.
 func cacheHit(b *Bench) error {
-	s, err := cacheServer()
+	s, err := module("cachelock")
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	s.run("SET page " + strings.Repeat("v", 1024))
+	hitsByCommands(b, s)
+	return hitsByClients(b, s)
+}
+
+// hitsByCommands: beside GET, on one connection.
+func hitsByCommands(b *Bench, s *Server) {
+	do(s, "SET", "page", body)
 	get, cacheGet, fetch := []string{"GET", "page"}, []string{"CACHE.GET", "page"}, []string{"CACHE.FETCH", "page", "5000", "10000", "BLOCK", "0"}
 	throughput := func(words []string) func() float64 {
 		return func() float64 {
-			n := b.size(100_000)
+			n := b.size(20_000)
 			return float64(n) / s.load(n, 1, func(int) []string { return words }).Seconds()
 		}
 	}
 	cpu := func(words []string) func() float64 {
 		return func() float64 {
-			before := s.cpuTime()
-			n := b.size(1_000_000)
-			s.load(n, 100, func(int) []string { return words })
-			return float64((s.cpuTime() - before).Microseconds()) / float64(n)
+			n := b.size(500_000)
+			return s.cpuEach(n, func() { s.load(n, 100, func(int) []string { return words }) })
 		}
 	}
-	b.Compare("CACHE.GET, pipeline 1", "per s", "GET", []Goal{AtLeast(0.95)}, throughput(cacheGet), throughput(get))
-	b.Compare("CACHE.FETCH hit, pipeline 1", "per s", "GET", []Goal{AtLeast(0.9)}, throughput(fetch), throughput(get))
-	row := b.Compare("CACHE.GET, all of the server's CPU", "µs", "GET", nil, cpu(cacheGet), cpu(get))
-	b.add(Row{Name: "CACHE.GET above GET", Unit: "µs of server CPU", Ours: Stat{Median: row.Ours.Median - row.Theirs.Median,
-		Min: row.Ours.Min - row.Theirs.Min, Max: row.Ours.Max - row.Theirs.Max}}, []Goal{AtMost(0.3)})
-	b.Compare("CACHE.FETCH hit, all of the server's CPU", "µs", "GET", nil, cpu(fetch), cpu(get))
-	return nil
+	b.Compare("CACHE.GET, pipeline of 1", "per s", "GET", AtLeast(0.95), throughput(cacheGet), throughput(get))
+	b.Compare("CACHE.FETCH hit, pipeline of 1", "per s", "GET", AtLeast(0.9), throughput(fetch), throughput(get))
+	f := b.Compare("CACHE.GET, pipeline of 100", "µs of all the server's CPU", "GET", nil, cpu(cacheGet), cpu(get))
+	b.Above("CACHE.GET above GET", "µs of all the server's CPU", AtMost(0.3), f)
+	b.Compare("CACHE.FETCH hit, pipeline of 100", "µs of all the server's CPU", "GET", nil, cpu(fetch), cpu(get))
 }
 
-// cpuTime is all the processor time the server has used, in user and kernel.
-func (s *Server) cpuTime() time.Duration {
-	var total float64
-	for _, line := range strings.Split(s.Info(context.Background(), "cpu").Val(), "\r\n") {
-		k, v, _ := strings.Cut(line, ":")
-		if k == "used_cpu_sys" || k == "used_cpu_user" {
-			seconds, _ := strconv.ParseFloat(v, 64)
-			total += seconds
-		}
+// hitsByClients: through the Go clients, one after the other by one goroutine,
+// over a thousand keys that are all there.
+func hitsByClients(b *Bench, s *Server) error {
+	const keys = 1000
+	for i := range keys {
+		do(s, "SET", page(i), body)
 	}
-	return time.Duration(total * float64(time.Second))
-}
-
-// cacheLeases: what CACHE.LOCK costs, and a lease weighs, when there are many.
-func cacheLeases(b *Bench) error {
-	few, err := cacheServer()
+	rdb := s.alone()
+	defer rdb.Close()
+	ours := cache.New[string](rdb, cache.Options{Codec: cache.Bytes, TTL: time.Hour})
+	defer ours.Close()
+	aside, err := s.aside(10*time.Second, 64<<20)
 	if err != nil {
 		return err
 	}
-	defer few.Close()
-	many, err := cacheServer()
-	if err != nil {
-		return err
+	defer aside.Close()
+	var flights singleflight.Group
+	never := func(context.Context) (string, error) { panic("the value is there") }
+	type hits struct {
+		took     []float64
+		commands float64
 	}
-	defer many.Close()
-	const million = 1_000_000
-	lock := func(i int) []string { return []string{"CACHE.LOCK", page(i), "6000000", "6000000"} }
-	few.load(1000, 100, lock)
-	resident, held := many.resident(), many.held()
-	many.load(million, 100, lock)
-	b.add(Row{Name: "a lease of a million", Unit: "bytes held", Ours: one(float64(many.held()-held) / million)}, []Goal{AtMost(200)})
-	b.add(Row{Name: "a lease of a million, just granted", Unit: "bytes resident", Ours: one(float64(many.resident()-resident) / million),
-		Note: "with what the Go runtime has not given back yet"}, nil)
-
-	// Leases that are granted and given back, so that their number stays.
-	n := b.size(100_000)
-	names := func(round int) func(i int) string {
-		return func(i int) string { return page(2*million + round*n + i) }
-	}
-	round := 0
-	granted := func(s *Server, measure func(depth int, name func(int) string) float64, depth int) func() float64 {
-		return func() float64 {
-			round++
-			name := names(round)
-			v := measure(depth, name)
-			s.load(n, 100, func(i int) []string { return []string{"CACHE.DEL", name(i)} })
-			return v
+	n := b.size(10_000)
+	measure := func(name string, get func(key string) (string, error)) side[hits] {
+		op := func(i int) {
+			if v, err := get(page(i % keys)); err != nil || len(v) != len(body) {
+				fail(err)
+			}
 		}
-	}
-	alone := func(s *Server) func(int, func(int) string) float64 {
-		return func(depth int, name func(int) string) float64 {
-			took := s.load(n, depth, func(i int) []string { return []string{"CACHE.LOCK", name(i), "6000000", "6000000"} })
-			return float64(took.Nanoseconds()) / 1000 / float64(n)
+		for i := range keys {
+			op(i)
 		}
+		return side[hits]{name, func() (h hits) {
+			before := s.commands()
+			h.took = latencies(n, op)
+			h.commands = (s.commands() - before) / float64(n)
+			return h
+		}}
 	}
-	cpu := func(s *Server) func(int, func(int) string) float64 {
-		return func(depth int, name func(int) string) float64 {
-			before := s.cpuTime()
-			alone(s)(depth, name)
-			return float64((s.cpuTime() - before).Microseconds()) / float64(n)
-		}
+	sides := []side[hits]{
+		measure("ours", func(key string) (string, error) { return ours.Fetch(bg, key, never) }),
+		measure("go-redis GET", func(key string) (string, error) { return rdb.Get(bg, key).Result() }),
+		measure("go-redis GET in singleflight", func(key string) (string, error) {
+			v, err, _ := flights.Do(key, func() (any, error) { return rdb.Get(bg, key).Result() })
+			return v.(string), err
+		}),
+		measure("rueidisaside, from its local copy", func(key string) (string, error) {
+			return aside.Get(bg, time.Hour, key, func(ctx context.Context, _ string) (string, error) { return never(ctx) })
+		}),
 	}
-	b.Compare("CACHE.LOCK with 1,000,000 leases, pipeline 1", "µs", "with 1,000", []Goal{AtMost(1.3)},
-		granted(many, alone(many), 1), granted(few, alone(few), 1))
-	b.Compare("CACHE.LOCK with 1,000,000 leases, pipeline 100", "µs of server CPU", "with 1,000", nil,
-		granted(many, cpu(many), 100), granted(few, cpu(few), 100))
+	results := contest(b, b.Pairs(), sides)
+	for _, p := range percentiles {
+		beside(b, "cache.Fetch of a value that is there, "+p.name, "µs", nil, sides, results, func(h hits) float64 { return result.Quantile(h.took, p.q) })
+	}
+	beside(b, "commands per cache.Fetch", "", nil, sides, results, func(h hits) float64 { return h.commands })
 	return nil
 }
 
-func page(i int) string { return fmt.Sprintf("page:%09d", i) }
-
-func one(v float64) Stat { return Stat{v, v, v} }
-
-// held is the memory of the leases: in Go, and in the server's own books, where
-// their keys are watched.
-func (s *Server) held() int64 {
-	return s.infoInt("cachelock", "cachelock_lease_bytes") + s.infoInt("memory", "used_memory")
-}
-
-// infoInt is a number of INFO.
-func (s *Server) infoInt(section, field string) int64 {
-	for _, line := range strings.Split(s.Info(context.Background(), section).Val(), "\r\n") {
-		if v, ok := strings.CutPrefix(line, field+":"); ok {
-			n, _ := strconv.ParseInt(v, 10, 64)
-			return n
-		}
-	}
-	fail(fmt.Errorf("INFO %s has no %s", section, field))
-	return 0
-}
-
-// resident is the server's memory in the kernel's books.
-func (s *Server) resident() int64 {
-	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.infoInt("server", "process_id")))
-	if err != nil {
-		fail(err)
-	}
-	pages, _ := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+// aside is a client of rueidisaside that keeps so many bytes of copies. The marker
+// of one that died ends after ttl.
+func (s *Server) aside(ttl time.Duration, copies int) (rueidisaside.CacheAsideClient, error) {
+	return rueidisaside.NewClient(rueidisaside.ClientOption{ClientTTL: ttl, ClientOption: rueidis.ClientOption{
+		InitAddress: []string{s.Addr}, PipelineMultiplex: -1, DisableRetry: true,
+		// Thousands are to fit into one process.
+		RingScaleEachConn: 4, ReadBufferEachConn: 4096, WriteBufferEachConn: 1024, CacheSizeEachConn: copies,
+	}})
 }

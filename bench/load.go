@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// load sends n commands over one connection, depth at a time, and answers how
+// long that took. The command is made anew for each by its number.
+func (s *Server) load(n, depth int, command func(i int) []string) time.Duration {
+	conn, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		fail(err)
+	}
+	defer conn.Close()
+	in := bufio.NewReaderSize(conn, 1<<16)
+	var buf []byte
+	began := time.Now()
+	for i := 0; i < n; i += depth {
+		buf = buf[:0]
+		for k := i; k < min(i+depth, n); k++ {
+			buf = encode(buf, command(k))
+		}
+		if _, err := conn.Write(buf); err != nil {
+			fail(err)
+		}
+		for k := i; k < min(i+depth, n); k++ {
+			if err := skip(in); err != nil {
+				fail(fmt.Errorf("%q: %w", command(k), err))
+			}
+		}
+	}
+	return time.Since(began)
+}
+
+// loadEach shares n commands among so many connections, each of which sends its
+// next when it has read the reply to its last.
+func (s *Server) loadEach(n, conns int, command func(i int) []string) {
+	var wg sync.WaitGroup
+	for c := range conns {
+		wg.Go(func() {
+			mine := (n - c + conns - 1) / conns
+			s.load(mine, 1, func(i int) []string { return command(c + i*conns) })
+		})
+	}
+	wg.Wait()
+}
+
+// skip reads one reply; an error reply is an error.
+func skip(r *bufio.Reader) error {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	n := 0
+	switch line[0] {
+	case '-':
+		return fmt.Errorf("%s", line)
+	case '$', '*':
+		n, _ = strconv.Atoi(string(line[1 : len(line)-2]))
+	default:
+		return nil
+	}
+	if line[0] == '$' {
+		if n >= 0 {
+			_, err = r.Discard(n + 2)
+		}
+		return err
+	}
+	for range max(n, 0) {
+		if err := skip(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encode appends a command as RESP has it.
+func encode(buf []byte, words []string) []byte {
+	buf = append(strconv.AppendInt(append(buf, '*'), int64(len(words)), 10), "\r\n"...)
+	for _, w := range words {
+		buf = append(strconv.AppendInt(append(buf, '$'), int64(len(w)), 10), "\r\n"...)
+		buf = append(append(buf, w...), "\r\n"...)
+	}
+	return buf
+}
+
+// park has n clients send a command each that waits, and returns when all do.
+func (s *Server) park(n int, command func(i int) []string) (leave func()) {
+	before := s.infoNumber("clients", "blocked_clients")
+	conns := make([]net.Conn, n)
+	for i := range conns {
+		var err error
+		if conns[i], err = net.Dial("tcp", s.Addr); err != nil {
+			fail(err)
+		}
+		if _, err := conns[i].Write(encode(nil, command(i))); err != nil {
+			fail(err)
+		}
+	}
+	deadline := time.Now().Add(time.Minute)
+	for s.infoNumber("clients", "blocked_clients") < before+float64(n) {
+		if time.Now().After(deadline) {
+			fail(fmt.Errorf("%g clients wait, want %d more than %g", s.infoNumber("clients", "blocked_clients"), n, before))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		for s.infoNumber("clients", "blocked_clients") > before {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}

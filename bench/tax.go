@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+
+	"holdfast/bench/internal/result"
+)
+
+// tax: what commands of no module cost with the modules loaded, while nobody
+// waits and while ten thousand do: for locks, values and tasks on the one server,
+// in BLPOP on the other.
+func tax(b *Bench) error {
+	with, err := holdfast("--maxclients", "14000")
+	if err != nil {
+		return err
+	}
+	defer with.Close()
+	without, err := start(nil, "--maxclients", "14000")
+	if err != nil {
+		return err
+	}
+	defer without.Close()
+	const keys = 10_000
+	for _, waiters := range []int{0, min(10_000, most(20_000)/2)} {
+		if waiters > 0 {
+			with.run("LOCK.ACQUIRE lock holder 86400000")
+			with.run("CACHE.LOCK page 60000000 60000000")
+			with.park(waiters, func(i int) []string {
+				switch i % 3 {
+				case 0:
+					return []string{"LOCK.ACQUIRE", "lock", fmt.Sprint("owner-", i), "60000", "BLOCK", "0"}
+				case 1:
+					return []string{"CACHE.FETCH", "page", "60000", "60000", "BLOCK", "0"}
+				}
+				return []string{"TASK.CONSUME", "g", fmt.Sprint("c", i), "tasks", "1", "0"}
+			})
+			without.park(waiters, func(i int) []string { return []string{"BLPOP", fmt.Sprint("waited:", i%3), "0"} })
+		}
+		for _, words := range [][]string{{"SET", "KEY", payload}, {"GET", "KEY"}, {"DEL", "KEY"}, {"LPUSH", "list", payload}, {"XADD", "stream", "*", "f", payload}} {
+			throughput := func(s *Server) func() float64 {
+				return func() float64 {
+					s.run("DEL list stream")
+					if words[0] == "DEL" {
+						s.load(keys, 100, func(i int) []string { return []string{"SET", page(i), payload} })
+					}
+					n := b.size(150_000)
+					took := s.load(n, 100, func(i int) []string {
+						if words[1] == "KEY" {
+							cmd := append(make([]string, 0, 3), words...)
+							cmd[1] = page(i % keys)
+							return cmd
+						}
+						return words
+					})
+					return float64(n) / took.Seconds()
+				}
+			}
+			// A run before those that count, and two for a pair: what is sought is small.
+			throughput(with)()
+			throughput(without)()
+			twice := func(f func() float64) func() float64 { return func() float64 { return (f() + f()) / 2 } }
+			b.Compare(fmt.Sprintf("%s, %s clients wait", words[0], result.Number(float64(waiters))), "per s", "no modules", AtLeast(0.98),
+				twice(throughput(with)), twice(throughput(without)))
+		}
+	}
+	return nil
+}
