@@ -23,7 +23,7 @@ import (
 const patience = 30 * time.Second
 
 type server struct {
-	*holdfasttest.Server
+	*holdfasttest.Instance
 	*redis.Client
 	t *testing.T
 }
@@ -36,7 +36,7 @@ func start(t *testing.T, options ...holdfasttest.Option) *server {
 		// The one thread that starts servers stays.
 		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"))
 	})
-	s := holdfasttest.New(t, options...)
+	s := holdfasttest.Server(t, options...)
 	return &server{s, s.Client(), t}
 }
 

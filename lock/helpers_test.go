@@ -22,7 +22,7 @@ const patience = 30 * time.Second
 
 // server is a server and what is asked of it beside the client that is tested.
 type server struct {
-	*holdfasttest.Server
+	*holdfasttest.Instance
 	*redis.Client
 	t *testing.T
 }
@@ -35,7 +35,7 @@ func start(t *testing.T, options ...holdfasttest.Option) *server {
 		// The one thread that starts servers stays.
 		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"))
 	})
-	s := holdfasttest.New(t, options...)
+	s := holdfasttest.Server(t, options...)
 	return &server{s, s.Client(), t}
 }
 

@@ -210,7 +210,7 @@ func TestALockThatReplicasDidNotConfirmIsGivenBack(t *testing.T) {
 	}
 	s.until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
 
-	r := holdfasttest.New(t)
+	r := holdfasttest.Server(t)
 	if err := r.Client().SlaveOf(s.context(), "127.0.0.1", strconv.Itoa(s.Port)).Err(); err != nil {
 		t.Fatal(err)
 	}

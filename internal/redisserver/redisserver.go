@@ -277,8 +277,8 @@ func freePort() (int, error) {
 
 // Modules are the absolute paths of the built modules: in $HOLDFAST_MODULES,
 // beside the running program or where make install puts them from there, in the
-// build folder of the source tree around the working folder, or where a package
-// puts them.
+// build folder of the source tree around the working folder, or of the one that
+// this was compiled from, or where a package puts them. The error is ErrNoModules.
 func Modules() ([]string, error) {
 	var tried []string
 	for _, dir := range moduleDirs() {
@@ -287,8 +287,11 @@ func Modules() ([]string, error) {
 		}
 		tried = append(tried, dir)
 	}
-	return nil, fmt.Errorf("no cachelock.so, taskqueue.so, distlock.so and libholdfast.so together in %s (make build makes them)", strings.Join(tried, " or "))
+	return nil, fmt.Errorf("%w together in %s (make build makes them)", ErrNoModules, strings.Join(tried, " or "))
 }
+
+// ErrNoModules says that the built modules were not found.
+var ErrNoModules = errors.New("no cachelock.so, taskqueue.so, distlock.so and libholdfast.so")
 
 func moduleDirs() (dirs []string) {
 	if dir := os.Getenv("HOLDFAST_MODULES"); dir != "" {
@@ -306,6 +309,10 @@ func moduleDirs() (dirs []string) {
 				break
 			}
 		}
+	}
+	// For the tests of those who use a source tree beside theirs.
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		dirs = append(dirs, filepath.Join(filepath.Dir(file), "..", "..", "build"))
 	}
 	return append(dirs, "/usr/lib/holdfast", "/usr/local/lib/holdfast")
 }
