@@ -77,11 +77,19 @@ func Server(t testing.TB, options ...Option) *Instance {
 // run starts a server that is stopped when the test ends.
 func run(t testing.TB, cfg redisserver.Config) *Instance {
 	t.Helper()
+	s, err := start(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func start(t testing.TB, cfg redisserver.Config) (*Instance, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	p, err := redisserver.Start(ctx, cfg)
 	if err != nil {
-		t.Fatal(hint(err))
+		return nil, hint(err)
 	}
 	s := &Instance{Process: p, t: t}
 	t.Cleanup(func() {
@@ -93,7 +101,7 @@ func run(t testing.TB, cfg redisserver.Config) *Instance {
 			}
 		}
 	})
-	return s
+	return s, nil
 }
 
 // config is how servers of tests are started.
