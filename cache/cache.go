@@ -29,7 +29,9 @@ type Cache[T any] struct {
 }
 
 // New returns a cache over rdb: a *redis.Client (of one server or by Sentinel), a
-// *redis.ClusterClient or a *redis.Ring. Close it when done, before rdb.
+// *redis.ClusterClient or a *redis.Ring. While a server of a ring is away, its keys
+// are another's; what was invalidated there is back with it, until its TTL is over.
+// Close the cache when done, before rdb.
 func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
 	c := &Cache[T]{rdb: rdb, conns: blocking.NewPool(rdb), flights: map[string]*flight[T]{}}
 	c.o, c.err = options.filled()
@@ -90,7 +92,7 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
 		var backoff blocking.Backoff
 		for {
-			err := c.rdb.Do(ctx, "CACHE.DEL", key).Err()
+			_, err := c.conns.Send(ctx, "CACHE.DEL", key)
 			if err == nil {
 				break
 			}

@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -33,5 +34,34 @@ func TestOfAllWhoMissTogetherInAClusterOneLoads(t *testing.T) {
 	}
 	if err := a.Invalidate(s.context(), "k", "in another slot"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestACacheOverARingLoadsOnceOnEachServer(t *testing.T) {
+	s, other := start(t), holdfasttest.Server(t)
+	ring := func() *redis.Ring {
+		return redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": s.Addr, "b": other.Addr}})
+	}
+	ra, rb := ring(), ring()
+	defer ra.Close()
+	defer rb.Close()
+	a, b := cache.New[string](ra, cache.Options{}), cache.New[string](rb, cache.Options{})
+	defer a.Close()
+	defer b.Close()
+	for i := range 20 {
+		key := fmt.Sprint("k", i)
+		g := newGate()
+		first := s.fetch(s.context(), a, key, g.load)
+		<-g.called
+		second := s.fetch(s.context(), b, key, never(t))
+		g.answer <- result{"v", nil}
+		for _, r := range []result{<-first, <-second} {
+			if r.value != "v" || r.err != nil {
+				t.Error(r)
+			}
+		}
+	}
+	if n, m := s.DBSize(s.context()).Val(), other.Client().DBSize(s.context()).Val(); n == 0 || m == 0 || n+m != 20 {
+		t.Errorf("%d and %d values", n, m)
 	}
 }

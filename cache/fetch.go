@@ -50,7 +50,7 @@ func (c *Cache[T]) command(key string, more ...any) []any {
 
 // ask asks for a key without waiting.
 func (c *Cache[T]) ask(ctx context.Context, key string) (answer, error) {
-	reply, err := blocking.Send(ctx, c.rdb, c.command(key)...)
+	reply, err := c.conns.Send(ctx, c.command(key)...)
 	if err != nil {
 		return answer{}, err
 	}
@@ -81,7 +81,7 @@ func (c *Cache[T]) await(ctx context.Context, key string) (answer, error) {
 
 // unlock gives a lease up. If that fails it runs out.
 func (c *Cache[T]) unlock(key, token string) {
-	_, _ = blocking.Send(context.Background(), c.rdb, "CACHE.UNLOCK", key, token)
+	_, _ = c.conns.Send(context.Background(), "CACHE.UNLOCK", key, token)
 }
 
 // settle ends a flight by an answer that is all there is to say. A value that
@@ -140,7 +140,7 @@ func (c *Cache[T]) pursue(ctx context.Context, f *flight[T], a answer, err error
 			c.loadAndStore(ctx, f, a)
 			return
 		case a.status != "WAIT": // a value that cannot be decoded
-			if err := c.rdb.Do(ctx, "CACHE.DEL", f.key).Err(); err != nil && !blocking.Passes(err) {
+			if _, err := c.conns.Send(ctx, "CACHE.DEL", f.key); err != nil && !blocking.Passes(err) {
 				c.finish(f, none, err)
 				return
 			}

@@ -2,6 +2,7 @@ package lock_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -37,5 +38,16 @@ func TestALockOfAClusterIsHandedOver(t *testing.T) {
 		s.waiters(name, 1)
 		s.release(l)
 		s.release(<-got)
+	}
+}
+
+func TestARingIsRefused(t *testing.T) {
+	s := start(t)
+	rdb := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": s.Addr}})
+	defer rdb.Close()
+	c := lock.New(rdb, lock.Options{})
+	defer c.Close()
+	if _, err := c.Acquire(s.context(), "x"); err == nil || !strings.Contains(err.Error(), "Ring") {
+		t.Error(err)
 	}
 }

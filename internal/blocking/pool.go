@@ -82,10 +82,26 @@ func (p *Pool) put(c *Conn) bool {
 	return true
 }
 
+// Send sends a command that does not wait, once, through the client itself, and
+// returns its reply, nil for a nil one.
+func (p *Pool) Send(ctx context.Context, args ...any) (any, error) {
+	reply, err := Send(ctx, p.rdb, args...)
+	if Passes(err) {
+		p.reload(ctx)
+	}
+	return reply, err
+}
+
 // Forget drops what is known of who the primary is, after an error that says
 // that it may be another: kept connections, and a cluster's picture of its slots.
 func (p *Pool) Forget(ctx context.Context) {
 	p.drop(false)
+	p.reload(ctx)
+}
+
+// reload has a cluster's client look who the primaries are. Of itself it does so
+// once a minute, and when one sends it on, but not when one is gone.
+func (p *Pool) reload(ctx context.Context) {
 	if c, ok := p.rdb.(interface{ ReloadState(context.Context) }); ok {
 		c.ReloadState(ctx)
 	}
