@@ -26,6 +26,10 @@ type Cache[T any] struct {
 	closed  bool
 	flights map[string]*flight[T]
 	outage  outage
+
+	near     *near[T]               // nil if none is wanted
+	trackers map[string]*tracker[T] // by server
+	idle     time.Duration          // after which a tracker that is not asked retires
 }
 
 // New returns a cache over rdb: a *redis.Client (of one server or by Sentinel), a
@@ -36,6 +40,10 @@ func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
 	c := &Cache[T]{rdb: rdb, conns: blocking.NewPool(rdb), flights: map[string]*flight[T]{}}
 	c.o, c.err = options.filled()
 	c.loads = make(chan struct{}, max(c.o.MaxLoads, 1))
+	if c.err == nil && c.o.Near.Size > 0 {
+		c.near, c.trackers = newNear[T](c.o.Near.Size), map[string]*tracker[T]{}
+		c.idle = max(idle, c.o.Near.MaxAge)
+	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }
@@ -55,6 +63,11 @@ func (c *Cache[T]) Fetch(ctx context.Context, key string, load func(ctx context.
 	}
 	if err := ctx.Err(); err != nil {
 		return none, failed("fetch", key, err)
+	}
+	if c.near != nil {
+		if value, err, ok := c.near.get(key); ok {
+			return value, err
+		}
 	}
 	c.mu.Lock()
 	if c.closed {
@@ -100,6 +113,9 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 				return failed("invalidate", key, err)
 			}
 		}
+		if c.near != nil {
+			c.near.drop(key)
+		}
 		c.mu.Lock()
 		delete(c.flights, key) // who shares it began before
 		c.mu.Unlock()
@@ -113,6 +129,9 @@ func (c *Cache[T]) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
+	if c.near != nil {
+		c.near.close()
+	}
 	c.cancel(ErrClosed)
 	c.work.Wait()
 	c.conns.Close()

@@ -27,10 +27,17 @@ func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) {
 		c.detach(ctx, f, func(ctx context.Context) { c.loadAlone(ctx, f) })
 		return
 	}
-	a, err := c.ask(context.WithoutCancel(ctx), f.key)
+	a, kept, ok := c.askNear(ctx, f.key)
+	var err error
+	if !ok {
+		a, err = c.ask(context.WithoutCancel(ctx), f.key)
+	}
 	if err == nil {
 		c.rose()
 		if c.settle(f, a) {
+			if ok {
+				c.keep(f, a, kept)
+			}
 			return
 		}
 	}

@@ -150,13 +150,15 @@ func (c *Conn) Watch() {
 	}
 }
 
-// encode writes a command as RESP does.
-func encode(args []any) []byte {
+// encode writes commands as RESP does.
+func encode(commands ...[]any) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "*%d\r\n", len(args))
-	for _, a := range args {
-		s := fmt.Sprint(a)
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(s), s)
+	for _, args := range commands {
+		fmt.Fprintf(&b, "*%d\r\n", len(args))
+		for _, a := range args {
+			s := fmt.Sprint(a)
+			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(s), s)
+		}
 	}
 	return b.Bytes()
 }

@@ -40,7 +40,7 @@ func NewPool(rdb redis.UniversalClient) *Pool {
 // bounded number of slots until it waits or is given back, so that a burst of
 // locks that are free does not open a connection for each.
 func (p *Pool) Get(ctx context.Context, key string) (c *Conn, used bool, err error) {
-	opt, err := p.options(ctx, key)
+	opt, err := p.Node(ctx, key)
 	if err != nil {
 		return nil, false, err
 	}
@@ -121,8 +121,8 @@ func (p *Pool) drop(closed bool) {
 	}
 }
 
-// options are those of the client that leads to a key's primary.
-func (p *Pool) options(ctx context.Context, key string) (*redis.Options, error) {
+// Node is the options of the client that leads to a key's primary.
+func (p *Pool) Node(ctx context.Context, key string) (*redis.Options, error) {
 	var node *redis.Client
 	var err error
 	switch c := p.rdb.(type) {
