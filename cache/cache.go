@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,7 +26,8 @@ type Cache[T any] struct {
 	mu      sync.Mutex
 	closed  bool
 	flights map[string]*flight[T]
-	outage  outage
+	outages map[string]*outage // by server
+	down    atomic.Int32       // how many these are
 
 	near     *near[T]               // nil if none is wanted
 	trackers map[string]*tracker[T] // by server

@@ -1,8 +1,10 @@
 package cache_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -63,5 +65,27 @@ func TestACacheOverARingLoadsOnceOnEachServer(t *testing.T) {
 	}
 	if n, m := s.DBSize(s.context()).Val(), other.Client().DBSize(s.context()).Val(); n == 0 || m == 0 || n+m != 20 {
 		t.Errorf("%d and %d values", n, m)
+	}
+}
+
+func TestWhileOneServerOfAClusterIsDownTheOthersAreAsked(t *testing.T) {
+	s := start(t)
+	cluster := holdfasttest.Cluster(t, 3, 0, holdfasttest.WithArgs("--cluster-require-full-coverage", "no"))
+	c := cache.New[string](cluster.Client(), cache.Options{Codec: cache.Bytes, TTL: time.Hour})
+	defer c.Close()
+	load := func(context.Context) (string, error) { return "v", nil }
+	dead := cluster.Primary("k0")
+	var alive []string
+	for i := range 20 {
+		key := fmt.Sprint("k", i)
+		s.get(c, key, load)
+		if cluster.Primary(key) != dead {
+			alive = append(alive, key)
+		}
+	}
+	dead.Kill()
+	for _, key := range alive {
+		s.get(c, "k0", load)
+		s.get(c, key, never(t))
 	}
 }

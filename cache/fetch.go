@@ -130,7 +130,7 @@ func (c *Cache[T]) pursue(ctx context.Context, f *flight[T], a answer, err error
 		case err != nil:
 			c.conns.Forget(ctx)
 			if (timedOut(err) || !trouble.Pause(ctx, patience)) && ctx.Err() == nil {
-				c.fell(err)
+				c.fell(f.key, err)
 				c.loadAlone(ctx, f)
 				return
 			}
@@ -147,7 +147,7 @@ func (c *Cache[T]) pursue(ctx context.Context, f *flight[T], a answer, err error
 		}
 		asked := time.Now()
 		if a, err = c.await(ctx, f.key); err == nil {
-			c.rose()
+			c.rose(f.key)
 			trouble = blocking.Backoff{}
 			// WAIT at once says that too many wait already.
 			if a.status == "WAIT" && time.Since(asked) < patience {

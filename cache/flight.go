@@ -23,7 +23,7 @@ type flight[T any] struct {
 // lead asks the server, in the first caller's goroutine: most often the value is
 // there. What takes longer goes on in one of its own.
 func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) {
-	if c.without() {
+	if c.without(f.key) {
 		c.detach(ctx, f, func(ctx context.Context) { c.loadAlone(ctx, f) })
 		return
 	}
@@ -33,7 +33,7 @@ func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) {
 		a, err = c.ask(context.WithoutCancel(ctx), f.key)
 	}
 	if err == nil {
-		c.rose()
+		c.rose(f.key)
 		if c.settle(f, a) {
 			if ok {
 				c.keep(f, a, kept)

@@ -159,15 +159,22 @@ func (t *tracker[T]) run() {
 	var backoff blocking.Backoff
 	told := false
 	for c.ctx.Err() == nil {
-		began := time.Now()
-		err := t.follow()
+		stream, err := t.connect()
+		if err == nil {
+			if told {
+				told = false
+				c.o.Logger.Info("cache: values are kept near again", "server", t.node.Addr)
+			}
+			began := time.Now()
+			err = t.follow(stream)
+			if time.Since(began) > silence {
+				backoff = blocking.Backoff{}
+			}
+		}
 		if c.ctx.Err() != nil || t.retire() {
 			return
 		}
-		if time.Since(began) > silence { // it was up
-			backoff, told = blocking.Backoff{}, false
-		}
-		if err != nil && !told {
+		if !told {
 			told = true
 			c.o.Logger.Warn("cache: values are not kept near: the server does not say what changes", "server", t.node.Addr, "error", err)
 		}
@@ -205,9 +212,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// follow connects and hears what changes until the connection breaks. Nothing is
-// near before, and nothing after.
-func (t *tracker[T]) follow() error {
+// connect connects to be told what changes.
+func (t *tracker[T]) connect() (*blocking.Stream, error) {
 	c := t.c
 	first := []any{"CLIENT", "TRACKING", "ON", "BCAST"}
 	if c.o.Near.Prefix != "" {
@@ -215,10 +221,16 @@ func (t *tracker[T]) follow() error {
 	}
 	now := c.near.now()
 	stream, err := c.conns.Stream(c.ctx, t.node, first...)
-	if err != nil {
-		return err
+	if err == nil {
+		t.answered.Store(int64(now))
 	}
-	t.answered.Store(int64(now))
+	return stream, err
+}
+
+// follow hears what changes until the connection breaks. Nothing is near before, and
+// nothing after.
+func (t *tracker[T]) follow(stream *blocking.Stream) error {
+	c := t.c
 	ctx, cancel := context.WithCancel(c.ctx)
 	stop := context.AfterFunc(ctx, stream.Close)
 	var beats sync.WaitGroup
@@ -227,7 +239,7 @@ func (t *tracker[T]) follow() error {
 	t.stream = stream
 	t.mu.Unlock()
 
-	err = t.hear(stream)
+	err := t.hear(stream)
 	if !t.fresh(c.near.now()) {
 		err = fmt.Errorf("it did not answer for %v", silence)
 	}
