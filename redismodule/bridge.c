@@ -28,7 +28,10 @@ static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc
         args[i].len = args[i].cap = len;
         args[i].str = argv[i];
     }
-    goCommand(slot, ctx, args, argc);
+    hf_frame frame;
+    hf_begin(slot, ctx, argv, argc, &frame);
+    goCommand(slot, ctx, &frame, args, argc);
+    hf_end(ctx, &frame);
     if (args != few) RM_Free(args);
     return 0;
 }
@@ -139,7 +142,7 @@ static void scatter(RedisModuleString **few, RedisModuleString **v, hf_part *par
 }
 
 /* buf starts with the command's name and its NUL. */
-RedisModuleCallReply *hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n) {
+hf_called hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n) {
     /* "!" always: without it 7.0 forgets to replicate the deletion of a key that
      * even a read finds expired, and replicas keep it for ever. */
     char format[16] = "!";
@@ -152,7 +155,9 @@ RedisModuleCallReply *hf_call(RedisModuleCtx *ctx, int m, const char *flags, siz
     RedisModuleCallReply *r = RM_Call(ctx, buf, format, v, n);
     muted[m]--;
     scatter(few, v, parts, n);
-    return r;
+    hf_called out = { .reply = r };
+    if (r) out.raw = RM_CallReplyProto(r, &out.len);
+    return out;
 }
 
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n) {
@@ -244,11 +249,8 @@ int hf_expire_at(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at) {
     return 0;
 }
 
-int hf_notify(RedisModuleCtx *ctx, int type, const char *event, RedisModuleString *name, const void *p, size_t len) {
-    RedisModuleString *own = name ? NULL : RM_CreateString(NULL, p, len);
-    int rc = RM_NotifyKeyspaceEvent(ctx, type, event, name ? name : own);
-    if (own) RM_FreeString(NULL, own);
-    return rc;
+void hf_notify(RedisModuleCtx *ctx, RedisModuleKey *key, int class, const char *event) {
+    RM_NotifyKeyspaceEvent(ctx, class, event, name_of(key));
 }
 
 /* ---- walks: what is found is packed as length, bytes, length, bytes … --- */

@@ -28,12 +28,40 @@ typedef struct {
     int type;
 } hf_opened;
 
+/* A command on its way through Go and back. Until Go is entered it holds what
+ * was found at the key that the command opens (see Command.Opens), and from then
+ * on what is to be done when Go has returned. */
+typedef struct {
+    RedisModuleKey *key;
+    int64_t expire_at, now;
+    size_t len;
+    long field; /* length of the field's value, -1: none; hf_got is its bytes */
+    int type, db;
+
+    int change, event_class, reply;
+    const char *event;
+    RedisModuleString *field_name;
+    long long number;
+    size_t text_len;
+    char text[256]; /* the field's new value, or the word before the key's value */
+} hf_frame;
+
+enum { HF_PUT = 1, HF_DELETE };   /* change */
+enum { HF_NUMBER = 1, HF_VALUE }; /* reply */
+
 /* What a walk found: length, bytes, length, bytes … */
 typedef struct {
     void *at;
     size_t len;
     int more;
 } hf_packed;
+
+/* What a call answered, and how that stands on the wire. */
+typedef struct {
+    RedisModuleCallReply *reply;
+    const char *raw;
+    size_t len;
+} hf_called;
 
 const char *hf_resolve(RedisModuleCtx *ctx);
 int redismodule_load(void *ctx, void **argv, int argc, const char *name);
@@ -42,6 +70,10 @@ int redismodule_unload(void *ctx, const char *name);
 int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 void hf_direct_set(int slot, int on);
 uint64_t hf_direct_answered(int slot);
+
+void hf_opens(int slot, int mode, int field);
+void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f);
+void hf_end(RedisModuleCtx *ctx, hf_frame *f);
 
 int hf_create_command(RedisModuleCtx *ctx, int slot, const char *name, const char *flags);
 int hf_set_acl(RedisModuleCtx *ctx, const char *name, const char *categories);
@@ -55,7 +87,7 @@ int hf_is_watched(int module, int db, const void *name, size_t len);
 int hf_subscribe_keys(RedisModuleCtx *ctx, int module, int classes);
 int hf_subscribe_event(RedisModuleCtx *ctx, int module, int event, int on);
 
-RedisModuleCallReply *hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n);
+hf_called hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);
 
 void hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode, hf_opened *out);
@@ -67,7 +99,7 @@ int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fst
 void *hf_hash_all(RedisModuleKey *key, size_t *len);
 int hf_delete(RedisModuleCtx *ctx, RedisModuleKey *key);
 int hf_expire_at(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at);
-int hf_notify(RedisModuleCtx *ctx, int type, const char *event, RedisModuleString *name, const void *p, size_t len);
+void hf_notify(RedisModuleCtx *ctx, RedisModuleKey *key, int class, const char *event);
 void hf_pack_free(void *packed);
 hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type);
 

@@ -92,9 +92,10 @@ func (c *Cmd) Int(n int64) *Cmd {
 //
 // The module hears no key events of what its call does; other modules do.
 func (c *Cmd) Call(flags string) Reply {
-	return Reply{C.hf_call(c.ctx.c, C.int(c.ctx.m.slot),
+	r := C.hf_call(c.ctx.c, C.int(c.ctx.m.slot),
 		(*C.char)(unsafe.Pointer(unsafe.StringData(flags))), C.size_t(len(flags)),
-		(*C.char)(unsafe.Pointer(&c.buf[0])), (*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)))}
+		(*C.char)(unsafe.Pointer(&c.buf[0])), (*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)))
+	return Reply{r.reply, unsafe.Slice((*byte)(unsafe.Pointer(r.raw)), int(r.len))}
 }
 
 // Do is Call for commands of which only success matters: it frees the reply and
@@ -114,7 +115,10 @@ func (c *Cmd) Replicate() {
 
 // Reply is the answer to a Call. Free it before the
 // callback returns.
-type Reply struct{ r *C.RedisModuleCallReply }
+type Reply struct {
+	r   *C.RedisModuleCallReply
+	raw []byte // of a whole reply
+}
 
 // ReplyType is what a Reply is.
 type ReplyType int
@@ -146,7 +150,13 @@ func (r Reply) Bytes() []byte {
 }
 
 // Elem is an array's element; it belongs to the array and is not freed.
-func (r Reply) Elem(i int) Reply { return Reply{C.hf_cr_elem(r.r, C.size_t(i))} }
+func (r Reply) Elem(i int) Reply { return Reply{r: C.hf_cr_elem(r.r, C.size_t(i))} }
+
+// Raw is the whole reply of a call as it would go over the wire, in RESP2, in
+// place: valid until the reply is freed, nil when the call was refused before it
+// ran. Nothing is parsed, where Type and Elem take the reply apart: for long
+// arrays that are passed on, or read once from front to back (package resp).
+func (r Reply) Raw() []byte { return r.raw }
 
 // Err is the error the call ended with, or nil.
 func (r Reply) Err() error {

@@ -22,6 +22,9 @@ type Command struct {
 	// there as it stands. The binding does so without the Handler, which is
 	// called for everything else: no key, or another type.
 	ReadsString bool
+	// Opens has the key that argument 1 names opened for the Handler, which must
+	// take it with Ctx.Begin.
+	Opens Opening
 }
 
 // KeyFlags say what a command does with a key; ACLs and routing depend on it.

@@ -36,6 +36,7 @@ type Ctx struct {
 	c       *C.RedisModuleCtx
 	m       *module
 	command *boundCommand // nil outside commands
+	frame   *C.hf_frame   // of the command, likewise
 	now     int64
 	replied bool
 	cmd     Cmd
@@ -55,13 +56,13 @@ func enter(c *C.RedisModuleCtx, m *module) *Ctx {
 	}
 	ctx := stack[depth]
 	depth++
-	ctx.c, ctx.m, ctx.command, ctx.now, ctx.replied = c, m, nil, 0, false
+	ctx.c, ctx.m, ctx.command, ctx.frame, ctx.now, ctx.replied = c, m, nil, nil, 0, false
 	return ctx
 }
 
 func leave(ctx *Ctx) {
 	depth--
-	ctx.c = nil
+	ctx.c, ctx.frame = nil, nil
 }
 
 // Now is the server's unix time in milliseconds, read once in a callback.

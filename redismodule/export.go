@@ -43,10 +43,10 @@ func contain(ctx *Ctx) {
 }
 
 //export goCommand
-func goCommand(slot C.int, c *C.RedisModuleCtx, args *C.hf_arg, n C.int) {
+func goCommand(slot C.int, c *C.RedisModuleCtx, frame *C.hf_frame, args *C.hf_arg, n C.int) {
 	b := &commands[slot]
 	ctx := enter(c, b.m)
-	ctx.command = b
+	ctx.command, ctx.frame = b, frame
 	defer contain(ctx)
 	if err := b.Handler(ctx, unsafe.Slice((*Arg)(unsafe.Pointer(args)), int(n))); err != nil {
 		ctx.ReplyError(err)

@@ -15,14 +15,20 @@ static hf_packed hf_hash_fields(RedisModuleKey *k) {
     p.at = hf_hash_all(k, &p.len);
     return p;
 }
+static int hf_exists(RedisModuleCtx *c, const void *p, size_t n) {
+    hf_opened o;
+    hf_open(c, NULL, p, n, 1 | 1 << 16, &o); // to read, without a touch
+    hf_close(o.key);
+    return o.type != 0;
+}
 static char *hf_string(RedisModuleKey *k, size_t *n) { return RM_StringDMA(k, n, 1); }
 static size_t hf_len(RedisModuleKey *k) { return RM_ValueLength(k); }
 #cgo noescape hf_open_key
+#cgo noescape hf_exists
 #cgo noescape hf_string
 #cgo noescape hf_hash_get
 #cgo noescape hf_hash_put
 #cgo noescape hf_hash_del
-#cgo noescape hf_notify
 #cgo nocallback hf_len
 #cgo nocallback hf_got
 #cgo nocallback hf_pack_free
@@ -85,6 +91,11 @@ func (ctx *Ctx) OpenName(name []byte, mode Mode) Key {
 func (ctx *Ctx) open(str *C.RedisModuleString, name []byte, mode Mode) Key {
 	o := C.hf_open_key(ctx.c, str, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), C.int(mode))
 	return Key{Type: KeyType(o._type), ExpireAt: int64(o.expire_at), k: o.key, ctx: ctx}
+}
+
+// Exists tells whether there is a key of that name, and leaves its age as it is.
+func (ctx *Ctx) Exists(name []byte) bool {
+	return C.hf_exists(ctx.c, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name))) != 0
 }
 
 // Close closes the key; a key that was not there closes too.
@@ -188,15 +199,14 @@ func (k Key) Delete() bool {
 // SetExpireAt sets the key's expiry (unix ms), as PEXPIREAT would.
 func (k Key) SetExpireAt(at int64) { C.hf_expire_at(k.ctx.c, k.k, C.int64_t(at)) }
 
-// Notify raises a keyspace event of class EventModule or another for a key.
-func (ctx *Ctx) Notify(class EventClass, event string, name []byte) {
-	ctx.text = append(append(ctx.text[:0], event...), 0)
-	C.hf_notify(ctx.c, C.int(class), (*C.char)(unsafe.Pointer(&ctx.text[0])), nil,
-		unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)))
-}
+// EventName is the name of a keyspace event.
+type EventName struct{ c *C.char }
 
-// NotifyArg is Notify for a key that an argument names.
-func (ctx *Ctx) NotifyArg(class EventClass, event string, name Arg) {
-	ctx.text = append(append(ctx.text[:0], event...), 0)
-	C.hf_notify(ctx.c, C.int(class), (*C.char)(unsafe.Pointer(&ctx.text[0])), name.str, nil, 0)
+// NewEvent is an event's name, for a package variable: it is never given back.
+func NewEvent(name string) EventName { return EventName{C.CString(name)} }
+
+// Notify raises a keyspace event of class EventModule or another for a key that
+// was opened for writing.
+func (k Key) Notify(class EventClass, event EventName) {
+	C.hf_notify(k.ctx.c, k.k, C.int(class), event.c)
 }

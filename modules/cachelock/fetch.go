@@ -15,6 +15,7 @@ var fetchCommand = redismodule.Command{
 	Flags:      "write blocking",
 	Categories: "write blocking",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
+	Opens:      redismodule.Opening{Mode: redismodule.Read},
 	Args: []redismodule.Argument{
 		keyArgument, leaseArgument, loadArgument,
 		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for the value, in milliseconds; 0 for ever."},
@@ -27,26 +28,19 @@ var fetchCommand = redismodule.Command{
 }
 
 func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	lease, load, err := leaseTimes(ctx, args, "cache.fetch")
+	at, _, _ := ctx.Begin(nil)
+	lease, load, o, err := fetchArguments(ctx, args)
 	if err != nil {
+		at.Close()
 		return err
 	}
-	var o fetchOptions
-	if len(args) > 4 {
-		if err := o.read(ctx, args[4:]); err != nil {
-			return err
-		}
-	}
 	// What is there and not to be refreshed costs what GET costs.
-	until := int64(0)
-	if o.refresh > 0 {
-		until = ctx.Now() + o.refresh
-	}
-	if ctx.ReplyWordAndValue("HIT", args[1], until) {
+	if at.Type == redismodule.TypeString && (o.refresh == 0 || at.ExpireAt < 0 || at.ExpireAt-ctx.Now() >= o.refresh) {
+		at.EndWithValue("HIT")
 		stats.hits++
 		return nil
 	}
-	e, err := open(ctx.Open(args[1], redismodule.Read))
+	e, err := open(at.Key)
 	if err == nil && e.there() {
 		fetchThere(ctx, args[1], e, lease, load, o.refresh)
 	}
@@ -121,6 +115,13 @@ func replyFetch(ctx *redismodule.Ctx, o leasetable.Outcome) {
 		ctx.ReplyNull()
 	}
 	replyToken(ctx, o.Token)
+}
+
+func fetchArguments(ctx *redismodule.Ctx, args []redismodule.Arg) (lease, load int64, o fetchOptions, err error) {
+	if lease, load, err = leaseTimes(ctx, args, "cache.fetch"); err == nil && len(args) > 4 {
+		err = o.read(ctx, args[4:])
+	}
+	return lease, load, o, err
 }
 
 type fetchOptions struct {

@@ -19,6 +19,7 @@ var acquireCommand = redismodule.Command{
 	Flags:      "write deny-oom fast",
 	Categories: "write fast",
 	Keys:       lockKey(redismodule.KeyRW | redismodule.KeyUpdate),
+	Opens:      opening,
 	Args: []redismodule.Argument{
 		nameArgument, ownerArgument, ttlArgument,
 		{Name: "mode", Type: redismodule.ArgOneOf, Optional: true, Args: []redismodule.Argument{

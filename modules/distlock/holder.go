@@ -22,6 +22,7 @@ var extendCommand = redismodule.Command{
 	Flags:      "write fast",
 	Categories: "write fast",
 	Keys:       lockKey(redismodule.KeyRW | redismodule.KeyUpdate),
+	Opens:      opening,
 	Args:       []redismodule.Argument{nameArgument, ownerArgument, ttlArgument},
 	Reply:      "1 when the lease now ends ttl-ms from now; 0 when owner does not hold the lock.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
@@ -46,6 +47,7 @@ var releaseCommand = redismodule.Command{
 	Flags:      "write fast", // not deny-oom: a full server must drain
 	Categories: "write fast",
 	Keys:       lockKey(redismodule.KeyRW | redismodule.KeyDelete),
+	Opens:      opening,
 	Args:       []redismodule.Argument{nameArgument, ownerArgument},
 	Reply:      "1 when released; 0 when owner does not hold the lock.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {

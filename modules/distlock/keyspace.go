@@ -29,8 +29,8 @@ type keyspace struct {
 	opened []byte          // the name that is open
 	field  []byte          // scratch for the record read last
 
-	// The last write and its event wait for Close, to go to the server together
-	// with it in one crossing. Whatever comes before Close sends them first.
+	// The last write and its event wait for Close, to be done together with it
+	// when Go has returned. Whatever comes before Close sends them first.
 	change redismodule.Change
 	value  []byte // of the change
 }
@@ -48,11 +48,14 @@ func (k *keyspace) enterCommand(ctx *redismodule.Ctx, name redismodule.Arg) {
 	k.name, k.background = name, false
 }
 
-// begin prepares for a command that writes: it opens the lock, and reads the
-// owner's record. Close waits for reply or end, and one of the two must come.
+// opening is what is done before a command that writes comes to its handler.
+var opening = redismodule.Opening{Mode: redismodule.Write, Field: 2}
+
+// begin prepares for a command that writes: its lock is open, and the owner's
+// record read. Close waits for reply or end, and one of the two must come.
 func (k *keyspace) begin(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
 	k.end()
-	at, record, ok := ctx.Begin(name, redismodule.Write, owner, k.field[:0])
+	at, record, ok := ctx.Begin(k.field[:0])
 	k.ctx, k.db, k.background, k.name, k.owner = ctx, at.DB, false, name, owner
 	k.key, k.open, k.begun, k.lazy, k.opened = at.Key, true, true, true, name.Bytes()
 	k.state, k.field, k.record = found(&at.Key, at.Len), record, ok
@@ -61,12 +64,13 @@ func (k *keyspace) begin(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
 
 // reply answers an integer and ends the command.
 func (k *keyspace) reply(n int64) {
-	if !k.open {
-		k.ctx.ReplyInt(n)
+	if k.open && k.key.End(&k.change, n) {
+		k.open, k.begun, k.fresh = false, false, false
+		k.change = redismodule.Change{}
 		return
 	}
-	k.change.Replies, k.change.Reply = true, n
 	k.end()
+	k.ctx.ReplyInt(n)
 }
 
 // same tells whether b is the very argument a, not a copy.
@@ -127,40 +131,21 @@ func (k *keyspace) Close() {
 	}
 }
 
-// end sends what waits, with the reply if there is one, and closes the lock.
+// end sends what waits and closes the lock.
 func (k *keyspace) end() {
 	if !k.open {
 		return
 	}
-	k.open, k.begun, k.fresh = false, false, false
-	if c := &k.change; c.Put || c.Delete || c.Class != 0 || c.Replies {
-		k.key.End(c)
-		k.change = redismodule.Change{}
-		return
-	}
+	k.flush()
+	k.open, k.begun = false, false
 	k.key.Close()
 }
 
 // flush sends what waits for Close.
 func (k *keyspace) flush() {
 	k.fresh = false
-	c := &k.change
-	switch {
-	case c.Put && c.FieldArg.Len() > 0:
-		k.key.HashPutArg(c.FieldArg, c.Value, c.ExpireAt)
-	case c.Put:
-		k.key.HashPut(c.Field, c.Value, c.ExpireAt)
-	case c.Delete:
-		k.key.Delete()
-	}
-	if c.Class != 0 {
-		if same(k.name, k.opened) {
-			k.ctx.NotifyArg(c.Class, c.Event, k.name)
-		} else {
-			k.ctx.Notify(c.Class, c.Event, k.opened)
-		}
-	}
-	*c = redismodule.Change{}
+	k.key.Apply(&k.change)
+	k.change = redismodule.Change{}
 }
 
 func (k *keyspace) Record(owner []byte) (record []byte, ok bool) {
@@ -220,11 +205,11 @@ func (k *keyspace) ExpireAt(expires int64) {
 	k.key.SetExpireAt(expires)
 }
 
-var events = [...]string{
-	locktable.Acquired: "lock.acquired",
-	locktable.Released: "lock.released",
-	locktable.Expired:  "lock.expired",
-	locktable.Broken:   "lock.broken",
+var events = [...]redismodule.EventName{
+	locktable.Acquired: redismodule.NewEvent("lock.acquired"),
+	locktable.Released: redismodule.NewEvent("lock.released"),
+	locktable.Expired:  redismodule.NewEvent("lock.expired"),
+	locktable.Broken:   redismodule.NewEvent("lock.broken"),
 }
 
 func (k *keyspace) Event(e locktable.Event) {

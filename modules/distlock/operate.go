@@ -15,6 +15,7 @@ var breakCommand = redismodule.Command{
 	Flags:      "write",
 	Categories: "write dangerous",
 	Keys:       lockKey(redismodule.KeyRW | redismodule.KeyDelete),
+	Opens:      opening,
 	Args: []redismodule.Argument{
 		nameArgument,
 		{Name: "owner", Optional: true, Summary: "Take it from this one only."},

@@ -20,13 +20,7 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		}
 	}
 	if fenced {
-		var mine []redismodule.Arg
-		for _, id := range ids {
-			if _, ok := s.pending(ctx, text(stream.Bytes()), text(group.Bytes()), text(id.Bytes()), text(owner.Bytes())); ok {
-				mine = append(mine, id)
-			}
-		}
-		if ids = mine; len(ids) == 0 {
+		if ids = s.owned(ctx, stream, group, owner, ids); len(ids) == 0 {
 			return replyCount(ctx, stream, 0)
 		}
 	}
@@ -47,6 +41,59 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	}
 	ctx.Reply(r)
 	return nil
+}
+
+// owned is those of the ids that are pending for owner. A worker acknowledges
+// what it took in a row, so one look at the row finds them all; what lies behind
+// its end is looked for one by one.
+func (s *state) owned(ctx *redismodule.Ctx, stream, group, owner redismodule.Arg, ids []redismodule.Arg) (mine []redismodule.Arg) {
+	row := map[dispatch.ID]bool{}
+	var end dispatch.ID
+	if len(ids) > 1 {
+		first, last := bounds(ids)
+		r := ctx.Cmd("XPENDING").Arg(stream).Arg(group).Arg(first).Arg(last).Int(int64(2 * len(ids))).Arg(owner).Call("")
+		defer r.Free()
+		if failure(r) != nil {
+			return nil
+		}
+		p := read(r.Raw())
+		n := p.Array()
+		for range n {
+			id, _ := dispatch.ParseID(readPending(&p).id)
+			row[id], end = true, id
+		}
+		if n < 2*len(ids) {
+			end, _ = dispatch.ParseID(last.Bytes())
+		}
+	}
+	for _, a := range ids {
+		id, _ := dispatch.ParseID(a.Bytes())
+		ok := row[id]
+		if end.Compare(id) < 0 {
+			_, ok = s.pending(ctx, text(stream.Bytes()), text(group.Bytes()), text(a.Bytes()), text(owner.Bytes()))
+		}
+		if ok {
+			mine = append(mine, a)
+		}
+	}
+	return mine
+}
+
+// bounds is the least and the greatest of ids.
+func bounds(ids []redismodule.Arg) (first, last redismodule.Arg) {
+	first, last = ids[0], ids[0]
+	least, _ := dispatch.ParseID(first.Bytes())
+	most := least
+	for _, a := range ids[1:] {
+		id, _ := dispatch.ParseID(a.Bytes())
+		if id.Compare(least) < 0 {
+			first, least = a, id
+		}
+		if id.Compare(most) > 0 {
+			last, most = a, id
+		}
+	}
+	return first, last
 }
 
 const errID redismodule.Error = "ERR Invalid stream ID specified as stream command argument"

@@ -185,7 +185,7 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 		s.block(ctx, c, block, g)
 	case n == 0:
 		ctx.ReplyNullArray()
-	case len(s.haul.chunks) == 1 && s.haul.whole != redismodule.Reply{}:
+	case len(s.haul.chunks) == 1 && s.haul.whole.Raw() != nil:
 		ctx.Reply(s.haul.whole)
 	default:
 		ctx.ReplyArray(1)

@@ -11,9 +11,7 @@ func (s *state) paused(ctx *redismodule.Ctx, stream string) bool {
 	if !ok {
 		return false
 	}
-	k := ctx.OpenName(key, redismodule.Read|redismodule.NoTouch)
-	defer k.Close()
-	return k.Type != redismodule.TypeNone
+	return ctx.Exists(key)
 }
 
 // lookLater has a paused queue looked at again, for a flag that is taken away by

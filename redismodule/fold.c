@@ -1,0 +1,45 @@
+/* What small commands on one key begin and end with, done on the C side of the
+ * one crossing into Go: crossing out again and back costs as much as most of
+ * what it would be for. */
+#include "bridge.h"
+
+static struct { int mode, field; } opens[HF_COMMANDS];
+
+void hf_opens(int slot, int mode, int field) {
+    opens[slot].mode = mode;
+    opens[slot].field = field;
+}
+
+void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f) {
+    f->key = NULL;
+    f->change = f->event_class = f->reply = 0;
+    int field = opens[slot].field;
+    if (!opens[slot].mode || argc < 2) return;
+    hf_opened o;
+    hf_open(ctx, argv[1], NULL, 0, opens[slot].mode, &o);
+    f->key = o.key;
+    f->expire_at = o.expire_at;
+    f->type = o.type;
+    f->len = o.type ? RM_ValueLength(o.key) : 0;
+    f->field = field && field < argc && o.type == 3 ? hf_hash_get(o.key, argv[field], NULL, 0) : -1; /* 3: a hash */
+    f->now = RM_Milliseconds();
+    f->db = RM_GetSelectedDb(ctx);
+}
+
+static void reply_value(RedisModuleCtx *ctx, hf_frame *f) {
+    size_t len;
+    const char *value = RM_StringDMA(f->key, &len, 1);
+    RM_ReplyWithArray(ctx, 3);
+    RM_ReplyWithStringBuffer(ctx, f->text, f->text_len);
+    RM_ReplyWithStringBuffer(ctx, value, len);
+    RM_ReplyWithNull(ctx);
+}
+
+void hf_end(RedisModuleCtx *ctx, hf_frame *f) {
+    if (f->change == HF_PUT) hf_hash_put(ctx, f->key, f->field_name, NULL, 0, f->text, f->text_len, f->expire_at);
+    if (f->change == HF_DELETE) hf_delete(ctx, f->key);
+    if (f->event_class) hf_notify(ctx, f->key, f->event_class, f->event);
+    if (f->reply == HF_VALUE) reply_value(ctx, f);
+    hf_close(f->key);
+    if (f->reply == HF_NUMBER) RM_ReplyWithLongLong(ctx, f->number);
+}
