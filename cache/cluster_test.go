@@ -1,8 +1,10 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -87,5 +89,55 @@ func TestWhileOneServerOfAClusterIsDownTheOthersAreAsked(t *testing.T) {
 	for _, key := range alive {
 		s.get(c, "k0", load)
 		s.get(c, key, never(t))
+	}
+}
+
+// The slot is being moved, and the value is not there any more: it is loaded once,
+// and kept where it will be.
+func TestAValueWhoseSlotMovesIsLoadedOnce(t *testing.T) {
+	s := start(t)
+	cluster := holdfasttest.Cluster(t, 2, 0)
+	from, to := cluster.Nodes[0], cluster.Nodes[1]
+	if cluster.Primary("k") == to {
+		from, to = to, from
+	}
+	slot := from.Client().ClusterKeySlot(s.context(), "k").Val()
+	for _, step := range []struct {
+		on, of *holdfasttest.Instance
+		what   string
+	}{{to, from, "IMPORTING"}, {from, to, "MIGRATING"}} {
+		id, err := step.of.Client().Do(s.context(), "CLUSTER", "MYID").Text()
+		if err == nil {
+			err = step.on.Client().Do(s.context(), "CLUSTER", "SETSLOT", slot, step.what, id).Err()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	o := cache.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	a, b := cache.New[string](cluster.Client(), o), cache.New[string](cluster.Client(), o)
+	defer a.Close()
+	defer b.Close()
+	g := newGate()
+	first := s.fetch(s.context(), a, "k", g.load)
+	<-g.called
+	second := s.fetch(s.context(), b, "k", never(t))
+	s.until("it waits at the new node", func() bool {
+		return to.Client().InfoMap(s.context(), "clients").Item("Clients", "blocked_clients") == "1"
+	})
+	g.answer <- result{"v", nil}
+	for _, r := range []result{<-first, <-second} {
+		if r.value != "v" || r.err != nil {
+			t.Error(r)
+		}
+	}
+	s.get(a, "k", never(t))
+	if err := b.Invalidate(s.context(), "k"); err != nil {
+		t.Error(err)
+	}
+	_, _ = a.Close(), b.Close()
+	if log.Len() > 0 {
+		t.Errorf("the log says:\n%s", log.String())
 	}
 }

@@ -3,8 +3,6 @@ package blocking_test
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -13,11 +11,10 @@ import (
 	"holdfast/internal/blocking"
 )
 
-// pair is a cluster of two nodes, the first of which has all the slots.
+// pair is a cluster of two nodes: where the slot of "l" is, and where it goes.
 type pair struct {
 	*bench
 	from, to *redis.Client
-	nodes    [2]*holdfasttest.Instance
 	cluster  *redis.ClusterClient
 	pool     *blocking.Pool
 }
@@ -25,19 +22,13 @@ type pair struct {
 func startPair(t *testing.T) *pair {
 	t.Helper()
 	b := start(t)
-	c := holdfasttest.Cluster(t, 1, 0, holdfasttest.WithModules())
-	other := holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithArgs("--cluster-enabled", "yes"))
-	p := &pair{bench: b, from: c.Nodes[0].Client(), to: other.Client(), nodes: [2]*holdfasttest.Instance{c.Nodes[0], other}}
-	p.must(p.to.ClusterMeet(b.context(), "127.0.0.1", strconv.Itoa(c.Nodes[0].Port)).Err())
-	for _, node := range []*redis.Client{p.from, p.to} {
-		until(t, "the nodes know each other", func() bool {
-			return strings.Contains(node.ClusterInfo(b.context()).Val(), "cluster_known_nodes:2") &&
-				strings.Contains(node.ClusterInfo(b.context()).Val(), "cluster_state:ok")
-		})
+	c := holdfasttest.Cluster(t, 2, 0, holdfasttest.WithModules())
+	from, to := c.Nodes[0], c.Nodes[1]
+	if c.Primary("l") == to {
+		from, to = to, from
 	}
-	p.cluster = redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{c.Nodes[0].Addr}})
-	p.pool = b.over(p.cluster)
-	return p
+	rdb := c.Client()
+	return &pair{b, from.Client(), to.Client(), rdb, b.over(rdb)}
 }
 
 func (p *pair) must(err error) {
@@ -47,24 +38,19 @@ func (p *pair) must(err error) {
 	}
 }
 
-func (p *pair) id(node *redis.Client) string {
+// slot does a step of moving the slot of "l".
+func (p *pair) slot(on *redis.Client, step string, node *redis.Client) {
+	p.t.Helper()
 	id, err := node.Do(p.context(), "CLUSTER", "MYID").Text()
 	p.must(err)
-	return id
-}
-
-// slot does a step of moving a key's slot on a node.
-func (p *pair) slot(on *redis.Client, key, step string, of *redis.Client) {
-	p.t.Helper()
-	n := p.from.ClusterKeySlot(p.context(), key).Val()
-	p.must(on.Do(p.context(), "CLUSTER", "SETSLOT", n, step, p.id(of)).Err())
+	p.must(on.Do(p.context(), "CLUSTER", "SETSLOT", p.from.ClusterKeySlot(p.context(), "l").Val(), step, id).Err())
 }
 
 func TestAWaitFollowsASlotThatHasMoved(t *testing.T) {
 	p := startPair(t)
 	c := p.get(p.pool, "l") // to the node that has the slot, when it was asked
-	p.slot(p.to, "l", "NODE", p.to)
-	p.slot(p.from, "l", "NODE", p.to)
+	p.slot(p.to, "NODE", p.to)
+	p.slot(p.from, "NODE", p.to)
 	got := wait(p.context(), c, 0, nil, "BLPOP", "l", 0)
 	parked(t, p.to, 1)
 	p.must(p.cluster.RPush(p.context(), "l", "x").Err())
@@ -76,8 +62,8 @@ func TestAWaitFollowsASlotThatHasMoved(t *testing.T) {
 func TestAWaitFollowsASlotThatIsMoving(t *testing.T) {
 	p := startPair(t)
 	p.must(p.from.RPush(p.context(), "l", "y").Err())
-	p.slot(p.to, "l", "IMPORTING", p.from)
-	p.slot(p.from, "l", "MIGRATING", p.to)
+	p.slot(p.to, "IMPORTING", p.from)
+	p.slot(p.from, "MIGRATING", p.to)
 	// What is there still is had from where it is.
 	if o := <-wait(p.context(), p.get(p.pool, "l"), 0, nil, "BLPOP", "l", 0); fmt.Sprint(o.reply) != "[l y]" {
 		t.Error(o)
