@@ -156,6 +156,21 @@ func TestAValueIsLoadedOnceAndThenThere(t *testing.T) {
 	}
 }
 
+func TestValuesStoredTogetherDoNotExpireTogether(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{TTL: time.Hour, Jitter: 0.5})
+	shortest, longest := time.Hour, time.Duration(0)
+	for i := range 50 {
+		key := fmt.Sprint("k", i)
+		s.get(c, key, func(context.Context) (string, error) { return "v", nil })
+		ttl := s.PTTL(s.context(), key).Val()
+		shortest, longest = min(shortest, ttl), max(longest, ttl)
+	}
+	if shortest < 29*time.Minute || longest > time.Hour || longest-shortest < 10*time.Minute {
+		t.Errorf("they live from %v to %v", shortest, longest)
+	}
+}
+
 func TestOfAllWhoMissTogetherOneLoads(t *testing.T) {
 	s := start(t)
 	const processes, each = 5, 100

@@ -275,6 +275,21 @@ func TestWhenTheServersWordIsSwallowedNothingIsNearForLong(t *testing.T) {
 	s.isNear(c, "k", "new")
 }
 
+// A process that stood still has not heard what changed meanwhile.
+func TestAProcessThatStoodStillAsksTheServer(t *testing.T) {
+	s := start(t)
+	c := s.cache(nearly(10))
+	s.do("SET", "k", "v", "EX", 3600)
+	s.isNear(c, "k", "v")
+	cache.StandStill(c, 3*time.Second)
+	before := s.calls("cache.fetch")
+	s.get(c, "k", never(t))
+	if n := s.calls("cache.fetch") - before; n != 1 {
+		t.Errorf("the server was asked %d times", n)
+	}
+	s.isNear(c, "k", "v")
+}
+
 func TestNothingIsNearForLongerThanItLives(t *testing.T) {
 	s := start(t)
 	c := s.cache(nearly(10))
