@@ -80,22 +80,35 @@ func (s *SentinelInstance) Client() *redis.Client {
 	return rdb
 }
 
-// Primary is who is the primary now, as the Sentinels say.
+// Primary is who is the primary now: all Sentinels say so, and it answers. During a
+// failover that is waited for.
 func (s *SentinelInstance) Primary() *Instance {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	rdb := redis.NewSentinelClient(&redis.Options{Addr: s.Sentinels[0].Addr})
-	defer rdb.Close()
 	var primary *Instance
 	await(ctx, s.t, "there is a primary", func() bool {
-		addr := rdb.GetMasterAddrByName(ctx, s.Name).Val()
+		named := map[string]int{}
+		for _, sentinel := range s.Sentinels {
+			rdb := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
+			if addr := rdb.GetMasterAddrByName(ctx, s.Name).Val(); len(addr) == 2 {
+				named[addr[1]]++
+			}
+			_ = rdb.Close()
+		}
 		for _, n := range s.Nodes {
-			if len(addr) == 2 && addr[1] == fmt.Sprint(n.Port) {
+			if named[fmt.Sprint(n.Port)] == len(s.Sentinels) && n.is("master") {
 				primary = n
 			}
 		}
 		return primary != nil
 	})
 	return primary
+}
+
+// is tells whether a server answers, and in this role.
+func (s *Instance) is(role string) bool {
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1})
+	defer rdb.Close()
+	return rdb.InfoMap(context.Background(), "replication").Item("Replication", "role") == role
 }
