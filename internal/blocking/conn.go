@@ -70,11 +70,13 @@ func (c *Conn) open(addr string) {
 }
 
 // Do sends a command and waits for its reply, for as long as ctx lives and, unless
-// within is 0, that long; in a cluster it follows the command to where its slot is. When either ends, last is sent behind the command and
-// the connection is shut: the server either takes the command's wait back, because
-// its client is gone, or, if it has answered already, goes on to last, which undoes
-// it. Both arrive in this order on the one connection, so nothing granted is left
-// behind.
+// within is 0, that long; in a cluster it follows the command to where its slot is.
+// When either ends, last is sent behind the command and the connection is shut: the
+// server either takes the command's wait back, because its client is gone, or, if it
+// has answered already, goes on to last, which undoes it. Both arrive in this order
+// on the one connection. So nothing is left behind that a command of the modules
+// grants: they take back what was granted to a client that is gone before it was
+// answered. Redis's own commands do not.
 //
 // After an error the connection must be closed. The error is ctx's when that called
 // the command off; if there is a reply all the same, it came in that very moment.
