@@ -98,7 +98,7 @@ func TestAPromotedReplicaGoesOnWithTheLocksItHas(t *testing.T) {
 	l, replica := lockServer(t), lockServer(t)
 	l.follow(replica)
 	l.wants("1", "LOCK.ACQUIRE l a 60000")
-	l.wants("1", "LOCK.ACQUIRE short a 2000")
+	l.wants("1", "LOCK.ACQUIRE short a 60000")
 	l.wants("1", "LOCK.ACQUIRE gone a 60000")
 	l.wants("1", "LOCK.RELEASE gone a")
 	waiting := l.park("LOCK.ACQUIRE l w 60000 BLOCK 0")
@@ -109,6 +109,8 @@ func TestAPromotedReplicaGoesOnWithTheLocksItHas(t *testing.T) {
 	for _, name := range []string{"l", "short"} {
 		replica.wants(fmt.Sprintf(`["0" [%q]]`, name), "LOCK.LIST MATCH %", name)
 	}
+	l.wants("1", "LOCK.EXTEND short a 1500")
+	l.synced(replica)
 	replica.wants("OK", "REPLICAOF NO ONE")
 	replica.wants("0", "LOCK.ACQUIRE l b 60000")
 	b := replica.park("LOCK.ACQUIRE l b 60000 BLOCK 0")

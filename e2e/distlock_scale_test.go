@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,14 +13,32 @@ import (
 // As many wait as open files allow here, in all the ways there are, and go in
 // all the ways there are. If one handle leaked, the module would not unload.
 func TestThousandsWhoWaitLeaveNoHandleBehind(t *testing.T) {
+	clients := min(10_000, openFiles(t)/2) / 100 * 100
+	manyWaitAndGo(t, clients, clients/100)
+}
+
+// The same with as many as this machine has open files and ports for, up to a
+// hundred thousand, over a thousand locks.
+func TestSoakAllWhoCanWaitLeaveNoHandleBehind(t *testing.T) {
+	if os.Getenv("HOLDFAST_SOAK") == "" {
+		t.Skip("make soak")
+	}
+	const ports = 27_000 // to one address
+	clients := min(100_000, openFiles(t)-1500, ports) / 1000 * 1000
+	manyWaitAndGo(t, clients, 1000)
+}
+
+func openFiles(t *testing.T) int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	clients := min(10_000, int(limit.Cur)/2) / 100 * 100
-	locked := clients / 100
+	return int(limit.Cur)
+}
+
+func manyWaitAndGo(t *testing.T, clients, locked int) {
 	t.Logf("%d waiters over %d locks", clients, locked)
-	l := lockServer(t, holdfasttest.WithArgs("--maxclients", "12000"))
+	l := lockServer(t, holdfasttest.WithArgs("--maxclients", fmt.Sprint(clients+100)))
 	lock := func(i int) string { return fmt.Sprintf("lock:%d", i%locked) }
 	for i := range locked {
 		l.wants("1", "LOCK.ACQUIRE % holder 600000", lock(i))
