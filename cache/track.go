@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,7 +37,7 @@ type tracker[T any] struct {
 
 	mu     sync.Mutex
 	stream *blocking.Stream  // nil while it is not up
-	sent   []func(reply any) // what awaits a reply, in order; nil is told when none will come
+	sent   []func(reply any) // what awaits a reply, in order; lost where none will come
 }
 
 // lost is the reply where the connection broke first.
@@ -66,68 +64,6 @@ func (c *Cache[T]) tracker(ctx context.Context, key string) *tracker[T] {
 		c.work.Go(t.run)
 	}
 	return t
-}
-
-// answerToKeep is what allows to keep an answer near.
-type answerToKeep[T any] struct {
-	from  *tracker[T]
-	mark  uint64
-	asked time.Duration // since near's epoch
-	left  time.Duration // of its life on the server, from then on at least; 0 is none
-}
-
-// askNear asks for a key by the connection that tells of its changes. It is not ok
-// where there is none, or the answer was no good: ask otherwise then.
-func (c *Cache[T]) askNear(ctx context.Context, key string) (a answer, k answerToKeep[T], ok bool) {
-	if c.near == nil || !strings.HasPrefix(key, c.o.Near.Prefix) {
-		return a, k, false
-	}
-	t := c.tracker(ctx, key)
-	if t == nil {
-		return a, k, false
-	}
-	k.from, k.mark = t, c.near.mark(key)
-	k.asked = c.near.now()
-	t.asked.Store(int64(k.asked))
-	var fetched, left any
-	done := make(chan struct{})
-	if !t.send([]func(any){
-		func(reply any) { fetched = reply },
-		func(reply any) { left = reply; close(done) },
-	}, c.command(key), []any{"PTTL", key}) {
-		return a, k, false
-	}
-	<-done
-	a, err := parse(fetched)
-	if err != nil {
-		if e, said := fetched.(blocking.ServerError); said && redis.HasErrorPrefix(e, "READONLY") {
-			t.hangUp() // it is no primary any more
-		}
-		return a, k, false
-	}
-	switch ms, _ := left.(int64); {
-	case ms == -1: // it has no end
-		k.left = math.MaxInt64
-	case ms > 0:
-		k.left = time.Duration(ms) * time.Millisecond
-	}
-	return a, k, true
-}
-
-// keep keeps near what an answer came to. It ends with its life on the server, or
-// when it is to be loaded anew.
-func (c *Cache[T]) keep(f *flight[T], a answer, k answerToKeep[T]) {
-	switch a.status {
-	case "HIT":
-		k.left -= c.o.RefreshAhead + c.o.StaleOnError
-	case "ABSENT":
-	default: // about to be replaced
-		return
-	}
-	if k.left > 0 {
-		until := k.asked + min(k.left, c.o.Near.MaxAge)
-		c.near.put(&entry[T]{key: f.key, value: f.value, err: f.err, until: until, from: k.from}, k.mark)
-	}
 }
 
 // send sends commands, if the connection is up; each reply is told to one of told, by
@@ -259,72 +195,4 @@ func (t *tracker[T]) follow(stream *blocking.Stream) error {
 	}
 	beats.Wait()
 	return err
-}
-
-// hear reads replies and changes in the order in which the server sent them.
-func (t *tracker[T]) hear(stream *blocking.Stream) error {
-	for {
-		value, push, err := stream.Read()
-		if err != nil {
-			return err
-		}
-		if push {
-			t.changed(value)
-			continue
-		}
-		t.mu.Lock()
-		if len(t.sent) == 0 {
-			t.mu.Unlock()
-			return fmt.Errorf("the server answered %v to nothing", value)
-		}
-		told := t.sent[0]
-		t.sent = t.sent[1:]
-		t.mu.Unlock()
-		told(value)
-	}
-}
-
-// changed forgets what the server says has changed.
-func (t *tracker[T]) changed(push any) {
-	parts, _ := push.([]any)
-	if len(parts) != 2 || parts[0] != "invalidate" {
-		return
-	}
-	keys, some := parts[1].([]any)
-	if !some { // FLUSHALL, FLUSHDB
-		t.c.near.clear()
-	}
-	for _, key := range keys {
-		if key, ok := key.(string); ok {
-			t.c.near.drop(key)
-		}
-	}
-}
-
-// beat asks whether the connection is there, until it is not.
-func (t *tracker[T]) beat(ctx context.Context, stream *blocking.Stream) {
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
-	before := t.answered.Load()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now := t.c.near.now()
-		if !t.fresh(now) || t.deserted(now) {
-			stream.Close()
-			return
-		}
-		// What changes in one turn of the server's loop it says at the end of the turn,
-		// behind a reply to a PING of that turn. So a reply vouches for the PING before.
-		vouches := before
-		before = int64(now)
-		t.send([]func(any){func(reply any) {
-			if reply == "PONG" {
-				t.answered.Store(vouches)
-			}
-		}}, []any{"PING"})
-	}
 }
