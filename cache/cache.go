@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,15 +26,26 @@ type Cache[T any] struct {
 	mu      sync.Mutex
 	closed  bool
 	flights map[string]*flight[T]
-	outage  outage
+	outages map[string]*outage // by server
+	down    atomic.Int32       // how many these are
+
+	near     *near[T]               // nil if none is wanted
+	trackers map[string]*tracker[T] // by server
+	idle     time.Duration          // after which a tracker that is not asked retires
 }
 
 // New returns a cache over rdb: a *redis.Client (of one server or by Sentinel), a
-// *redis.ClusterClient or a *redis.Ring. Close it when done, before rdb.
+// *redis.ClusterClient or a *redis.Ring. While a server of a ring is away, its keys
+// are another's; what was invalidated there is back with it, until its TTL is over.
+// Close the cache when done, before rdb.
 func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
 	c := &Cache[T]{rdb: rdb, conns: blocking.NewPool(rdb), flights: map[string]*flight[T]{}}
 	c.o, c.err = options.filled()
 	c.loads = make(chan struct{}, max(c.o.MaxLoads, 1))
+	if c.err == nil && c.o.Near.Size > 0 {
+		c.near, c.trackers = newNear[T](c.o.Near.Size), map[string]*tracker[T]{}
+		c.idle = max(idle, c.o.Near.MaxAge)
+	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }
@@ -53,6 +65,11 @@ func (c *Cache[T]) Fetch(ctx context.Context, key string, load func(ctx context.
 	}
 	if err := ctx.Err(); err != nil {
 		return none, failed("fetch", key, err)
+	}
+	if c.near != nil {
+		if value, err, ok := c.near.get(key); ok {
+			return value, err
+		}
 	}
 	c.mu.Lock()
 	if c.closed {
@@ -90,13 +107,16 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
 		var backoff blocking.Backoff
 		for {
-			err := c.rdb.Do(ctx, "CACHE.DEL", key).Err()
+			_, err := c.conns.Send(ctx, "CACHE.DEL", key)
 			if err == nil {
 				break
 			}
 			if !blocking.Passes(err) || !backoff.Pause(ctx, time.Second) {
 				return failed("invalidate", key, err)
 			}
+		}
+		if c.near != nil {
+			c.near.drop(key)
 		}
 		c.mu.Lock()
 		delete(c.flights, key) // who shares it began before
@@ -111,6 +131,9 @@ func (c *Cache[T]) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
+	if c.near != nil {
+		c.near.close()
+	}
 	c.cancel(ErrClosed)
 	c.work.Wait()
 	c.conns.Close()

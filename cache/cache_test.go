@@ -23,7 +23,7 @@ import (
 const patience = 30 * time.Second
 
 type server struct {
-	*holdfasttest.Server
+	*holdfasttest.Instance
 	*redis.Client
 	t *testing.T
 }
@@ -33,10 +33,12 @@ func start(t *testing.T, options ...holdfasttest.Option) *server {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
-		// The one thread that starts servers stays.
-		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"))
+		// The one thread that starts servers stays, and a client that found nobody to
+		// connect to sleeps before it sees that it was closed.
+		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"),
+			goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 	})
-	s := holdfasttest.New(t, options...)
+	s := holdfasttest.Server(t, options...)
 	return &server{s, s.Client(), t}
 }
 
@@ -151,6 +153,21 @@ func TestAValueIsLoadedOnceAndThenThere(t *testing.T) {
 	}
 	if ttl := s.PTTL(s.context(), "k").Val(); ttl > time.Minute || ttl < 50*time.Second {
 		t.Errorf("it lives %v", ttl)
+	}
+}
+
+func TestValuesStoredTogetherDoNotExpireTogether(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{TTL: time.Hour, Jitter: 0.5})
+	shortest, longest := time.Hour, time.Duration(0)
+	for i := range 50 {
+		key := fmt.Sprint("k", i)
+		s.get(c, key, func(context.Context) (string, error) { return "v", nil })
+		ttl := s.PTTL(s.context(), key).Val()
+		shortest, longest = min(shortest, ttl), max(longest, ttl)
+	}
+	if shortest < 29*time.Minute || longest > time.Hour || longest-shortest < 10*time.Minute {
+		t.Errorf("they live from %v to %v", shortest, longest)
 	}
 }
 

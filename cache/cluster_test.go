@@ -1,7 +1,12 @@
 package cache_test
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -33,5 +38,106 @@ func TestOfAllWhoMissTogetherInAClusterOneLoads(t *testing.T) {
 	}
 	if err := a.Invalidate(s.context(), "k", "in another slot"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestACacheOverARingLoadsOnceOnEachServer(t *testing.T) {
+	s, other := start(t), holdfasttest.Server(t)
+	ring := func() *redis.Ring {
+		return redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": s.Addr, "b": other.Addr}})
+	}
+	ra, rb := ring(), ring()
+	defer ra.Close()
+	defer rb.Close()
+	a, b := cache.New[string](ra, cache.Options{}), cache.New[string](rb, cache.Options{})
+	defer a.Close()
+	defer b.Close()
+	for i := range 20 {
+		key := fmt.Sprint("k", i)
+		g := newGate()
+		first := s.fetch(s.context(), a, key, g.load)
+		<-g.called
+		second := s.fetch(s.context(), b, key, never(t))
+		g.answer <- result{"v", nil}
+		for _, r := range []result{<-first, <-second} {
+			if r.value != "v" || r.err != nil {
+				t.Error(r)
+			}
+		}
+	}
+	if n, m := s.DBSize(s.context()).Val(), other.Client().DBSize(s.context()).Val(); n == 0 || m == 0 || n+m != 20 {
+		t.Errorf("%d and %d values", n, m)
+	}
+}
+
+func TestWhileOneServerOfAClusterIsDownTheOthersAreAsked(t *testing.T) {
+	s := start(t)
+	cluster := holdfasttest.Cluster(t, 3, 0, holdfasttest.WithArgs("--cluster-require-full-coverage", "no"))
+	c := cache.New[string](cluster.Client(), cache.Options{Codec: cache.Bytes, TTL: time.Hour})
+	defer c.Close()
+	load := func(context.Context) (string, error) { return "v", nil }
+	dead := cluster.Primary("k0")
+	var alive []string
+	for i := range 20 {
+		key := fmt.Sprint("k", i)
+		s.get(c, key, load)
+		if cluster.Primary(key) != dead {
+			alive = append(alive, key)
+		}
+	}
+	dead.Kill()
+	for _, key := range alive {
+		s.get(c, "k0", load)
+		s.get(c, key, never(t))
+	}
+}
+
+// The slot is being moved, and the value is not there any more: it is loaded once,
+// and kept where it will be.
+func TestAValueWhoseSlotMovesIsLoadedOnce(t *testing.T) {
+	s := start(t)
+	cluster := holdfasttest.Cluster(t, 2, 0)
+	from, to := cluster.Nodes[0], cluster.Nodes[1]
+	if cluster.Primary("k") == to {
+		from, to = to, from
+	}
+	slot := from.Client().ClusterKeySlot(s.context(), "k").Val()
+	for _, step := range []struct {
+		on, of *holdfasttest.Instance
+		what   string
+	}{{to, from, "IMPORTING"}, {from, to, "MIGRATING"}} {
+		id, err := step.of.Client().Do(s.context(), "CLUSTER", "MYID").Text()
+		if err == nil {
+			err = step.on.Client().Do(s.context(), "CLUSTER", "SETSLOT", slot, step.what, id).Err()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	o := cache.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	a, b := cache.New[string](cluster.Client(), o), cache.New[string](cluster.Client(), o)
+	defer a.Close()
+	defer b.Close()
+	g := newGate()
+	first := s.fetch(s.context(), a, "k", g.load)
+	<-g.called
+	second := s.fetch(s.context(), b, "k", never(t))
+	s.until("it waits at the new node", func() bool {
+		return to.Client().InfoMap(s.context(), "clients").Item("Clients", "blocked_clients") == "1"
+	})
+	g.answer <- result{"v", nil}
+	for _, r := range []result{<-first, <-second} {
+		if r.value != "v" || r.err != nil {
+			t.Error(r)
+		}
+	}
+	s.get(a, "k", never(t))
+	if err := b.Invalidate(s.context(), "k"); err != nil {
+		t.Error(err)
+	}
+	_, _ = a.Close(), b.Close()
+	if log.Len() > 0 {
+		t.Errorf("the log says:\n%s", log.String())
 	}
 }

@@ -1,7 +1,9 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"os"
@@ -99,4 +101,49 @@ func ExampleOptions() {
 	price, err := prices.Fetch(context.Background(), "price:apple", func(context.Context) (int, error) { return 3, nil })
 	fmt.Println(price, err)
 	// Output: 3 <nil>
+}
+
+// Up to 10,000 users are kept in the process's memory too, and the server tells when
+// one of them changes.
+func ExampleNearOptions() {
+	users := cache.New[User](rdb, cache.Options{
+		TTL:  time.Hour,
+		Near: cache.NearOptions{Size: 10_000, Prefix: "user:"},
+	})
+	defer users.Close()
+
+	load := func(context.Context) (User, error) { return User{"Lin"}, nil }
+	for range 1000 {
+		if _, err := users.Fetch(context.Background(), "user:9", load); err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Println("most of these asked nobody")
+	// Output: most of these asked nobody
+}
+
+// A codec of your own: here, that of package encoding/gob.
+func ExampleCodec() {
+	users := cache.New[User](rdb, cache.Options{Codec: gobCodec{}})
+	defer users.Close()
+
+	for range 2 {
+		u, err := users.Fetch(context.Background(), "gob:7", func(context.Context) (User, error) { return User{"Ada"}, nil })
+		fmt.Println(u.Name, err)
+	}
+	// Output:
+	// Ada <nil>
+	// Ada <nil>
+}
+
+type gobCodec struct{}
+
+func (gobCodec) Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	err := gob.NewEncoder(&b).Encode(v)
+	return b.Bytes(), err
+}
+
+func (gobCodec) Unmarshal(data []byte, v any) error {
+	return gob.NewDecoder(bytes.NewReader(data)).Decode(v)
 }

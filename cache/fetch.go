@@ -50,7 +50,7 @@ func (c *Cache[T]) command(key string, more ...any) []any {
 
 // ask asks for a key without waiting.
 func (c *Cache[T]) ask(ctx context.Context, key string) (answer, error) {
-	reply, err := blocking.Send(ctx, c.rdb, c.command(key)...)
+	reply, err := c.conns.Send(ctx, c.command(key)...)
 	if err != nil {
 		return answer{}, err
 	}
@@ -81,7 +81,7 @@ func (c *Cache[T]) await(ctx context.Context, key string) (answer, error) {
 
 // unlock gives a lease up. If that fails it runs out.
 func (c *Cache[T]) unlock(key, token string) {
-	_, _ = blocking.Send(context.Background(), c.rdb, "CACHE.UNLOCK", key, token)
+	_, _ = c.conns.Send(context.Background(), "CACHE.UNLOCK", key, token)
 }
 
 // settle ends a flight by an answer that is all there is to say. A value that
@@ -130,7 +130,7 @@ func (c *Cache[T]) pursue(ctx context.Context, f *flight[T], a answer, err error
 		case err != nil:
 			c.conns.Forget(ctx)
 			if (timedOut(err) || !trouble.Pause(ctx, patience)) && ctx.Err() == nil {
-				c.fell(err)
+				c.fell(f.key, err)
 				c.loadAlone(ctx, f)
 				return
 			}
@@ -140,14 +140,14 @@ func (c *Cache[T]) pursue(ctx context.Context, f *flight[T], a answer, err error
 			c.loadAndStore(ctx, f, a)
 			return
 		case a.status != "WAIT": // a value that cannot be decoded
-			if err := c.rdb.Do(ctx, "CACHE.DEL", f.key).Err(); err != nil && !blocking.Passes(err) {
+			if _, err := c.conns.Send(ctx, "CACHE.DEL", f.key); err != nil && !blocking.Passes(err) {
 				c.finish(f, none, err)
 				return
 			}
 		}
 		asked := time.Now()
 		if a, err = c.await(ctx, f.key); err == nil {
-			c.rose()
+			c.rose(f.key)
 			trouble = blocking.Backoff{}
 			// WAIT at once says that too many wait already.
 			if a.status == "WAIT" && time.Since(asked) < patience {

@@ -23,14 +23,21 @@ type flight[T any] struct {
 // lead asks the server, in the first caller's goroutine: most often the value is
 // there. What takes longer goes on in one of its own.
 func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) {
-	if c.without() {
+	if c.without(f.key) {
 		c.detach(ctx, f, func(ctx context.Context) { c.loadAlone(ctx, f) })
 		return
 	}
-	a, err := c.ask(context.WithoutCancel(ctx), f.key)
+	a, kept, ok := c.askNear(ctx, f.key)
+	var err error
+	if !ok {
+		a, err = c.ask(context.WithoutCancel(ctx), f.key)
+	}
 	if err == nil {
-		c.rose()
+		c.rose(f.key)
 		if c.settle(f, a) {
+			if ok {
+				c.keep(f, a, kept)
+			}
 			return
 		}
 	}

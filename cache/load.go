@@ -88,7 +88,7 @@ func (c *Cache[T]) renew(ctx context.Context, key, token string) {
 		tick := time.NewTicker(c.o.Lease / 3)
 		defer tick.Stop()
 		for ctx.Err() == nil {
-			reply, err := blocking.Send(ctx, c.rdb, "CACHE.EXTEND", key, token, millis(c.o.Lease))
+			reply, err := c.conns.Send(ctx, "CACHE.EXTEND", key, token, millis(c.o.Lease))
 			if err == nil && reply != int64(1) || err != nil && !blocking.Passes(err) {
 				return
 			}
@@ -125,7 +125,7 @@ func (c *Cache[T]) store(key, token string, value T) error {
 func (c *Cache[T]) tell(args ...any) {
 	var backoff blocking.Backoff
 	for {
-		_, err := blocking.Send(context.Background(), c.rdb, args...)
+		_, err := c.conns.Send(context.Background(), args...)
 		if err == nil {
 			return
 		}

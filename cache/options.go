@@ -33,6 +33,10 @@ type Options struct {
 	// not answer. Defaults to 10.
 	MaxLoads int
 
+	// Near is how values are kept in the process's own memory as well. Defaults to not
+	// at all.
+	Near NearOptions
+
 	// NegativeTTL is how long it is remembered that there is no value, after a loader
 	// returned ErrNotFound; in whole milliseconds. Defaults to 10 seconds.
 	NegativeTTL time.Duration
@@ -54,7 +58,8 @@ type Options struct {
 // filled is the options with what they default to.
 func (o Options) filled() (Options, error) {
 	if o.Lease < 0 || o.LoadTimeout < 0 || o.MaxLoads < 0 || o.NegativeTTL < 0 ||
-		o.RefreshAhead < 0 || o.StaleOnError < 0 || o.TTL < 0 || o.Jitter > 1 {
+		o.RefreshAhead < 0 || o.StaleOnError < 0 || o.TTL < 0 || o.Jitter > 1 ||
+		o.Near.Size < 0 || o.Near.MaxAge < 0 {
 		return o, fmt.Errorf("cache: an option is out of range: %+v", o)
 	}
 	if o.Codec == nil {
@@ -67,6 +72,7 @@ func (o Options) filled() (Options, error) {
 	o.Lease = cmp.Or(o.Lease, 3*time.Second)
 	o.LoadTimeout = cmp.Or(o.LoadTimeout, time.Minute)
 	o.MaxLoads = cmp.Or(o.MaxLoads, 10)
+	o.Near.MaxAge = cmp.Or(o.Near.MaxAge, 10*time.Second)
 	o.NegativeTTL = cmp.Or(o.NegativeTTL, 10*time.Second)
 	o.TTL = cmp.Or(o.TTL, time.Minute)
 	return o, nil

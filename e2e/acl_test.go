@@ -12,7 +12,7 @@ import (
 )
 
 // asUser is a client of the server that is a user with these rules.
-func asUser(t *testing.T, s *holdfasttest.Server, rules ...any) *redis.Client {
+func asUser(t *testing.T, s *holdfasttest.Instance, rules ...any) *redis.Client {
 	t.Helper()
 	admin := s.Client()
 	if err := admin.Do(context.Background(), append([]any{"ACL", "SETUSER", "worker", "reset", "on", ">secret"}, rules...)...).Err(); err != nil {
@@ -29,7 +29,7 @@ func refused(err error) bool { return err != nil && strings.HasPrefix(err.Error(
 
 func TestACommandThatIsNamedIsAllowedAndNoOther(t *testing.T) {
 	ctx := context.Background()
-	s := holdfasttest.New(t)
+	s := holdfasttest.Server(t)
 	c := asUser(t, s, "~tasks*", "+task.consume", "+task.ack", "+task.retry")
 	if err := c.Do(ctx, "TASK.CONSUME", "g", "c", "tasks").Err(); !errors.Is(err, redis.Nil) {
 		t.Errorf("consume: %v", err)
@@ -53,7 +53,7 @@ func TestACommandThatIsNamedIsAllowedAndNoOther(t *testing.T) {
 // @all alone, which the docs say and this shows.
 func TestCategoriesHoldWhereTheServerHasThem(t *testing.T) {
 	ctx := context.Background()
-	s := holdfasttest.New(t)
+	s := holdfasttest.Server(t)
 	inWrite, err := s.Client().Do(ctx, "ACL", "CAT", "write").StringSlice()
 	if err != nil {
 		t.Fatal(err)

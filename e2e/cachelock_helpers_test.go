@@ -28,13 +28,13 @@ func cacheServer(t testing.TB, options ...holdfasttest.Option) *cache {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(all, func(path string) bool { return filepath.Base(path) == "cachelock.so" })
-	s := holdfasttest.New(t, append([]holdfasttest.Option{holdfasttest.WithModules(all[i])}, options...)...)
+	s := holdfasttest.Server(t, append([]holdfasttest.Option{holdfasttest.WithModules(all[i])}, options...)...)
 	return &cache{s, dialCache(t, s.Addr)}
 }
 
 // cache is a server with the cache, and a connection to it.
 type cache struct {
-	*holdfasttest.Server
+	*holdfasttest.Instance
 	*cacheConn
 }
 

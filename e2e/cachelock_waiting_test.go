@@ -380,7 +380,7 @@ func TestTheDataIsReadableWithoutTheModule(t *testing.T) {
 	}
 	c.send("SHUTDOWN")
 	_, _ = c.tryRead()
-	plain := holdfasttest.New(t, holdfasttest.WithModules(), holdfasttest.WithDir(c.Dir), holdfasttest.WithArgs("--appendonly", "yes"))
+	plain := holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithDir(c.Dir), holdfasttest.WithArgs("--appendonly", "yes"))
 	p := dialCache(t, plain.Addr)
 	for i, line := range read {
 		p.wants(before[i], line)

@@ -132,7 +132,7 @@ func TestAPromotedReplicaGoesOnWithTheLocksItHas(t *testing.T) {
 func TestAServerWithoutTheModuleReadsTheSameLocks(t *testing.T) {
 	dir := t.TempDir()
 	l := lockServer(t, lockAOF, holdfasttest.WithDir(dir))
-	bare := holdfasttest.New(t, holdfasttest.WithModules(), holdfasttest.WithArgs("--replicaof", "127.0.0.1 "+strconv.Itoa(l.Port)))
+	bare := holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithArgs("--replicaof", "127.0.0.1 "+strconv.Itoa(l.Port)))
 	replica := &locks{bare, dialCache(t, bare.Addr)}
 	l.synced(replica)
 	for i := range 50 {
@@ -173,7 +173,7 @@ func TestAServerWithoutTheModuleReadsTheSameLocks(t *testing.T) {
 	l.wants(digest, "DEBUG DIGEST")
 
 	l.Stop()
-	alone := holdfasttest.New(t, holdfasttest.WithModules(), lockAOF, holdfasttest.WithDir(dir))
+	alone := holdfasttest.Server(t, holdfasttest.WithModules(), lockAOF, holdfasttest.WithDir(dir))
 	dialCache(t, alone.Addr).wants(digest, "DEBUG DIGEST")
 }
 

@@ -18,13 +18,13 @@ const lockPatience = 30 * time.Second
 
 // locks is a server with distlock alone, and a bare connection to it.
 type locks struct {
-	*holdfasttest.Server
+	*holdfasttest.Instance
 	*cacheConn
 }
 
 func lockServer(t testing.TB, options ...holdfasttest.Option) *locks {
 	t.Helper()
-	s := holdfasttest.New(t, append([]holdfasttest.Option{
+	s := holdfasttest.Server(t, append([]holdfasttest.Option{
 		onlyDistlock(t), holdfasttest.WithArgs("--repl-diskless-sync-delay", "0"),
 	}, options...)...)
 	return &locks{s, dialCache(t, s.Addr)}

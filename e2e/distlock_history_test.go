@@ -56,7 +56,7 @@ func lockHistories(t *testing.T, more func(n int) bool) {
 		seed = s
 	}
 	t.Logf("HOLDFAST_SEED=%d", seed)
-	s := holdfasttest.New(t, onlyDistlock(t), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
+	s := holdfasttest.Server(t, onlyDistlock(t), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
 	var ops, grants, lost, restarts, undecided, n int
 	last := int64(0) // token of the histories before
 	for ; more(n) && !t.Failed(); n++ {
@@ -88,7 +88,7 @@ func lockHistories(t *testing.T, more func(n int) bool) {
 
 type lockHistory struct {
 	t       *testing.T
-	s       *holdfasttest.Server
+	s       *holdfasttest.Instance
 	n       int
 	seed    uint64
 	restart bool

@@ -236,7 +236,7 @@ func TestALeaseThatEndsIsHandedOverAmongManyOtherKeysWithExpiry(t *testing.T) {
 // The lease ends while writes are paused; a server that wrote then would abort.
 func TestAWritePauseDelaysTheHandOverAndHarmsNothing(t *testing.T) {
 	l := lockServer(t)
-	holdfasttest.New(t, holdfasttest.WithModules(), holdfasttest.WithArgs("--replicaof", "127.0.0.1 "+fmt.Sprint(l.Port)))
+	holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithArgs("--replicaof", "127.0.0.1 "+fmt.Sprint(l.Port)))
 	l.until("replicas", 1, func() int64 { return l.number("replication", "connected_slaves") })
 	l.wants("1", "LOCK.ACQUIRE l a 60000")
 	w := l.park("LOCK.ACQUIRE l w 60000 BLOCK 0")

@@ -31,7 +31,7 @@ func TestWhatTheDocsShowIsWhatAServerSays(t *testing.T) {
 			continue
 		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			s := holdfasttest.New(t)
+			s := holdfasttest.Server(t)
 			p := transcript.NewPlayer(s.Addr)
 			defer p.Close()
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -132,7 +132,7 @@ func TestTheServerDocumentsEachCommandAsTheReferenceDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	c := holdfasttest.New(t).Client()
+	c := holdfasttest.Server(t).Client()
 	for name, want := range commands {
 		said, err := c.Do(ctx, "COMMAND", "DOCS", name).Result()
 		if err != nil {

@@ -25,7 +25,7 @@ type caller struct {
 	c *redis.Client
 }
 
-func newCaller(t *testing.T) caller { return caller{t, holdfasttest.New(t).Client()} }
+func newCaller(t *testing.T) caller { return caller{t, holdfasttest.Server(t).Client()} }
 
 // do sends a command, written as in the guide, and returns its reply.
 func (c caller) do(format string, values ...any) any {
@@ -168,7 +168,7 @@ const crowd = 100
 
 // atOnce lets a crowd do something at the same moment and collects what each
 // says. Each has its own connection, open beforehand.
-func atOnce[T any](t *testing.T, s *holdfasttest.Server, do func(c *redis.Conn, i int) T) []T {
+func atOnce[T any](t *testing.T, s *holdfasttest.Instance, do func(c *redis.Conn, i int) T) []T {
 	t.Helper()
 	c := s.Client()
 	results := make([]T, crowd)
@@ -196,7 +196,7 @@ func atOnce[T any](t *testing.T, s *holdfasttest.Server, do func(c *redis.Conn, 
 }
 
 func TestOfManyCallersThatMissOneIsToldToLoad(t *testing.T) {
-	s := holdfasttest.New(t)
+	s := holdfasttest.Server(t)
 	ctx := context.Background()
 	var loads, waits int
 	for _, said := range atOnce(t, s, func(c *redis.Conn, i int) string {
@@ -221,7 +221,7 @@ func TestOfManyCallersThatMissOneIsToldToLoad(t *testing.T) {
 // TestManyCallersCauseOneLoad goes the whole way of the guide: ask, load or look
 // again, and get the value.
 func TestManyCallersCauseOneLoad(t *testing.T) {
-	s := holdfasttest.New(t)
+	s := holdfasttest.Server(t)
 	ctx := context.Background()
 	var mu sync.Mutex
 	loads := 0
@@ -262,7 +262,7 @@ func TestManyCallersCauseOneLoad(t *testing.T) {
 }
 
 func TestOfManyWhoTryOneGetsTheLock(t *testing.T) {
-	s := holdfasttest.New(t)
+	s := holdfasttest.Server(t)
 	ctx := context.Background()
 	got := int64(0)
 	for _, n := range atOnce(t, s, func(c *redis.Conn, i int) int64 {
@@ -280,7 +280,7 @@ func TestOfManyWhoTryOneGetsTheLock(t *testing.T) {
 }
 
 func TestConsumersShareTheWorkWithoutOverlap(t *testing.T) {
-	s := holdfasttest.New(t)
+	s := holdfasttest.Server(t)
 	c := caller{t, s.Client()}
 	ctx := context.Background()
 	c.do("XGROUP CREATE tasks workers $ MKSTREAM")

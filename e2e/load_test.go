@@ -80,7 +80,7 @@ func TestModulesLoadInAnyOrderAndNumber(t *testing.T) {
 			for _, name := range names {
 				modules = append(modules, paths[name])
 			}
-			c := holdfasttest.New(t, holdfasttest.WithModules(modules...)).Client()
+			c := holdfasttest.Server(t, holdfasttest.WithModules(modules...)).Client()
 			found := loadedModules(t, c)
 			if len(found) != len(names) {
 				t.Errorf("loaded are %v", found)
@@ -102,7 +102,7 @@ func TestModulesLoadInAnyOrderAndNumber(t *testing.T) {
 
 func TestModulesLoadFromTheWorkingFolder(t *testing.T) {
 	dir := copied(t)
-	s := holdfasttest.New(t, holdfasttest.WithDir(dir), holdfasttest.WithModules("./taskqueue.so", "./cachelock.so", "./distlock.so"))
+	s := holdfasttest.Server(t, holdfasttest.WithDir(dir), holdfasttest.WithModules("./taskqueue.so", "./cachelock.so", "./distlock.so"))
 	if found := loadedModules(t, s.Client()); len(found) != 3 {
 		t.Error(found)
 	}
@@ -114,7 +114,7 @@ func TestModulesLoadFromACopyOfTheirFolder(t *testing.T) {
 	for _, name := range redisserver.ModuleNames {
 		modules = append(modules, filepath.Join(dir, name+".so"))
 	}
-	if found := loadedModules(t, holdfasttest.New(t, holdfasttest.WithModules(modules...)).Client()); len(found) != 3 {
+	if found := loadedModules(t, holdfasttest.Server(t, holdfasttest.WithModules(modules...)).Client()); len(found) != 3 {
 		t.Error(found)
 	}
 }
@@ -182,7 +182,7 @@ func unload(t *testing.T, c *redis.Client, name string) {
 
 func TestEachModuleUnloadsAndLoadsAgain(t *testing.T) {
 	ctx := context.Background()
-	c := holdfasttest.New(t, holdfasttest.WithArgs("--enable-module-command", "local")).Client()
+	c := holdfasttest.Server(t, holdfasttest.WithArgs("--enable-module-command", "local")).Client()
 	use := map[string][]any{
 		"cachelock": {"CACHE.SET", "k", "v", 60000},
 		"taskqueue": {"TASK.PUBLISH", "q", "p"},
@@ -219,7 +219,7 @@ func TestEachModuleUnloadsAndLoadsAgain(t *testing.T) {
 
 func TestCommandStatisticsCountEachCommand(t *testing.T) {
 	ctx := context.Background()
-	c := holdfasttest.New(t).Client()
+	c := holdfasttest.Server(t).Client()
 	id, err := c.Do(ctx, "TASK.PUBLISH", "q", "p").Text()
 	if err != nil {
 		t.Fatal(err)

@@ -31,9 +31,9 @@ func TestMalformedCommandsAreAnsweredAndHarmNothing(t *testing.T) {
 	}
 	t.Logf("HOLDFAST_SEED=%d", seed)
 
-	s := holdfasttest.New(t, holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always",
+	s := holdfasttest.Server(t, holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always",
 		"--auto-aof-rewrite-percentage", "0", "--hz", "100"))
-	replica := holdfasttest.New(t, holdfasttest.WithModules(), holdfasttest.WithArgs("--replicaof", "127.0.0.1 "+strconv.Itoa(s.Port)))
+	replica := holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithArgs("--replicaof", "127.0.0.1 "+strconv.Itoa(s.Port)))
 	c, rc := s.Client(), replica.Client()
 	awaitLink(t, rc)
 	g := newGarbage(t, c)

@@ -211,7 +211,7 @@ func TestDelayedTasksComeFromThePromotedServer(t *testing.T) {
 func TestReplicasAndFilesNeedNoModules(t *testing.T) {
 	dir := t.TempDir()
 	s := taskServer(t, holdfasttest.WithDir(dir), holdfasttest.WithArgs("--appendonly", "yes"))
-	plain := holdfasttest.New(t, holdfasttest.WithModules())
+	plain := holdfasttest.Server(t, holdfasttest.WithModules())
 	q, r := tasksOn(t, s), tasksOn(t, plain)
 	replicate(t, q, r)
 	ids := q.publish("s", "1", "2", "3", "4", "5", "6")
@@ -250,7 +250,7 @@ func TestReplicasAndFilesNeedNoModules(t *testing.T) {
 	}
 	want := pendingOf(q, "s")
 	s.Stop()
-	loaded := tasksOn(t, holdfasttest.New(t, holdfasttest.WithModules(), holdfasttest.WithDir(dir), holdfasttest.WithArgs("--appendonly", "yes")))
+	loaded := tasksOn(t, holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithDir(dir), holdfasttest.WithArgs("--appendonly", "yes")))
 	if got := loaded.do("DEBUG DIGEST"); got != digest {
 		t.Errorf("the file's data differs: %v, want %v", got, digest)
 	}

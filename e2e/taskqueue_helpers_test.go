@@ -28,9 +28,9 @@ type tasks struct {
 }
 
 // taskServer starts a server with the task queue alone.
-func taskServer(t testing.TB, options ...holdfasttest.Option) *holdfasttest.Server {
+func taskServer(t testing.TB, options ...holdfasttest.Option) *holdfasttest.Instance {
 	t.Helper()
-	return holdfasttest.New(t, append([]holdfasttest.Option{onlyTaskqueue(t)}, options...)...)
+	return holdfasttest.Server(t, append([]holdfasttest.Option{onlyTaskqueue(t)}, options...)...)
 }
 
 func onlyTaskqueue(t testing.TB) holdfasttest.Option {
@@ -42,7 +42,7 @@ func onlyTaskqueue(t testing.TB) holdfasttest.Option {
 	return holdfasttest.WithModules(all[i])
 }
 
-func tasksOn(t testing.TB, s *holdfasttest.Server) *tasks {
+func tasksOn(t testing.TB, s *holdfasttest.Instance) *tasks {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	t.Cleanup(cancel)
 	return &tasks{s.Client(), t, ctx}

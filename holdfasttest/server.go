@@ -1,6 +1,21 @@
 // Package holdfasttest gives tests a real server with the modules of Holdfast
-// loaded. It starts redis-server, which must be installed, as a child process
-// on a free port of 127.0.0.1 and stops it when the test ends.
+// loaded, in one line:
+//
+//	func TestReportsAreWrittenOnce(t *testing.T) {
+//		s := holdfasttest.Server(t)
+//		locks := lock.New(s.Client(), lock.Options{})
+//		…
+//	}
+//
+// Server starts redis-server (or what $HOLDFAST_SERVER names) as a child process
+// on a free port of 127.0.0.1, with an empty temporary folder, and stops it when
+// the test ends. That takes some 20 ms: a server for each test is cheap, and no
+// test sees what another left. [Cluster] and [Sentinel] start several, for tests of
+// a failover; [Start] one for what is no test.
+//
+// The modules are looked for in $HOLDFAST_MODULES, in the build folder of the
+// module that is tested and of Holdfast's own source, and where make install and
+// packages put them. make build makes them.
 package holdfasttest
 
 import (
@@ -14,15 +29,16 @@ import (
 	"holdfast/internal/redisserver"
 )
 
-// Server is a running server and what a test wants of it.
-type Server struct {
+// Instance is a running server and what a test wants of it: its Addr, a Client, to
+// Kill and to Restart it, and its Log.
+type Instance struct {
 	*redisserver.Process
 	t      testing.TB
 	panics bool
 }
 
 // ExpectPanics says that a contained panic in the log is what the test is for.
-func (s *Server) ExpectPanics() { s.panics = true }
+func (s *Instance) ExpectPanics() { s.panics = true }
 
 // Option changes how a server is started.
 type Option func(*redisserver.Config)
@@ -35,7 +51,7 @@ func WithArgs(args ...string) Option {
 // WithModules loads these modules (by file, with arguments) instead of all
 // three; none at all if no path is given.
 func WithModules(paths ...string) Option {
-	return func(c *redisserver.Config) { c.Modules = paths }
+	return func(c *redisserver.Config) { c.Modules = append([]string{}, paths...) }
 }
 
 // WithDir starts the server in a folder, to find there what another left.
@@ -46,28 +62,36 @@ func WithDir(dir string) Option {
 // startTimeout bounds how long a server may take to be ready.
 const startTimeout = 30 * time.Second
 
-// New starts a server with the three modules and stops it when the test ends.
-// The server program is redis-server, or $HOLDFAST_SERVER. A server that
-// ended by a crash fails the test.
-func New(t testing.TB, options ...Option) *Server {
+// Server starts a server with the three modules and stops it when the test ends.
+// The test fails at once, and says what to do, where the modules are not built or
+// the server program is not installed; it also fails if the server crashes.
+func Server(t testing.TB, options ...Option) *Instance {
 	t.Helper()
-	modules, err := redisserver.Modules()
+	cfg, err := config(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := redisserver.Config{Modules: modules, Binary: os.Getenv("HOLDFAST_SERVER"), Args: []string{
-		"--enable-debug-command", "yes", "--enable-module-command", "yes",
-	}}
-	for _, o := range options {
-		o(&cfg)
+	return run(t, cfg)
+}
+
+// run starts a server that is stopped when the test ends.
+func run(t testing.TB, cfg redisserver.Config) *Instance {
+	t.Helper()
+	s, err := start(t, cfg)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return s
+}
+
+func start(t testing.TB, cfg redisserver.Config) (*Instance, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	p, err := redisserver.Start(ctx, cfg)
 	if err != nil {
-		t.Fatal(err)
+		return nil, hint(err)
 	}
-	s := &Server{Process: p, t: t}
+	s := &Instance{Process: p, t: t}
 	t.Cleanup(func() {
 		p.Stop()
 		if log := p.Log(); t.Failed() || crashed(log) || panicked(log) && !s.panics {
@@ -77,18 +101,36 @@ func New(t testing.TB, options ...Option) *Server {
 			}
 		}
 	})
-	return s
+	return s, nil
+}
+
+// config is how servers of tests are started.
+func config(options []Option) (redisserver.Config, error) {
+	cfg := redisserver.Config{Binary: os.Getenv("HOLDFAST_SERVER"), Args: []string{
+		"--enable-debug-command", "yes", "--enable-module-command", "yes",
+	}}
+	for _, o := range options {
+		o(&cfg)
+	}
+	if cfg.Modules != nil { // who loads others, or none, need not have these
+		return cfg, nil
+	}
+	var err error
+	if cfg.Modules, err = redisserver.Modules(); err != nil {
+		return cfg, hint(err)
+	}
+	return cfg, nil
 }
 
 // AwaitLog waits, for ten seconds at most, until the server's log has a text.
-func (s *Server) AwaitLog(text string) bool {
+func (s *Instance) AwaitLog(text string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return s.Process.AwaitLog(ctx, text)
 }
 
 // Restart starts the server again after Kill or a shutdown.
-func (s *Server) Restart() {
+func (s *Instance) Restart() {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -98,8 +140,9 @@ func (s *Server) Restart() {
 }
 
 // Client is a new client of the server, closed when the test ends. It does not
-// retry, and waits for replies as long as the test lives.
-func (s *Server) Client() *redis.Client {
+// retry, and waits for replies as long as the test lives: what a test asks with.
+// To test how a client of your own bears failures, make it as you do, for Addr.
+func (s *Instance) Client() *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, ReadTimeout: -1, PoolSize: 100, DisableIdentity: true})
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c

@@ -2,7 +2,6 @@ package holdfasttest
 
 import (
 	"context"
-	"os"
 
 	"holdfast/internal/redisserver"
 )
@@ -11,15 +10,15 @@ import (
 // and TestMain. It is $HOLDFAST_SERVER or redis-server, on a free port, and goes
 // with stop, or with this process.
 func Start() (addr string, stop func(), err error) {
-	modules, err := redisserver.Modules()
+	cfg, err := config(nil)
 	if err != nil {
 		return "", nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	p, err := redisserver.Start(ctx, redisserver.Config{Modules: modules, Binary: os.Getenv("HOLDFAST_SERVER")})
+	p, err := redisserver.Start(ctx, cfg)
 	if err != nil {
-		return "", nil, err
+		return "", nil, hint(err)
 	}
 	return p.Addr, p.Stop, nil
 }

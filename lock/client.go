@@ -15,7 +15,6 @@ import (
 // Client takes locks on the server or cluster of a go-redis client. One is
 // enough for a process, for goroutines share what it holds: make it once.
 type Client struct {
-	rdb   redis.UniversalClient
 	base  Options
 	err   error // of the options, told by whoever takes a lock
 	conns *blocking.Pool
@@ -37,12 +36,19 @@ type request struct {
 	Options
 }
 
-// New returns a client over rdb: a *redis.Client (of one server or by Sentinel),
-// a *redis.ClusterClient or a *redis.Ring. It connects when it is used. Close it
-// when done, before rdb.
+var errRing = errors.New("lock: a *redis.Ring sends a lock to another server when its own is away, and two would hold it: take a *redis.Client of one server, or a *redis.ClusterClient")
+
+// New returns a client over rdb: a *redis.Client (of one server or by Sentinel) or
+// a *redis.ClusterClient. A *redis.Ring is refused, by all that takes a lock: while
+// a server of it is away for one process, others may hold its locks, and this one
+// would be sent to another server and get them too. The client connects when it is
+// used. Close it when done, before rdb.
 func New(rdb redis.UniversalClient, options Options) *Client {
-	c := &Client{rdb: rdb, conns: blocking.NewPool(rdb), lines: map[request]*line{}, held: map[*Lock]struct{}{}}
+	c := &Client{conns: blocking.NewPool(rdb), lines: map[request]*line{}, held: map[*Lock]struct{}{}}
 	c.base, c.err = options.filled()
+	if _, ring := rdb.(*redis.Ring); ring {
+		c.err = errRing
+	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }

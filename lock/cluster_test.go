@@ -1,8 +1,12 @@
 package lock_test
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -38,4 +42,75 @@ func TestALockOfAClusterIsHandedOver(t *testing.T) {
 		s.release(l)
 		s.release(<-got)
 	}
+}
+
+func TestARingIsRefused(t *testing.T) {
+	s := start(t)
+	rdb := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": s.Addr}})
+	defer rdb.Close()
+	c := lock.New(rdb, lock.Options{})
+	defer c.Close()
+	if _, err := c.Acquire(s.context(), "x"); err == nil || !strings.Contains(err.Error(), "Ring") {
+		t.Error(err)
+	}
+}
+
+// The slot moves while one holds the lock and others want it: before, in between,
+// and after. None of them notices.
+func TestALockIsHandedOverWhileItsSlotMoves(t *testing.T) {
+	s := start(t)
+	cluster := holdfasttest.Cluster(t, 2, 0)
+	from, to := cluster.Nodes[0], cluster.Nodes[1]
+	if cluster.Primary("x") == to {
+		from, to = to, from
+	}
+	slot := from.Client().ClusterKeySlot(s.context(), "x").Val()
+	step := func(on *holdfasttest.Instance, what string, node *holdfasttest.Instance) {
+		t.Helper()
+		id, err := node.Client().Do(s.context(), "CLUSTER", "MYID").Text()
+		if err == nil {
+			err = on.Client().Do(s.context(), "CLUSTER", "SETSLOT", slot, what, id).Err()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(node *holdfasttest.Instance) *server { return &server{node, node.Client(), t} }
+	// The outage is shorter than the migration: nothing may wait for its end.
+	a, b := lock.New(cluster.Client(), lock.Options{Outage: 500 * time.Millisecond}), lock.New(cluster.Client(), lock.Options{Outage: 500 * time.Millisecond})
+	defer a.Close()
+	defer b.Close()
+
+	l := s.acquire(a, "x")
+	got := make(chan *lock.Lock, 1)
+	go func() { got <- s.acquire(b, "x") }()
+	at(from).waiters("x", 1)
+	step(to, "IMPORTING", from)
+	step(from, "MIGRATING", to)
+	if err := from.Client().Migrate(s.context(), "127.0.0.1", strconv.Itoa(to.Port), "x", 0, 5*time.Second).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the new node is asked, before it has the slot", func() bool { return at(to).calls("lock.acquire") > 0 })
+	s.release(l)
+	l = <-got
+	go func() { got <- s.acquire(a, "x") }()
+	s.until("somebody waits there", func() bool {
+		return to.Client().InfoMap(s.context(), "clients").Item("Clients", "blocked_clients") == "1"
+	})
+	if _, err := b.TryAcquire(s.context(), "x"); !errors.Is(err, lock.ErrHeld) {
+		t.Error(err)
+	}
+	s.release(l)
+	s.release(<-got)
+
+	l = s.acquire(a, "x")
+	go func() { got <- s.acquire(b, "x") }()
+	s.until("somebody waits there", func() bool {
+		return to.Client().InfoMap(s.context(), "clients").Item("Clients", "blocked_clients") == "1"
+	})
+	step(to, "NODE", to)
+	step(from, "NODE", to)
+	s.release(l)
+	s.release(<-got)
+	s.release(s.acquire(a, "x"))
 }

@@ -168,7 +168,7 @@ func TestAWaiterThatIsUnblockedWaitsAgain(t *testing.T) {
 	go func() { got <- s.acquire(b, "x") }()
 	s.waiters("x", 1)
 	// As it happens to all waiters when their server becomes a replica.
-	r := holdfasttest.New(t)
+	r := holdfasttest.Server(t)
 	host, port := "127.0.0.1", r.Addr[len("127.0.0.1:"):]
 	if err := s.SlaveOf(s.context(), host, port).Err(); err != nil {
 		t.Fatal(err)

@@ -4,15 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-
-	"holdfast/internal/blocking"
 )
 
 // Fence lets a token pass a guard, a key of Redis that remembers the greatest
 // that passed, or answers [ErrStale]. It protects what is kept in Redis, and
 // whatever else can ask before it acts.
 func (c *Client) Fence(ctx context.Context, guard string, token int64) error {
-	reply, err := blocking.Send(ctx, c.rdb, "LOCK.FENCE", guard, token)
+	reply, err := c.conns.Send(ctx, "LOCK.FENCE", guard, token)
 	switch {
 	case err != nil:
 		return failed("fence", guard, err)

@@ -175,7 +175,7 @@ func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
 func (c *Client) disown(name, owner string) {
 	var backoff blocking.Backoff
 	for {
-		_, err := blocking.Send(context.Background(), c.rdb, "LOCK.RELEASE", name, owner)
+		_, err := c.conns.Send(context.Background(), "LOCK.RELEASE", name, owner)
 		if !blocking.Passes(err) || !backoff.Pause(c.ctx, time.Second) {
 			return
 		}

@@ -122,7 +122,7 @@ func (l *Lock) extend(ctx context.Context) (held bool, err error) {
 
 // ask sends a command that answers whether the lock is held.
 func (l *Lock) ask(ctx context.Context, args ...any) (held bool, err error) {
-	reply, err := blocking.Send(ctx, l.c.rdb, args...)
+	reply, err := l.c.conns.Send(ctx, args...)
 	return reply == int64(1), err
 }
 

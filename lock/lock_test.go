@@ -78,8 +78,9 @@ func TestThousandGoroutinesOnOneLockUseOneWaitingConnectionAndTwoCommandsEach(t 
 	before := s.calls("lock.acquire") + s.calls("lock.release")
 	s.release(first)
 	done.Wait()
-	// The first waiter's request was sent before, and maybe a try before that.
-	if calls := s.calls("lock.acquire") + s.calls("lock.release") - before; calls > 2*n {
+	// And the release of the first. The first waiter's request was sent before, but
+	// Redis 8 counts it when it is answered.
+	if calls := s.calls("lock.acquire") + s.calls("lock.release") - before; calls > 2*n+1 {
 		t.Errorf("%d locks took %d commands", n, calls)
 	}
 	if most.Load() != 1 {
@@ -210,7 +211,7 @@ func TestALockThatReplicasDidNotConfirmIsGivenBack(t *testing.T) {
 	}
 	s.until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
 
-	r := holdfasttest.New(t)
+	r := holdfasttest.Server(t)
 	if err := r.Client().SlaveOf(s.context(), "127.0.0.1", strconv.Itoa(s.Port)).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -46,9 +46,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func server(t *testing.T, module string, options ...holdfasttest.Option) (*holdfasttest.Server, *redis.Client) {
+func server(t *testing.T, module string, options ...holdfasttest.Option) (*holdfasttest.Instance, *redis.Client) {
 	t.Helper()
-	s := holdfasttest.New(t, append([]holdfasttest.Option{holdfasttest.WithModules(filepath.Join(built, module+".so"))}, options...)...)
+	s := holdfasttest.Server(t, append([]holdfasttest.Option{holdfasttest.WithModules(filepath.Join(built, module+".so"))}, options...)...)
 	return s, s.Client()
 }
 

@@ -19,6 +19,7 @@ const farewell = 2 * time.Second
 // Conn is one connection, of one goroutine.
 type Conn struct {
 	pool   *Pool
+	base   *redis.Options
 	addr   string
 	client *redis.Client // with this connection alone
 	slot   bool
@@ -32,8 +33,15 @@ type Conn struct {
 }
 
 func newConn(p *Pool, base *redis.Options) *Conn {
-	c := &Conn{pool: p, addr: base.Addr, slot: true}
-	opt := *base
+	c := &Conn{pool: p, base: base, slot: true}
+	c.open(base.Addr)
+	return c
+}
+
+// open lets the connection lead to a node. It is made when it is used.
+func (c *Conn) open(addr string) {
+	base, opt := c.base, *c.base
+	c.addr, opt.Addr = addr, addr
 	// One is used; with two, a failed dial is not followed by others in the background.
 	opt.PoolSize, opt.MaxActiveConns, opt.MinIdleConns, opt.PipelinePoolSize = 2, 0, 0, -1
 	opt.MaxRetries, opt.DialerRetries = -1, 1 // what to do again, and when, is decided above
@@ -59,15 +67,16 @@ func newConn(p *Pool, base *redis.Options) *Conn {
 		return wrap(raw, c), nil
 	}
 	c.client = redis.NewClient(&opt)
-	return c
 }
 
 // Do sends a command and waits for its reply, for as long as ctx lives and, unless
-// within is 0, that long. When either ends, last is sent behind the command and
-// the connection is shut: the server either takes the command's wait back, because
-// its client is gone, or, if it has answered already, goes on to last, which undoes
-// it. Both arrive in this order on the one connection, so nothing granted is left
-// behind.
+// within is 0, that long; in a cluster it follows the command to where its slot is.
+// When either ends, last is sent behind the command and the connection is shut: the
+// server either takes the command's wait back, because its client is gone, or, if it
+// has answered already, goes on to last, which undoes it. Both arrive in this order
+// on the one connection. So nothing is left behind that a command of the modules
+// grants: they take back what was granted to a client that is gone before it was
+// answered. Redis's own commands do not.
 //
 // After an error the connection must be closed. The error is ctx's when that called
 // the command off; if there is a reply all the same, it came in that very moment.
@@ -80,7 +89,7 @@ func (c *Conn) Do(ctx context.Context, within time.Duration, last []any, args ..
 	c.mu.Unlock()
 	gone := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { defer close(gone); c.leave() })
-	reply, err := Send(context.WithoutCancel(ctx), c.client, args...)
+	reply, err := c.send(context.WithoutCancel(ctx), args)
 	if !stop() {
 		<-gone
 		return reply, ctx.Err()
@@ -143,13 +152,15 @@ func (c *Conn) Watch() {
 	}
 }
 
-// encode writes a command as RESP does.
-func encode(args []any) []byte {
+// encode writes commands as RESP does.
+func encode(commands ...[]any) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "*%d\r\n", len(args))
-	for _, a := range args {
-		s := fmt.Sprint(a)
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(s), s)
+	for _, args := range commands {
+		fmt.Fprintf(&b, "*%d\r\n", len(args))
+		for _, a := range args {
+			s := fmt.Sprint(a)
+			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(s), s)
+		}
 	}
 	return b.Bytes()
 }

@@ -40,7 +40,7 @@ func NewPool(rdb redis.UniversalClient) *Pool {
 // bounded number of slots until it waits or is given back, so that a burst of
 // locks that are free does not open a connection for each.
 func (p *Pool) Get(ctx context.Context, key string) (c *Conn, used bool, err error) {
-	opt, err := p.options(ctx, key)
+	opt, err := p.Node(ctx, key)
 	if err != nil {
 		return nil, false, err
 	}
@@ -82,10 +82,26 @@ func (p *Pool) put(c *Conn) bool {
 	return true
 }
 
+// Send sends a command that does not wait, once, through the client itself, and
+// returns its reply, nil for a nil one.
+func (p *Pool) Send(ctx context.Context, args ...any) (any, error) {
+	reply, err := Send(ctx, p.rdb, args...)
+	if Passes(err) {
+		p.reload(ctx)
+	}
+	return reply, err
+}
+
 // Forget drops what is known of who the primary is, after an error that says
 // that it may be another: kept connections, and a cluster's picture of its slots.
 func (p *Pool) Forget(ctx context.Context) {
 	p.drop(false)
+	p.reload(ctx)
+}
+
+// reload has a cluster's client look who the primaries are. Of itself it does so
+// once a minute, and when one sends it on, but not when one is gone.
+func (p *Pool) reload(ctx context.Context) {
 	if c, ok := p.rdb.(interface{ ReloadState(context.Context) }); ok {
 		c.ReloadState(ctx)
 	}
@@ -105,8 +121,8 @@ func (p *Pool) drop(closed bool) {
 	}
 }
 
-// options are those of the client that leads to a key's primary.
-func (p *Pool) options(ctx context.Context, key string) (*redis.Options, error) {
+// Node is the options of the client that leads to a key's primary.
+func (p *Pool) Node(ctx context.Context, key string) (*redis.Options, error) {
 	var node *redis.Client
 	var err error
 	switch c := p.rdb.(type) {

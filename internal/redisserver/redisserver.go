@@ -36,6 +36,8 @@ type Config struct {
 	Binary string
 	// Dir is the working folder. Defaults to a temporary one, which Stop removes.
 	Dir string
+	// File is a configuration file, whose settings those made here win over.
+	File string
 	// Log receives what the server logs, besides Process.Log.
 	Log io.Writer
 	// Modules are absolute paths of modules, each with its arguments behind it.
@@ -100,7 +102,11 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 
 func (p *Process) start(ctx context.Context) error {
 	args := append([]string{}, p.cfg.Wrapper...)
-	args = append(args, p.cfg.Binary, "--port", strconv.Itoa(p.Port), "--bind", "127.0.0.1", "--dir", p.Dir, "--save", "")
+	args = append(args, p.cfg.Binary)
+	if p.cfg.File != "" {
+		args = append(args, p.cfg.File)
+	}
+	args = append(args, "--port", strconv.Itoa(p.Port), "--bind", "127.0.0.1", "--dir", p.Dir, "--save", "")
 	for _, m := range p.cfg.Modules {
 		args = append(args, "--loadmodule")
 		args = append(args, strings.Fields(m)...)
@@ -172,7 +178,7 @@ func (p *Process) follow(cmd *exec.Cmd, out io.Reader, ready, done chan struct{}
 		if p.cfg.Log != nil {
 			_, _ = io.WriteString(p.cfg.Log, line)
 		}
-		if !isReady && strings.Contains(line, "eady to accept connections") {
+		if !isReady && (strings.Contains(line, "eady to accept connections") || strings.Contains(line, "Sentinel ID is ")) {
 			isReady = true
 			close(ready)
 		}
@@ -266,19 +272,32 @@ func (p *Process) remove() {
 	}
 }
 
+// busOffset is how far above its port a node of a cluster has its other one.
+const busOffset = 10000
+
+// freePort is a port that is free, and so is the one that a cluster adds to it.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for try := 0; ; try++ {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		defer l.Close() // not before the end: the next must be another
+		port := l.Addr().(*net.TCPAddr).Port
+		bus, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+busOffset)))
+		if err == nil {
+			return port, bus.Close()
+		}
+		if try == 20 {
+			return 0, err
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // Modules are the absolute paths of the built modules: in $HOLDFAST_MODULES,
 // beside the running program or where make install puts them from there, in the
-// build folder of the source tree around the working folder, or where a package
-// puts them.
+// build folder of the source tree around the working folder, or of the one that
+// this was compiled from, or where a package puts them. The error is ErrNoModules.
 func Modules() ([]string, error) {
 	var tried []string
 	for _, dir := range moduleDirs() {
@@ -287,8 +306,11 @@ func Modules() ([]string, error) {
 		}
 		tried = append(tried, dir)
 	}
-	return nil, fmt.Errorf("no cachelock.so, taskqueue.so, distlock.so and libholdfast.so together in %s (make build makes them)", strings.Join(tried, " or "))
+	return nil, fmt.Errorf("%w together in %s (make build makes them)", ErrNoModules, strings.Join(tried, " or "))
 }
+
+// ErrNoModules says that the built modules were not found.
+var ErrNoModules = errors.New("no cachelock.so, taskqueue.so, distlock.so and libholdfast.so")
 
 func moduleDirs() (dirs []string) {
 	if dir := os.Getenv("HOLDFAST_MODULES"); dir != "" {
@@ -306,6 +328,10 @@ func moduleDirs() (dirs []string) {
 				break
 			}
 		}
+	}
+	// For the tests of those who use a source tree beside theirs.
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		dirs = append(dirs, filepath.Join(filepath.Dir(file), "..", "..", "build"))
 	}
 	return append(dirs, "/usr/lib/holdfast", "/usr/local/lib/holdfast")
 }
