@@ -23,7 +23,9 @@ func (st *stream) settle() {
 			st.giveUp()
 			return
 		case len(acks) == 0:
-			st.forget(s.consumer)
+			if s.used {
+				st.forget(s.consumer)
+			}
 		default:
 			for part := range slices.Chunk(acks, most) {
 				st.acknowledge(s, part)

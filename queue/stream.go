@@ -35,6 +35,7 @@ type stream struct {
 // rest to whoever comes first.
 type session struct {
 	consumer string
+	used     bool     // the server may know it
 	held     int      // of its entries
 	acks     []*entry // finished, and not acknowledged yet
 	ended    bool
@@ -117,6 +118,11 @@ func (st *stream) read(ctx context.Context) {
 			var reply any
 			sent := time.Now()
 			reply, err = conn.Do(ctx, blockTime+grace, nil, st.consume(consumer, n)...)
+			if !blocking.Refused(err) {
+				st.w.mu.Lock()
+				st.session.used = true
+				st.w.mu.Unlock()
+			}
 			if reply != nil {
 				if taken, perr := st.took(reply, sent); perr != nil && err == nil {
 					err = perr
