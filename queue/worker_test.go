@@ -302,9 +302,21 @@ func TestQueuesHaveTheirTurnsByWeight(t *testing.T) {
 			<-gate
 		}
 	}
-	w := queue.NewWorker(often, func(context.Context, *queue.Task[string]) error { wait(); a.Add(1); look(); time.Sleep(time.Millisecond); return nil },
+	w := queue.NewWorker(often, func(context.Context, *queue.Task[string]) error {
+		wait()
+		a.Add(1)
+		look()
+		time.Sleep(time.Millisecond)
+		return nil
+	},
 		queue.WorkerOptions{Weight: 4, Concurrency: 1, Prefetch: 100})
-	queue.Also(w, seldom, func(context.Context, *queue.Task[int]) error { wait(); b.Add(1); look(); time.Sleep(time.Millisecond); return nil }, 1)
+	queue.Also(w, seldom, func(context.Context, *queue.Task[int]) error {
+		wait()
+		b.Add(1)
+		look()
+		time.Sleep(time.Millisecond)
+		return nil
+	}, 1)
 	r := run(t, w)
 	s.until("all have been read from", func() bool {
 		for _, name := range []string{"often", "{seldom:0}", "{seldom:1}", "{seldom:2}"} {
