@@ -266,13 +266,21 @@ func (p *Process) remove() {
 	}
 }
 
+// maxPort leaves room for the second port of a cluster's node, 10000 above.
+const maxPort = 65535 - 10000
+
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if port <= maxPort {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // Modules are the absolute paths of the built modules: in $HOLDFAST_MODULES,
