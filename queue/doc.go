@@ -21,6 +21,6 @@
 // failovers, moving slots. What a broken connection may have carried away is given
 // out again at once, not after the lease.
 //
-// A worker takes tasks and acknowledges them in batches. To have the most of short
-// tasks, set Prefetch to some hundreds; for long ones set it to -1.
+// A worker takes tasks and acknowledges them in batches. If tasks take long, set
+// Prefetch to -1: what is taken ahead cannot be begun by another worker.
 package queue

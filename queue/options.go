@@ -94,7 +94,7 @@ type WorkerOptions struct {
 	// Prefetch is how many tasks, beyond those in work, are taken ahead, so that
 	// short ones do not wait for a round trip each. Negative is none, which is right
 	// where tasks take long and another worker might begin them sooner. Defaults to
-	// Concurrency.
+	// 0: to Concurrency, and up to ten times that while tasks are done in no time.
 	Prefetch int
 
 	// Timeout is when a handler's context ends, counted from the task's start. Defaults
@@ -121,7 +121,6 @@ func (o WorkerOptions) filled() (WorkerOptions, error) {
 	o.MaxBackoff = max(cmp.Or(o.MaxBackoff, 10*time.Minute), o.Backoff)
 	o.MaxDeliveries = cmp.Or(o.MaxDeliveries, 20)
 	o.MaxRetries = max(cmp.Or(o.MaxRetries, 10), 0)
-	o.Prefetch = max(cmp.Or(o.Prefetch, o.Concurrency), 0)
 	o.Weight = cmp.Or(o.Weight, 1)
 	return o, nil
 }

@@ -22,6 +22,8 @@ type stream struct {
 	over     chan struct{} // closed with it
 
 	ahead    int        // how many may be taken beyond those in work
+	least    int        // what that is at least, where it follows the pace of the tasks; else 0
+	last     time.Time  // when tasks were last taken
 	buffer   []*entry   // taken and not begun, in order
 	entries  list       // all that the server believes this worker to have, in the order of their leases
 	session  *session   // which takes
@@ -124,7 +126,7 @@ func (st *stream) read(ctx context.Context) {
 				st.w.mu.Unlock()
 			}
 			if reply != nil {
-				if taken, perr := st.took(reply, sent); perr != nil && err == nil {
+				if taken, perr := st.took(reply, n, sent); perr != nil && err == nil {
 					err = perr
 				} else if taken > 0 || err == nil {
 					backoff = blocking.Backoff{}
@@ -184,7 +186,7 @@ func (st *stream) consume(consumer string, n int) []any {
 
 // took puts what was taken where handlers find it. The leases run from the
 // delivery, which was after the request was sent.
-func (st *stream) took(reply any, sent time.Time) (int, error) {
+func (st *stream) took(reply any, asked int, sent time.Time) (int, error) {
 	tasks, err := entriesOf(reply)
 	if err != nil {
 		return 0, err
@@ -208,12 +210,28 @@ func (st *stream) took(reply any, sent time.Time) (int, error) {
 		st.session.held++
 		st.buffer = append(st.buffer, e)
 	}
+	st.pace(len(tasks) == asked)
 	if len(tasks) == 1 {
 		w.ready.Signal()
 	} else {
 		w.ready.Broadcast()
 	}
 	return len(tasks), nil
+}
+
+// pace has more taken ahead while there is more and tasks end sooner than they can be
+// fetched, and less again when they do not. The caller has w.mu.
+func (st *stream) pace(more bool) {
+	now := time.Now()
+	took := now.Sub(st.last)
+	st.last = now
+	switch {
+	case st.least == 0 || !more:
+	case took < 5*time.Millisecond:
+		st.ahead = min(2*st.ahead, 10*st.least)
+	case took > 50*time.Millisecond:
+		st.ahead = max(st.ahead/2, st.least)
+	}
 }
 
 // entriesOf are the entries of the one stream in a reply of TASK.CONSUME.

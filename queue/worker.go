@@ -143,8 +143,13 @@ func (w *Worker) share() {
 	}
 	for _, q := range w.queues {
 		for _, st := range q.streams {
-			if w.o.Prefetch > 0 {
-				st.ahead = max(w.o.Prefetch*q.weight/(total*len(q.streams)), 1)
+			share := func(n int) int { return max(n*q.weight/(total*len(q.streams)), 1) }
+			switch {
+			case w.o.Prefetch == 0:
+				st.least = share(w.o.Concurrency)
+				st.ahead = st.least
+			case w.o.Prefetch > 0:
+				st.ahead = share(w.o.Prefetch)
 			}
 		}
 	}
