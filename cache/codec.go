@@ -1,50 +1,15 @@
 package cache
 
-import (
-	"encoding/json"
-	"fmt"
-)
+import "holdfast/internal/codec"
 
 // Codec turns values into bytes and back. v of Unmarshal is a pointer to a value of
 // the cache's type. It is used by several goroutines at once.
-type Codec interface {
-	Marshal(v any) ([]byte, error)
-	Unmarshal(data []byte, v any) error
-}
+type Codec = codec.Codec
 
 var (
 	// JSON is the codec of package encoding/json.
-	JSON Codec = jsonCodec{}
+	JSON = codec.JSON
 
 	// Bytes is the codec of caches of []byte or string: the values as they are.
-	Bytes Codec = bytesCodec{}
+	Bytes = codec.Bytes
 )
-
-type jsonCodec struct{}
-
-func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
-func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
-
-type bytesCodec struct{}
-
-func (bytesCodec) Marshal(v any) ([]byte, error) {
-	switch v := v.(type) {
-	case []byte:
-		return v, nil
-	case string:
-		return []byte(v), nil
-	}
-	return nil, fmt.Errorf("codec Bytes: a %T is neither []byte nor string", v)
-}
-
-func (bytesCodec) Unmarshal(data []byte, v any) error {
-	switch v := v.(type) {
-	case *[]byte:
-		*v = data
-	case *string:
-		*v = string(data)
-	default:
-		return fmt.Errorf("codec Bytes: a %T points to neither []byte nor string", v)
-	}
-	return nil
-}

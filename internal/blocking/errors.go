@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"time"
 
@@ -88,4 +89,30 @@ func (b *Backoff) Pause(ctx context.Context, outage time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// SendAll sends commands in one pipeline, once, and returns their replies and
+// errors, as Send does.
+func SendAll(ctx context.Context, rdb interface{ Pipeline() redis.Pipeliner }, commands [][]any) (replies []any, errs []error) {
+	pipe := rdb.Pipeline()
+	cmds := make([]command, len(commands))
+	for i, args := range commands {
+		cmds[i] = command{redis.NewCmd(ctx, args...)}
+		_ = pipe.Process(ctx, cmds[i])
+	}
+	_, _ = pipe.Exec(ctx) // each has its own error
+	replies, errs = make([]any, len(cmds)), make([]error, len(cmds))
+	for i, cmd := range cmds {
+		if err := cmd.Err(); !errors.Is(err, redis.Nil) {
+			replies[i], errs[i] = cmd.Val(), err
+		}
+	}
+	return replies, errs
+}
+
+// Unsent tells whether an error says that the command cannot have reached a
+// server: there was no connection.
+func Unsent(err error) bool {
+	var e *net.OpError
+	return errors.As(err, &e) && e.Op == "dial"
 }

@@ -1,0 +1,51 @@
+// Package codec turns the values of the Go clients into bytes and back.
+package codec
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Codec turns values into bytes and back. v of Unmarshal is a pointer to a value of
+// the type in question. It is used by several goroutines at once.
+type Codec interface {
+	Marshal(v any) ([]byte, error)
+	Unmarshal(data []byte, v any) error
+}
+
+var (
+	// JSON is the codec of package encoding/json.
+	JSON Codec = jsonCodec{}
+
+	// Bytes is the codec of []byte and string: the values as they are.
+	Bytes Codec = bytesCodec{}
+)
+
+type jsonCodec struct{}
+
+func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
+func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
+
+type bytesCodec struct{}
+
+func (bytesCodec) Marshal(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case []byte:
+		return v, nil
+	case string:
+		return []byte(v), nil
+	}
+	return nil, fmt.Errorf("codec Bytes: a %T is neither []byte nor string", v)
+}
+
+func (bytesCodec) Unmarshal(data []byte, v any) error {
+	switch v := v.(type) {
+	case *[]byte:
+		*v = data
+	case *string:
+		*v = string(data)
+	default:
+		return fmt.Errorf("codec Bytes: a %T points to neither []byte nor string", v)
+	}
+	return nil
+}

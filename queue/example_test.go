@@ -1,0 +1,164 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/holdfasttest"
+	"holdfast/queue"
+)
+
+// rdb is your go-redis client. The examples run against a real server.
+var rdb *redis.Client
+
+func TestMain(m *testing.M) {
+	addr, stop, err := holdfasttest.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	rdb = redis.NewClient(&redis.Options{Addr: addr})
+	code := m.Run()
+	_ = rdb.Close()
+	stop()
+	os.Exit(code)
+}
+
+type Mail struct{ To string }
+
+func Example() {
+	ctx, stop := context.WithCancel(context.Background())
+	mails := queue.New[Mail](rdb, "mails", queue.Options{})
+	if _, err := mails.Publish(ctx, Mail{To: "ann@example.com"}); err != nil {
+		fmt.Println(err)
+	}
+
+	w := queue.NewWorker(mails, func(ctx context.Context, t *queue.Task[Mail]) error {
+		fmt.Println("to", t.Payload.To)
+		stop() // here it is enough; else a signal ends it
+		return nil
+	}, queue.WorkerOptions{})
+	fmt.Println(w.Run(ctx))
+	// Output:
+	// to ann@example.com
+	// <nil>
+}
+
+func ExampleQueue_Publish() {
+	ctx := context.Background()
+	mails := queue.New[Mail](rdb, "newsletter", queue.Options{})
+
+	// Not before tomorrow.
+	id, err := mails.Publish(ctx, Mail{"ann@example.com"}, queue.Delay(24*time.Hour))
+	fmt.Println(err)
+	fmt.Println(mails.Cancel(ctx, id))
+
+	// Once an hour at most, however often it is asked for.
+	a, _ := mails.Publish(ctx, Mail{"ben@example.com"}, queue.Unique("ben", time.Hour))
+	b, _ := mails.Publish(ctx, Mail{"ben@example.com"}, queue.Unique("ben", time.Hour))
+	fmt.Println(a == b)
+
+	// Not if there is one already.
+	_, err = mails.Publish(ctx, Mail{"cem@example.com"}, queue.Limit(1))
+	fmt.Println(errors.Is(err, queue.ErrFull))
+	// Output:
+	// <nil>
+	// true <nil>
+	// true
+	// true
+}
+
+// What a handler returns says what becomes of its task.
+func ExampleDiscard() {
+	ctx, stop := context.WithCancel(context.Background())
+	orders := queue.New[int](rdb, "orders", queue.Options{})
+	_, _ = orders.PublishBatch(ctx, []int{1, -2})
+
+	w := queue.NewWorker(orders, func(ctx context.Context, t *queue.Task[int]) error {
+		switch {
+		case t.Payload < 0:
+			stop()
+			return queue.Discard(errors.New("no such order"))
+		case t.Retries == 0:
+			return queue.RetryAfter(time.Millisecond) // the others wait twice as long each time
+		}
+		return nil
+	}, queue.WorkerOptions{Concurrency: 1, Logger: quiet})
+	fmt.Println(w.Run(ctx))
+
+	stats, err := orders.Stats(context.Background())
+	fmt.Println(stats.Dead, err)
+	// Output:
+	// <nil>
+	// 1 <nil>
+}
+
+// One worker for several queues: of nine tasks, eight are mails as long as there
+// are both.
+func ExampleAlso() {
+	ctx, stop := context.WithCancel(context.Background())
+	mails := queue.New[Mail](rdb, "often", queue.Options{})
+	reports := queue.New[string](rdb, "seldom", queue.Options{})
+	_, _ = reports.Publish(ctx, "March")
+
+	w := queue.NewWorker(mails, func(ctx context.Context, t *queue.Task[Mail]) error {
+		return nil
+	}, queue.WorkerOptions{Weight: 8})
+	queue.Also(w, reports, func(ctx context.Context, t *queue.Task[string]) error {
+		fmt.Println("report for", t.Payload)
+		stop()
+		return nil
+	}, 1)
+	fmt.Println(w.Run(ctx))
+	// Output:
+	// report for March
+	// <nil>
+}
+
+func ExampleHandler_With() {
+	ctx, stop := context.WithCancel(context.Background())
+	names := queue.New[string](rdb, "names", queue.Options{Codec: queue.Bytes})
+	_, _ = names.Publish(ctx, "Ada")
+
+	logged := func(next queue.Handler[string]) queue.Handler[string] {
+		return func(ctx context.Context, t *queue.Task[string]) error {
+			err := next(ctx, t)
+			fmt.Println("done:", t.Payload, err)
+			return err
+		}
+	}
+	greet := queue.Handler[string](func(ctx context.Context, t *queue.Task[string]) error {
+		fmt.Println("hello", t.Payload)
+		stop()
+		return nil
+	})
+	fmt.Println(queue.NewWorker(names, greet.With(logged), queue.WorkerOptions{}).Run(ctx))
+	// Output:
+	// hello Ada
+	// done: Ada <nil>
+	// <nil>
+}
+
+// Every process runs this; one of them publishes.
+func ExamplePeriodic() {
+	ctx, stop := context.WithCancel(context.Background())
+	reports := queue.New[string](rdb, "reports", queue.Options{})
+	daily, err := queue.ParseSchedule("TZ=Europe/Berlin 0 6 * * mon-fri", nil)
+	fmt.Println(err)
+	fmt.Println(daily.Next(time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)))
+
+	p := queue.NewPeriodic(rdb, "periodic", nil)
+	queue.Every(p, reports, "daily report", daily, func(tick time.Time) string { return tick.Format(time.DateOnly) })
+	time.AfterFunc(10*time.Millisecond, stop)
+	fmt.Println(p.Run(ctx))
+	// Output:
+	// <nil>
+	// 2026-11-30 06:00:00 +0100 CET
+	// <nil>
+}
