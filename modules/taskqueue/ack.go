@@ -47,11 +47,21 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 // what it took in a row, so one look at the row finds them all; what lies behind
 // its end is looked for one by one.
 func (s *state) owned(ctx *redismodule.Ctx, stream, group, owner redismodule.Arg, ids []redismodule.Arg) (mine []redismodule.Arg) {
+	parsed := make([]dispatch.ID, len(ids))
+	first, last := 0, 0 // the least and the greatest
+	for i, a := range ids {
+		parsed[i], _ = dispatch.ParseID(a.Bytes())
+		if parsed[i].Compare(parsed[first]) < 0 {
+			first = i
+		}
+		if parsed[i].Compare(parsed[last]) > 0 {
+			last = i
+		}
+	}
 	row := map[dispatch.ID]bool{}
 	var end dispatch.ID
 	if len(ids) > 1 {
-		first, last := bounds(ids)
-		r := ctx.Cmd("XPENDING").Arg(stream).Arg(group).Arg(first).Arg(last).Int(int64(2 * len(ids))).Arg(owner).Call("")
+		r := ctx.Cmd("XPENDING").Arg(stream).Arg(group).Arg(ids[first]).Arg(ids[last]).Int(int64(2 * len(ids))).Arg(owner).Call("")
 		defer r.Free()
 		if failure(r) != nil {
 			return nil
@@ -63,13 +73,12 @@ func (s *state) owned(ctx *redismodule.Ctx, stream, group, owner redismodule.Arg
 			row[id], end = true, id
 		}
 		if n < 2*len(ids) {
-			end, _ = dispatch.ParseID(last.Bytes())
+			end = parsed[last]
 		}
 	}
-	for _, a := range ids {
-		id, _ := dispatch.ParseID(a.Bytes())
-		ok := row[id]
-		if end.Compare(id) < 0 {
+	for i, a := range ids {
+		ok := row[parsed[i]]
+		if end.Compare(parsed[i]) < 0 {
 			_, ok = s.pending(ctx, text(stream.Bytes()), text(group.Bytes()), text(a.Bytes()), text(owner.Bytes()))
 		}
 		if ok {
@@ -77,23 +86,6 @@ func (s *state) owned(ctx *redismodule.Ctx, stream, group, owner redismodule.Arg
 		}
 	}
 	return mine
-}
-
-// bounds is the least and the greatest of ids.
-func bounds(ids []redismodule.Arg) (first, last redismodule.Arg) {
-	first, last = ids[0], ids[0]
-	least, _ := dispatch.ParseID(first.Bytes())
-	most := least
-	for _, a := range ids[1:] {
-		id, _ := dispatch.ParseID(a.Bytes())
-		if id.Compare(least) < 0 {
-			first, least = a, id
-		}
-		if id.Compare(most) > 0 {
-			last, most = a, id
-		}
-	}
-	return first, last
 }
 
 const errID redismodule.Error = "ERR Invalid stream ID specified as stream command argument"
