@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"holdfast/internal/blocking"
 )
 
 // publication is how a task is published.
@@ -111,7 +109,7 @@ func (q *Queue[T]) publishEach(ctx context.Context, p *publication, stream strin
 	for i, data := range payloads {
 		commands[i] = p.command(stream, data)
 	}
-	replies, errs := blocking.SendAll(ctx, q.rdb, commands)
+	replies, errs := q.conns.SendAll(ctx, commands)
 	ids := make([]string, len(replies))
 	for i := range replies {
 		ids[i], _ = replies[i].(string)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -14,6 +15,7 @@ import (
 // its methods may be called by several goroutines.
 type Queue[T any] struct {
 	rdb     redis.UniversalClient
+	conns   *blocking.Pool // over rdb; nothing is kept open in it
 	name    string
 	o       Options
 	err     error // of the options, told by every call
@@ -24,7 +26,7 @@ type Queue[T any] struct {
 // New returns a queue over rdb: a *redis.Client (of one server or by Sentinel), a
 // *redis.ClusterClient or a *redis.Ring. It connects when it is used.
 func New[T any](rdb redis.UniversalClient, name string, options Options) *Queue[T] {
-	q := &Queue[T]{rdb: rdb, name: name}
+	q := &Queue[T]{rdb: rdb, conns: blocking.NewPool(rdb), name: name}
 	if q.o, q.err = options.filled(); q.err == nil {
 		q.streams, q.err = streams(name, q.o.Partitions)
 	}
@@ -99,16 +101,22 @@ func (q *Queue[T]) sum(ctx context.Context, what string, command func(stream str
 	return total, nil
 }
 
-// send sends a command, and again after errors that pass. What would do harm if it
-// were carried out twice is repeated only where it cannot have been.
+// send sends a command, and again after errors that pass, as Options.Outage says.
 func (q *Queue[T]) send(ctx context.Context, harmless bool, args ...any) (any, error) {
+	return send(ctx, q.conns, q.o.Outage, harmless, args...)
+}
+
+// send sends a command, and again after errors that pass, until they have for as
+// long as outage. What would do harm if it were carried out twice is repeated only
+// where it cannot have been.
+func send(ctx context.Context, conns *blocking.Pool, outage time.Duration, harmless bool, args ...any) (any, error) {
 	var backoff blocking.Backoff
 	for {
-		reply, err := blocking.Send(ctx, q.rdb, args...)
+		reply, err := conns.Send(ctx, args...)
 		if err == nil || !blocking.Passes(err) || !harmless && !blocking.Refused(err) && !blocking.Unsent(err) {
 			return reply, err
 		}
-		if !backoff.Pause(ctx, q.o.Outage) {
+		if !backoff.Pause(ctx, outage) {
 			return nil, err
 		}
 	}

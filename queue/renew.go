@@ -3,8 +3,6 @@ package queue
 import (
 	"slices"
 	"time"
-
-	"holdfast/internal/blocking"
 )
 
 // renew renews the leases of all tasks that the worker has, in work or not, until
@@ -44,9 +42,8 @@ func (st *stream) extend() bool {
 		args = append(args, e.id)
 	}
 	sent := time.Now()
-	reply, err := blocking.Send(w.hard, st.q.rdb, args...)
+	reply, err := st.q.conns.Send(w.hard, args...)
 	if err != nil {
-		st.q.conns.Forget(w.hard)
 		return false
 	}
 	if reply == int64(len(tasks)) {
@@ -68,7 +65,7 @@ func (st *stream) extendEach(head []any, tasks []*entry) bool {
 		commands[i] = append(slices.Clip(head), e.id)
 	}
 	sent := time.Now()
-	replies, errs := blocking.SendAll(w.hard, st.q.rdb, commands)
+	replies, errs := st.q.conns.SendAll(w.hard, commands)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, e := range tasks {

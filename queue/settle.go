@@ -1,11 +1,8 @@
 package queue
 
 import (
-	"context"
 	"slices"
 	"strings"
-
-	"holdfast/internal/blocking"
 )
 
 // most is how many ids one command has.
@@ -164,16 +161,5 @@ func (st *stream) release(tasks []*entry) {
 // send sends a command that does no harm twice, until it is answered, or the worker
 // has ended.
 func (st *stream) send(args ...any) (any, error) {
-	ctx := st.w.hard
-	var backoff blocking.Backoff
-	for {
-		reply, err := blocking.Send(ctx, st.q.rdb, args...)
-		if err == nil || ctx.Err() != nil || !blocking.Passes(err) {
-			return reply, err
-		}
-		st.q.conns.Forget(ctx)
-		if !backoff.Pause(ctx, forever) {
-			return nil, context.Cause(ctx)
-		}
-	}
+	return send(st.w.hard, st.q.conns, forever, true, args...)
 }

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"holdfast/internal/blocking"
 )
 
@@ -42,7 +40,6 @@ type Worker struct {
 
 // source is a queue of a worker.
 type source struct {
-	rdb     redis.UniversalClient
 	conns   *blocking.Pool
 	names   []string
 	work    func(ctx context.Context, stream, id string, fields []any) error
@@ -70,7 +67,7 @@ func Also[T any](w *Worker, q *Queue[T], h Handler[T], weight int) {
 		w.err = q.err
 	}
 	w.queues = append(w.queues, &source{
-		rdb: q.rdb, conns: blocking.NewPool(q.rdb), names: q.streams, work: work(q, h), weight: max(weight, 1),
+		conns: blocking.NewPool(q.rdb), names: q.streams, work: work(q, h), weight: max(weight, 1),
 	})
 }
 

@@ -17,16 +17,21 @@ type command struct{ *redis.Cmd }
 
 func (command) NoRetry() bool { return true }
 
-// Send sends a command once and returns its reply, nil for a nil one.
-func Send(ctx context.Context, rdb interface {
+// result is the command's reply, nil for a nil one.
+func (c command) result() (any, error) {
+	if err := c.Err(); !errors.Is(err, redis.Nil) {
+		return c.Val(), err
+	}
+	return nil, nil
+}
+
+// send sends a command once and returns its reply, nil for a nil one.
+func send(ctx context.Context, rdb interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 }, args ...any) (any, error) {
 	cmd := command{redis.NewCmd(ctx, args...)}
-	err := rdb.Process(ctx, cmd)
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
-	}
-	return cmd.Val(), err
+	_ = rdb.Process(ctx, cmd) // the command has its error
+	return cmd.result()
 }
 
 // Refused tells whether an error is the server's answer: then the command was
@@ -89,25 +94,6 @@ func (b *Backoff) Pause(ctx context.Context, outage time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// SendAll sends commands in one pipeline, once, and returns their replies and
-// errors, as Send does.
-func SendAll(ctx context.Context, rdb interface{ Pipeline() redis.Pipeliner }, commands [][]any) (replies []any, errs []error) {
-	pipe := rdb.Pipeline()
-	cmds := make([]command, len(commands))
-	for i, args := range commands {
-		cmds[i] = command{redis.NewCmd(ctx, args...)}
-		_ = pipe.Process(ctx, cmds[i])
-	}
-	_, _ = pipe.Exec(ctx) // each has its own error
-	replies, errs = make([]any, len(cmds)), make([]error, len(cmds))
-	for i, cmd := range cmds {
-		if err := cmd.Err(); !errors.Is(err, redis.Nil) {
-			replies[i], errs[i] = cmd.Val(), err
-		}
-	}
-	return replies, errs
 }
 
 // Unsent tells whether an error says that the command cannot have reached a

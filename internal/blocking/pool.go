@@ -85,11 +85,27 @@ func (p *Pool) put(c *Conn) bool {
 // Send sends a command that does not wait, once, through the client itself, and
 // returns its reply, nil for a nil one.
 func (p *Pool) Send(ctx context.Context, args ...any) (any, error) {
-	reply, err := Send(ctx, p.rdb, args...)
+	reply, err := send(ctx, p.rdb, args...)
 	if Passes(err) {
 		p.reload(ctx)
 	}
 	return reply, err
+}
+
+// SendAll is Send for commands in one pipeline.
+func (p *Pool) SendAll(ctx context.Context, commands [][]any) (replies []any, errs []error) {
+	pipe := p.rdb.Pipeline()
+	cmds := make([]command, len(commands))
+	for i, args := range commands {
+		cmds[i] = command{redis.NewCmd(ctx, args...)}
+		_ = pipe.Process(ctx, cmds[i])
+	}
+	_, _ = pipe.Exec(ctx) // each has its own error
+	replies, errs = make([]any, len(cmds)), make([]error, len(cmds))
+	for i, cmd := range cmds {
+		replies[i], errs[i] = cmd.result()
+	}
+	return replies, errs
 }
 
 // Forget drops what is known of who the primary is, after an error that says

@@ -2,7 +2,6 @@ package blocking
 
 import (
 	"context"
-	"errors"
 	"net"
 	"strings"
 
@@ -18,7 +17,7 @@ const maxRedirects = 3
 // picture of the cluster to be right: a slot may take minutes to move, and all that
 // time its old node sends those on (ASK) who want what is not there any more.
 func (c *Conn) send(ctx context.Context, args []any) (any, error) {
-	reply, err := Send(ctx, c.client, args...)
+	reply, err := send(ctx, c.client, args...)
 	for range maxRedirects {
 		addr, asking := redis.IsAskError(err)
 		if !asking {
@@ -34,7 +33,7 @@ func (c *Conn) send(ctx context.Context, args []any) (any, error) {
 		if asking {
 			reply, err = ask(ctx, c.client, args)
 		} else {
-			reply, err = Send(ctx, c.client, args...)
+			reply, err = send(ctx, c.client, args...)
 		}
 	}
 	return reply, err
@@ -47,10 +46,7 @@ func ask(ctx context.Context, rdb *redis.Client, args []any) (any, error) {
 	_ = pipe.Process(ctx, redis.NewCmd(ctx, "ASKING"))
 	_ = pipe.Process(ctx, cmd)
 	_, _ = pipe.Exec(ctx)
-	if err := cmd.Err(); !errors.Is(err, redis.Nil) {
-		return cmd.Val(), err
-	}
-	return nil, nil
+	return cmd.result()
 }
 
 // move lets the connection lead to another node from here on. A node that does not
