@@ -13,33 +13,22 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"holdfast/cache"
 	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 )
 
 // patience bounds every wait. It decides nothing: a test that needs it has failed.
 const patience = 30 * time.Second
 
-type server struct {
-	*holdfasttest.Instance
-	*redis.Client
-	t *testing.T
-}
+// server is a server and what is asked of it beside the client that is tested.
+type server struct{ *clienttest.Server }
 
 // start starts a server, and checks at the end that no goroutine is left.
 func start(t *testing.T, options ...holdfasttest.Option) *server {
 	t.Helper()
-	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() {
-		// The one thread that starts servers stays, and a client that found nobody to
-		// connect to sleeps before it sees that it was closed.
-		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"),
-			goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
-	})
-	s := holdfasttest.Server(t, options...)
-	return &server{s, s.Client(), t}
+	return &server{clienttest.Start(t, patience, options...)}
 }
 
 // cache is a cache as users have it, of another "process".
@@ -49,52 +38,27 @@ func (s *server) cache(o cache.Options) *cache.Cache[string] {
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, DialerRetries: 1})
 	c := cache.New[string](rdb, o)
-	s.t.Cleanup(func() {
+	s.T.Cleanup(func() {
 		if err := c.Close(); err != nil {
-			s.t.Error(err)
+			s.T.Error(err)
 		}
 		_ = rdb.Close()
 	})
 	return c
 }
 
-func (s *server) context() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	s.t.Cleanup(cancel)
-	return ctx
-}
-
-func (s *server) until(what string, so func() bool) {
-	s.t.Helper()
-	for end := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("not even after %v: %s", patience, what)
-		}
-	}
-}
-
 func (s *server) waiters(key string, n int64) {
-	s.t.Helper()
-	s.until(fmt.Sprintf("%d wait for %s", n, key), func() bool {
-		reply, err := s.Do(s.context(), "CACHE.INFO", key).Result()
+	s.T.Helper()
+	s.Until(fmt.Sprintf("%d wait for %s", n, key), func() bool {
+		reply, err := s.Do(s.Context(), "CACHE.INFO", key).Result()
 		if err == redis.Nil {
 			return n == 0
 		}
 		if err != nil {
-			s.t.Fatal(err)
+			s.T.Fatal(err)
 		}
 		return reply.(map[any]any)["waiters"] == n
 	})
-}
-
-func (s *server) calls(command string) (n int) {
-	s.t.Helper()
-	for _, line := range strings.Split(s.Info(s.context(), "commandstats").Val(), "\r\n") {
-		if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
-			_, _ = fmt.Sscanf(rest, "%d,", &n)
-		}
-	}
-	return n
 }
 
 // result is what a Fetch came to.
@@ -144,14 +108,14 @@ func TestAValueIsLoadedOnceAndThenThere(t *testing.T) {
 	s := start(t)
 	c := s.cache(cache.Options{Codec: cache.Bytes})
 	for _, load := range []loader{func(context.Context) (string, error) { return "v", nil }, never(t)} {
-		if v, err := c.Fetch(s.context(), "k", load); v != "v" || err != nil {
+		if v, err := c.Fetch(s.Context(), "k", load); v != "v" || err != nil {
 			t.Fatalf("%q, %v", v, err)
 		}
 	}
-	if v := s.Get(s.context(), "k").Val(); v != "v" {
+	if v := s.Get(s.Context(), "k").Val(); v != "v" {
 		t.Errorf("GET: %q", v)
 	}
-	if ttl := s.PTTL(s.context(), "k").Val(); ttl > time.Minute || ttl < 50*time.Second {
+	if ttl := s.PTTL(s.Context(), "k").Val(); ttl > time.Minute || ttl < 50*time.Second {
 		t.Errorf("it lives %v", ttl)
 	}
 }
@@ -163,7 +127,7 @@ func TestValuesStoredTogetherDoNotExpireTogether(t *testing.T) {
 	for i := range 50 {
 		key := fmt.Sprint("k", i)
 		s.get(c, key, func(context.Context) (string, error) { return "v", nil })
-		ttl := s.PTTL(s.context(), key).Val()
+		ttl := s.PTTL(s.Context(), key).Val()
 		shortest, longest = min(shortest, ttl), max(longest, ttl)
 	}
 	if shortest < 29*time.Minute || longest > time.Hour || longest-shortest < 10*time.Minute {
@@ -180,7 +144,7 @@ func TestOfAllWhoMissTogetherOneLoads(t *testing.T) {
 		c := s.cache(cache.Options{})
 		for range each {
 			done.Go(func() {
-				if v, err := c.Fetch(s.context(), "k", g.load); v != "v" || err != nil {
+				if v, err := c.Fetch(s.Context(), "k", g.load); v != "v" || err != nil {
 					t.Errorf("%q, %v", v, err)
 				}
 			})
@@ -199,11 +163,11 @@ func TestACallersCancelDoesNotFailTheOthers(t *testing.T) {
 	s := start(t)
 	c := s.cache(cache.Options{})
 	g := newGate()
-	ctx, cancel := context.WithCancel(s.context())
+	ctx, cancel := context.WithCancel(s.Context())
 	first := s.fetch(ctx, c, "k", g.load)
 	<-g.called
-	second := s.fetch(s.context(), c, "k", never(t))
-	s.until("two share it", func() bool { return cache.Callers(c, "k") == 2 })
+	second := s.fetch(s.Context(), c, "k", never(t))
+	s.Until("two share it", func() bool { return cache.Callers(c, "k") == 2 })
 	cancel()
 	if r := <-first; !errors.Is(r.err, context.Canceled) {
 		t.Error(r)
@@ -218,10 +182,10 @@ func TestALoadThatNobodyWaitsForIsSomebodyElses(t *testing.T) {
 	s := start(t)
 	a, b := s.cache(cache.Options{Lease: time.Hour, LoadTimeout: 2 * time.Hour}), s.cache(cache.Options{})
 	g := newGate()
-	ctx, cancel := context.WithCancel(s.context())
+	ctx, cancel := context.WithCancel(s.Context())
 	first := s.fetch(ctx, a, "k", g.load)
 	loading := <-g.called
-	other := s.fetch(s.context(), b, "k", func(context.Context) (string, error) { return "b's", nil })
+	other := s.fetch(s.Context(), b, "k", func(context.Context) (string, error) { return "b's", nil })
 	s.waiters("k", 1)
 	cancel()
 	<-first
@@ -237,10 +201,10 @@ func TestAWaitThatIsCalledOffLeavesNoLease(t *testing.T) {
 	for i := range 200 {
 		key := fmt.Sprint("k", i)
 		g := newGate()
-		actx, acancel := context.WithCancel(s.context())
+		actx, acancel := context.WithCancel(s.Context())
 		first := s.fetch(actx, a, key, g.load)
 		<-g.called
-		bctx, bcancel := context.WithCancel(s.context())
+		bctx, bcancel := context.WithCancel(s.Context())
 		second := s.fetch(bctx, b, key, func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() })
 		if i%2 == 0 {
 			s.waiters(key, 1)
@@ -249,7 +213,7 @@ func TestAWaitThatIsCalledOffLeavesNoLease(t *testing.T) {
 		time.AfterFunc(time.Duration(i)*3*time.Microsecond, bcancel)
 		<-first
 		<-second
-		s.until("no lease is left", func() bool { return s.Do(s.context(), "CACHE.INFO", key).Err() == redis.Nil })
+		s.Until("no lease is left", func() bool { return s.Do(s.Context(), "CACHE.INFO", key).Err() == redis.Nil })
 		bcancel()
 	}
 }
@@ -258,10 +222,10 @@ func TestALongLoadKeepsItsLease(t *testing.T) {
 	s := start(t)
 	a, b := s.cache(cache.Options{Lease: 100 * time.Millisecond}), s.cache(cache.Options{})
 	g := newGate()
-	first := s.fetch(s.context(), a, "k", g.load)
+	first := s.fetch(s.Context(), a, "k", g.load)
 	<-g.called
-	second := s.fetch(s.context(), b, "k", never(t))
-	s.until("it was renewed ten times", func() bool { return s.calls("cache.extend") >= 10 })
+	second := s.fetch(s.Context(), b, "k", never(t))
+	s.Until("it was renewed ten times", func() bool { return s.Calls("cache.extend") >= 10 })
 	g.answer <- result{"v", nil}
 	for _, r := range []result{<-first, <-second} {
 		if r.value != "v" || r.err != nil {
@@ -273,7 +237,7 @@ func TestALongLoadKeepsItsLease(t *testing.T) {
 func TestALoadThatTakesTooLongIsCalledOff(t *testing.T) {
 	s := start(t)
 	c := s.cache(cache.Options{LoadTimeout: 50 * time.Millisecond})
-	_, err := c.Fetch(s.context(), "k", newGate().load)
+	_, err := c.Fetch(s.Context(), "k", newGate().load)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
@@ -283,9 +247,9 @@ func TestAFailureIsTheLoadersOwnAndKnownToAllWhoWait(t *testing.T) {
 	s := start(t)
 	a, b := s.cache(cache.Options{}), s.cache(cache.Options{})
 	g := newGate()
-	first := s.fetch(s.context(), a, "k", g.load)
+	first := s.fetch(s.Context(), a, "k", g.load)
 	<-g.called
-	second := s.fetch(s.context(), b, "k", never(t))
+	second := s.fetch(s.Context(), b, "k", never(t))
 	s.waiters("k", 1)
 	oops := errors.New("no\r\nroute")
 	g.answer <- result{"", oops}
@@ -295,11 +259,11 @@ func TestAFailureIsTheLoadersOwnAndKnownToAllWhoWait(t *testing.T) {
 	if r := <-second; !errors.Is(r.err, cache.ErrLoadFailed) || !strings.Contains(r.err.Error(), "no route") {
 		t.Error(r)
 	}
-	_, err := a.Fetch(s.context(), "k", func(context.Context) (string, error) { panic("oops") })
+	_, err := a.Fetch(s.Context(), "k", func(context.Context) (string, error) { panic("oops") })
 	if err == nil || !strings.Contains(err.Error(), "panicked: oops") {
 		t.Error(err)
 	}
-	if v, err := a.Fetch(s.context(), "k", func(context.Context) (string, error) { return "v", nil }); v != "v" {
+	if v, err := a.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "v", nil }); v != "v" {
 		t.Errorf("after failures: %v", err)
 	}
 }
@@ -307,17 +271,17 @@ func TestAFailureIsTheLoadersOwnAndKnownToAllWhoWait(t *testing.T) {
 func TestThatThereIsNothingIsRemembered(t *testing.T) {
 	s := start(t)
 	a, b := s.cache(cache.Options{}), s.cache(cache.Options{})
-	_, err := a.Fetch(s.context(), "k", func(context.Context) (string, error) { return "", fmt.Errorf("user 7: %w", cache.ErrNotFound) })
+	_, err := a.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "", fmt.Errorf("user 7: %w", cache.ErrNotFound) })
 	if !errors.Is(err, cache.ErrNotFound) {
 		t.Error(err)
 	}
-	if _, err := b.Fetch(s.context(), "k", never(t)); !errors.Is(err, cache.ErrNotFound) {
+	if _, err := b.Fetch(s.Context(), "k", never(t)); !errors.Is(err, cache.ErrNotFound) {
 		t.Error(err)
 	}
-	if err := b.Invalidate(s.context(), "k"); err != nil {
+	if err := b.Invalidate(s.Context(), "k"); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := a.Fetch(s.context(), "k", func(context.Context) (string, error) { return "v", nil }); v != "v" {
+	if v, err := a.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "v", nil }); v != "v" {
 		t.Error(err)
 	}
 }
@@ -326,19 +290,19 @@ func TestALoadBegunBeforeAnInvalidationStoresNothing(t *testing.T) {
 	s := start(t)
 	c := s.cache(cache.Options{Codec: cache.Bytes})
 	g := newGate()
-	before := s.fetch(s.context(), c, "k", g.load)
+	before := s.fetch(s.Context(), c, "k", g.load)
 	<-g.called
-	if err := c.Invalidate(s.context(), "k"); err != nil {
+	if err := c.Invalidate(s.Context(), "k"); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := c.Fetch(s.context(), "k", func(context.Context) (string, error) { return "new", nil }); v != "new" {
+	if v, err := c.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "new", nil }); v != "new" {
 		t.Errorf("a call after the invalidation got %q, %v", v, err)
 	}
 	g.answer <- result{"old", nil}
 	if r := <-before; r.value != "old" {
 		t.Error(r)
 	}
-	if v := s.Get(s.context(), "k").Val(); v != "new" {
+	if v := s.Get(s.Context(), "k").Val(); v != "new" {
 		t.Errorf("%q is stored", v)
 	}
 }
@@ -346,20 +310,20 @@ func TestALoadBegunBeforeAnInvalidationStoresNothing(t *testing.T) {
 func TestAValueIsRefreshedAheadInTheBackground(t *testing.T) {
 	s := start(t)
 	c := s.cache(cache.Options{Codec: cache.Bytes, TTL: time.Hour, RefreshAhead: 59 * time.Minute, Jitter: -1})
-	s.Set(s.context(), "k", "old", 30*time.Minute)
+	s.Set(s.Context(), "k", "old", 30*time.Minute)
 	g := newGate()
 	for range 3 { // one is told to load, and gets the old value as the others do
-		if v, err := c.Fetch(s.context(), "k", g.load); v != "old" || err != nil {
+		if v, err := c.Fetch(s.Context(), "k", g.load); v != "old" || err != nil {
 			t.Fatalf("%q, %v", v, err)
 		}
 	}
 	<-g.called
 	g.answer <- result{"new", nil}
-	s.until("the new one is there", func() bool { return s.Get(s.context(), "k").Val() == "new" })
+	s.Until("the new one is there", func() bool { return s.Get(s.Context(), "k").Val() == "new" })
 	if len(g.called) != 0 {
 		t.Error("more than one refreshed it")
 	}
-	if v, _ := c.Fetch(s.context(), "k", never(t)); v != "new" {
+	if v, _ := c.Fetch(s.Context(), "k", never(t)); v != "new" {
 		t.Error(v)
 	}
 }
@@ -367,16 +331,16 @@ func TestAValueIsRefreshedAheadInTheBackground(t *testing.T) {
 func TestAStaleValueIsBetterThanAnError(t *testing.T) {
 	s := start(t)
 	c := s.cache(cache.Options{Codec: cache.Bytes, TTL: time.Minute, StaleOnError: time.Hour})
-	s.Set(s.context(), "k", "old", 30*time.Minute) // half an hour beyond its TTL
-	v, err := c.Fetch(s.context(), "k", func(context.Context) (string, error) { return "", errors.New("oops") })
+	s.Set(s.Context(), "k", "old", 30*time.Minute) // half an hour beyond its TTL
+	v, err := c.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "", errors.New("oops") })
 	if v != "old" || err != nil {
 		t.Errorf("the loader failed: %q, %v", v, err)
 	}
-	v, err = c.Fetch(s.context(), "k", func(context.Context) (string, error) { return "new", nil })
+	v, err = c.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "new", nil })
 	if v != "new" || err != nil {
 		t.Errorf("the loader worked: %q, %v", v, err)
 	}
-	if ttl := s.PTTL(s.context(), "k").Val(); ttl < 60*time.Minute || ttl > 61*time.Minute {
+	if ttl := s.PTTL(s.Context(), "k").Val(); ttl < 60*time.Minute || ttl > 61*time.Minute {
 		t.Errorf("it is kept for %v", ttl)
 	}
 }
@@ -391,7 +355,7 @@ func TestWithoutRedisValuesAreLoadedBehindALimit(t *testing.T) {
 	var done sync.WaitGroup
 	for i := range 30 {
 		done.Go(func() {
-			v, err := c.Fetch(s.context(), fmt.Sprint("k", i), func(context.Context) (string, error) {
+			v, err := c.Fetch(s.Context(), fmt.Sprint("k", i), func(context.Context) (string, error) {
 				n := running.Add(1)
 				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 				}
@@ -409,9 +373,9 @@ func TestWithoutRedisValuesAreLoadedBehindALimit(t *testing.T) {
 		t.Errorf("%d loads at a time", most.Load())
 	}
 	s.Restart()
-	s.until("values are kept again", func() bool {
-		_, _ = c.Fetch(s.context(), "again", func(context.Context) (string, error) { return "v", nil })
-		return s.Exists(s.context(), "again").Val() == 1
+	s.Until("values are kept again", func() bool {
+		_, _ = c.Fetch(s.Context(), "again", func(context.Context) (string, error) { return "v", nil })
+		return s.Exists(s.Context(), "again").Val() == 1
 	})
 	_ = c.Close()
 	if text := log.String(); strings.Count(text, "does not answer") != 1 || strings.Count(text, "answers again") != 1 {
@@ -423,17 +387,11 @@ func TestAWaiterThatIsKilledGetsTheValue(t *testing.T) {
 	s := start(t)
 	a, b := s.cache(cache.Options{}), s.cache(cache.Options{})
 	g := newGate()
-	first := s.fetch(s.context(), a, "k", g.load)
+	first := s.fetch(s.Context(), a, "k", g.load)
 	<-g.called
-	second := s.fetch(s.context(), b, "k", never(t))
+	second := s.fetch(s.Context(), b, "k", never(t))
 	s.waiters("k", 1)
-	for _, line := range strings.Split(s.ClientList(s.context()).Val(), "\n") {
-		var id int64
-		if strings.Contains(line, "flags=b") {
-			_, _ = fmt.Sscanf(line, "id=%d ", &id)
-			s.ClientKillByFilter(s.context(), "ID", fmt.Sprint(id))
-		}
-	}
+	s.KillClients("flags=b")
 	s.waiters("k", 1)
 	g.answer <- result{"v", nil}
 	for _, r := range []result{<-first, <-second} {
@@ -457,7 +415,7 @@ func TestFetchAnswersWhileTheServerIsKilledAndRestarted(t *testing.T) {
 						return
 					default:
 					}
-					v, err := c.Fetch(s.context(), fmt.Sprint("k", i%3), func(context.Context) (string, error) {
+					v, err := c.Fetch(s.Context(), fmt.Sprint("k", i%3), func(context.Context) (string, error) {
 						time.Sleep(time.Millisecond) // work
 						return "v", nil
 					})
@@ -470,7 +428,7 @@ func TestFetchAnswersWhileTheServerIsKilledAndRestarted(t *testing.T) {
 		}
 	}
 	for range 3 {
-		s.until("it is used", func() bool { return s.calls("cache.set") > 10 })
+		s.Until("it is used", func() bool { return s.Calls("cache.set") > 10 })
 		s.Kill()
 		s.Restart()
 	}
@@ -482,9 +440,9 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	s := start(t)
 	a, b := s.cache(cache.Options{}), s.cache(cache.Options{})
 	g := newGate()
-	loading := s.fetch(s.context(), a, "k", g.load)
+	loading := s.fetch(s.Context(), a, "k", g.load)
 	<-g.called
-	waiting := s.fetch(s.context(), b, "k", never(t))
+	waiting := s.fetch(s.Context(), b, "k", never(t))
 	s.waiters("k", 1)
 	_ = b.Close()
 	_ = a.Close()
@@ -493,17 +451,17 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 			t.Error(r)
 		}
 	}
-	if _, err := a.Fetch(s.context(), "k", never(t)); !errors.Is(err, cache.ErrClosed) {
+	if _, err := a.Fetch(s.Context(), "k", never(t)); !errors.Is(err, cache.ErrClosed) {
 		t.Error(err)
 	}
 }
 
 func TestErrorsSayWhatToDo(t *testing.T) {
 	s := start(t, holdfasttest.WithModules())
-	if _, err := s.cache(cache.Options{}).Fetch(s.context(), "k", never(t)); err == nil || !strings.Contains(err.Error(), "loadmodule") {
+	if _, err := s.cache(cache.Options{}).Fetch(s.Context(), "k", never(t)); err == nil || !strings.Contains(err.Error(), "loadmodule") {
 		t.Errorf("a server without the module: %v", err)
 	}
-	if _, err := s.cache(cache.Options{TTL: -1}).Fetch(s.context(), "k", never(t)); err == nil {
+	if _, err := s.cache(cache.Options{TTL: -1}).Fetch(s.Context(), "k", never(t)); err == nil {
 		t.Error("a negative TTL was accepted")
 	}
 }
@@ -511,8 +469,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 func TestAValueThatCannotBeDecodedIsLoadedAnew(t *testing.T) {
 	s := start(t)
 	c := s.cache(cache.Options{})
-	s.Set(s.context(), "k", "no JSON", time.Hour)
-	if v, err := c.Fetch(s.context(), "k", func(context.Context) (string, error) { return "v", nil }); v != "v" || err != nil {
+	s.Set(s.Context(), "k", "no JSON", time.Hour)
+	if v, err := c.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "v", nil }); v != "v" || err != nil {
 		t.Errorf("%q, %v", v, err)
 	}
 }

@@ -12,23 +12,24 @@ import (
 
 	"holdfast/cache"
 	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 )
 
 func TestOfAllWhoMissTogetherInAClusterOneLoads(t *testing.T) {
 	s := start(t, holdfasttest.WithArgs("--cluster-enabled", "yes"))
-	if err := s.ClusterAddSlotsRange(s.context(), 0, 16383).Err(); err != nil {
+	if err := s.ClusterAddSlotsRange(s.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	s.until("the cluster is up", func() bool { return s.Set(s.context(), "up", 1, 0).Err() == nil })
+	s.Until("the cluster is up", func() bool { return s.Set(s.Context(), "up", 1, 0).Err() == nil })
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}})
 	defer rdb.Close()
 	a, b := cache.New[string](rdb, cache.Options{}), cache.New[string](rdb, cache.Options{})
 	defer a.Close()
 	defer b.Close()
 	g := newGate()
-	first := s.fetch(s.context(), a, "k", g.load)
+	first := s.fetch(s.Context(), a, "k", g.load)
 	<-g.called
-	second := s.fetch(s.context(), b, "k", never(t))
+	second := s.fetch(s.Context(), b, "k", never(t))
 	s.waiters("k", 1)
 	g.answer <- result{"v", nil}
 	for _, r := range []result{<-first, <-second} {
@@ -36,7 +37,7 @@ func TestOfAllWhoMissTogetherInAClusterOneLoads(t *testing.T) {
 			t.Error(r)
 		}
 	}
-	if err := a.Invalidate(s.context(), "k", "in another slot"); err != nil {
+	if err := a.Invalidate(s.Context(), "k", "in another slot"); err != nil {
 		t.Error(err)
 	}
 }
@@ -55,9 +56,9 @@ func TestACacheOverARingLoadsOnceOnEachServer(t *testing.T) {
 	for i := range 20 {
 		key := fmt.Sprint("k", i)
 		g := newGate()
-		first := s.fetch(s.context(), a, key, g.load)
+		first := s.fetch(s.Context(), a, key, g.load)
 		<-g.called
-		second := s.fetch(s.context(), b, key, never(t))
+		second := s.fetch(s.Context(), b, key, never(t))
 		g.answer <- result{"v", nil}
 		for _, r := range []result{<-first, <-second} {
 			if r.value != "v" || r.err != nil {
@@ -65,7 +66,7 @@ func TestACacheOverARingLoadsOnceOnEachServer(t *testing.T) {
 			}
 		}
 	}
-	if n, m := s.DBSize(s.context()).Val(), other.Client().DBSize(s.context()).Val(); n == 0 || m == 0 || n+m != 20 {
+	if n, m := s.DBSize(s.Context()).Val(), other.Client().DBSize(s.Context()).Val(); n == 0 || m == 0 || n+m != 20 {
 		t.Errorf("%d and %d values", n, m)
 	}
 }
@@ -97,34 +98,19 @@ func TestWhileOneServerOfAClusterIsDownTheOthersAreAsked(t *testing.T) {
 func TestAValueWhoseSlotMovesIsLoadedOnce(t *testing.T) {
 	s := start(t)
 	cluster := holdfasttest.Cluster(t, 2, 0)
-	from, to := cluster.Nodes[0], cluster.Nodes[1]
-	if cluster.Primary("k") == to {
-		from, to = to, from
-	}
-	slot := from.Client().ClusterKeySlot(s.context(), "k").Val()
-	for _, step := range []struct {
-		on, of *holdfasttest.Instance
-		what   string
-	}{{to, from, "IMPORTING"}, {from, to, "MIGRATING"}} {
-		id, err := step.of.Client().Do(s.context(), "CLUSTER", "MYID").Text()
-		if err == nil {
-			err = step.on.Client().Do(s.context(), "CLUSTER", "SETSLOT", slot, step.what, id).Err()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	slot := clienttest.SlotOf(t, cluster, "k")
+	slot.Begin()
 	var log bytes.Buffer
 	o := cache.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	a, b := cache.New[string](cluster.Client(), o), cache.New[string](cluster.Client(), o)
 	defer a.Close()
 	defer b.Close()
 	g := newGate()
-	first := s.fetch(s.context(), a, "k", g.load)
+	first := s.fetch(s.Context(), a, "k", g.load)
 	<-g.called
-	second := s.fetch(s.context(), b, "k", never(t))
-	s.until("it waits at the new node", func() bool {
-		return to.Client().InfoMap(s.context(), "clients").Item("Clients", "blocked_clients") == "1"
+	second := s.fetch(s.Context(), b, "k", never(t))
+	s.Until("it waits at the new node", func() bool {
+		return slot.To.Client().InfoMap(s.Context(), "clients").Item("Clients", "blocked_clients") == "1"
 	})
 	g.answer <- result{"v", nil}
 	for _, r := range []result{<-first, <-second} {
@@ -133,7 +119,7 @@ func TestAValueWhoseSlotMovesIsLoadedOnce(t *testing.T) {
 		}
 	}
 	s.get(a, "k", never(t))
-	if err := b.Invalidate(s.context(), "k"); err != nil {
+	if err := b.Invalidate(s.Context(), "k"); err != nil {
 		t.Error(err)
 	}
 	_, _ = a.Close(), b.Close()

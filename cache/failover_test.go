@@ -12,45 +12,36 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/cache"
-	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 )
 
 // replicated is a primary, or several, that can die.
-type replicated struct {
-	client func() redis.UniversalClient // a new one, of another "process"
-	kill   func(key string)             // kills the primary of a key
-}
+type replicated struct{ clienttest.Primaries }
 
 // failovers runs a test over Sentinel and over a cluster.
 func failovers(t *testing.T, test func(s *server, r replicated)) {
-	t.Run("sentinel", func(t *testing.T) {
+	clienttest.Failovers(t, 1, func(t *testing.T, primaries func() clienttest.Primaries) {
 		s := start(t)
-		r := holdfasttest.Sentinel(t, 1, 1)
-		test(s, replicated{func() redis.UniversalClient { return r.Client() }, func(string) { r.Primary().Kill() }})
-	})
-	t.Run("cluster", func(t *testing.T) {
-		s := start(t)
-		r := holdfasttest.Cluster(t, 3, 1)
-		test(s, replicated{func() redis.UniversalClient { return r.Client() }, func(key string) { r.Primary(key).Kill() }})
+		test(s, replicated{primaries()})
 	})
 }
 
 func (r replicated) cache(s *server, o cache.Options) *cache.Cache[string] {
-	c := cache.New[string](r.client(), o)
-	s.t.Cleanup(func() { _ = c.Close() })
+	c := cache.New[string](r.Client(), o)
+	s.T.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
 // kept waits until values are kept again.
 func (r replicated) kept(s *server, c *cache.Cache[string], key string) {
-	s.t.Helper()
-	rdb := r.client()
-	s.until("values are kept", func() bool {
+	s.T.Helper()
+	rdb := r.Client()
+	s.Until("values are kept", func() bool {
 		if cluster, ok := rdb.(*redis.ClusterClient); ok {
-			cluster.ReloadState(s.context())
+			cluster.ReloadState(s.Context())
 		}
 		s.get(c, key, func(context.Context) (string, error) { return "v", nil })
-		n, err := rdb.Exists(s.context(), key).Result()
+		n, err := rdb.Exists(s.Context(), key).Result()
 		return err == nil && n == 1
 	})
 }
@@ -82,12 +73,12 @@ func TestFetchAnswersOverAFailover(t *testing.T) {
 						default:
 						}
 						began := time.Now()
-						v, err := c.Fetch(s.context(), key(rand.N(keys)), func(context.Context) (string, error) {
+						v, err := c.Fetch(s.Context(), key(rand.N(keys)), func(context.Context) (string, error) {
 							loads.Add(1)
 							return "v", nil
 						})
 						if v != "v" || err != nil {
-							s.t.Errorf("%q, %v", v, err)
+							s.T.Errorf("%q, %v", v, err)
 							return
 						}
 						fetches.Add(1)
@@ -99,10 +90,10 @@ func TestFetchAnswersOverAFailover(t *testing.T) {
 		}
 		some := func() {
 			n := fetches.Load()
-			s.until("values are fetched", func() bool { return fetches.Load() > n+1000 })
+			s.Until("values are fetched", func() bool { return fetches.Load() > n+1000 })
 		}
 		some()
-		r.kill(key(0))
+		r.Kill(key(0))
 		some()
 		for i, c := range all {
 			for k := range 5 { // in several slots
@@ -112,10 +103,10 @@ func TestFetchAnswersOverAFailover(t *testing.T) {
 		some()
 		close(over)
 		done.Wait()
-		s.t.Logf("%d fetches, %d loads; the longest took %v", fetches.Load(), loads.Load(), time.Duration(longest.Load()))
-		rdb := r.client()
+		s.T.Logf("%d fetches, %d loads; the longest took %v", fetches.Load(), loads.Load(), time.Duration(longest.Load()))
+		rdb := r.Client()
 		for k := range keys {
-			s.until("the new primary takes a change", func() bool { return rdb.Set(s.context(), key(k), "new", time.Hour).Err() == nil })
+			s.Until("the new primary takes a change", func() bool { return rdb.Set(s.Context(), key(k), "new", time.Hour).Err() == nil })
 			s.becomes(all[0], key(k), "new")
 		}
 	})
@@ -125,22 +116,22 @@ func TestWhoWaitsForAValueGetsOneOverAFailover(t *testing.T) {
 	failovers(t, func(s *server, r replicated) {
 		a, b := r.cache(s, cache.Options{}), r.cache(s, cache.Options{})
 		g := newGate()
-		first := s.fetch(s.context(), a, "k", g.load)
+		first := s.fetch(s.Context(), a, "k", g.load)
 		<-g.called
-		second := s.fetch(s.context(), b, "k", func(context.Context) (string, error) { return "b's", nil })
-		rdb := r.client()
-		s.until("it waits", func() bool {
-			reply, _ := rdb.Do(s.context(), "CACHE.INFO", "k").Result()
+		second := s.fetch(s.Context(), b, "k", func(context.Context) (string, error) { return "b's", nil })
+		rdb := r.Client()
+		s.Until("it waits", func() bool {
+			reply, _ := rdb.Do(s.Context(), "CACHE.INFO", "k").Result()
 			m, _ := reply.(map[any]any)
 			return m["waiters"] == int64(1)
 		})
-		r.kill("k")
+		r.Kill("k")
 		if v := <-second; v.value != "b's" || v.err != nil { // its own turn, or without Redis
-			s.t.Error(v)
+			s.T.Error(v)
 		}
 		g.answer <- result{"a's", nil}
 		if v := <-first; v.value != "a's" || v.err != nil { // for who loads, it is good
-			s.t.Error(v)
+			s.T.Error(v)
 		}
 		r.kept(s, a, "after")
 	})

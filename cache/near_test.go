@@ -29,39 +29,39 @@ func nearly(size int) cache.Options {
 }
 
 func (s *server) get(c *cache.Cache[string], key string, load loader) string {
-	s.t.Helper()
-	v, err := c.Fetch(s.context(), key, load)
+	s.T.Helper()
+	v, err := c.Fetch(s.Context(), key, load)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return v
 }
 
 // isNear fetches a key until the server is not asked for it.
 func (s *server) isNear(c *cache.Cache[string], key, value string) {
-	s.t.Helper()
-	s.until(key+" is near", func() bool {
-		before := s.calls("cache.fetch")
+	s.T.Helper()
+	s.Until(key+" is near", func() bool {
+		before := s.Calls("cache.fetch")
 		load := func(context.Context) (string, error) { return value, nil } // after an outage
 		if v := s.get(c, key, load); v != value {
-			s.t.Fatalf("%s is %q, not %q", key, v, value)
+			s.T.Fatalf("%s is %q, not %q", key, v, value)
 		}
-		return s.calls("cache.fetch") == before
+		return s.Calls("cache.fetch") == before
 	})
 }
 
 // becomes waits until a fetch gives a value, which it has to without any life's end.
 func (s *server) becomes(c *cache.Cache[string], key, value string) {
-	s.t.Helper()
-	s.until(fmt.Sprintf("%s is %q", key, value), func() bool {
+	s.T.Helper()
+	s.Until(fmt.Sprintf("%s is %q", key, value), func() bool {
 		return s.get(c, key, func(context.Context) (string, error) { return value, nil }) == value
 	})
 }
 
 func (s *server) do(args ...any) {
-	s.t.Helper()
-	if err := s.Do(s.context(), args...).Err(); err != nil && err != redis.Nil {
-		s.t.Fatal(args, err)
+	s.T.Helper()
+	if err := s.Do(s.Context(), args...).Err(); err != nil && err != redis.Nil {
+		s.T.Fatal(args, err)
 	}
 }
 
@@ -71,12 +71,12 @@ func TestWhatIsNearIsAskedOfNobody(t *testing.T) {
 	s.do("SET", "k", "v", "EX", 3600)
 	s.isNear(c, "k", "v")
 	s.do("CACHE.SETNIL", "nothing", 3600000)
-	s.until("that there is nothing is near", func() bool {
-		before := s.calls("cache.fetch")
-		if _, err := c.Fetch(s.context(), "nothing", never(t)); !errors.Is(err, cache.ErrNotFound) {
+	s.Until("that there is nothing is near", func() bool {
+		before := s.Calls("cache.fetch")
+		if _, err := c.Fetch(s.Context(), "nothing", never(t)); !errors.Is(err, cache.ErrNotFound) {
 			t.Fatal(err)
 		}
-		return s.calls("cache.fetch") == before
+		return s.Calls("cache.fetch") == before
 	})
 	if n, _ := cache.Near(c); n != 2 {
 		t.Errorf("%d are near", n)
@@ -99,7 +99,7 @@ func TestWhatIsChangedByAnyCommandIsNotNearAnyMore(t *testing.T) {
 		func() { s.do("FLUSHDB") },
 		func() { s.do("EVAL", "redis.call('SET', KEYS[1], 'new')", 1, "k") },
 		func() {
-			if err := other.Invalidate(s.context(), "k"); err != nil {
+			if err := other.Invalidate(s.Context(), "k"); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -160,7 +160,7 @@ func TestNobodyReadsWhatIsOlderThanAnInvalidationLets(t *testing.T) {
 			for range rounds {
 				k := rand.N(keys)
 				mine := source[k].Add(1)
-				if err := p.c.Invalidate(s.context(), fmt.Sprint("k", k)); err != nil {
+				if err := p.c.Invalidate(s.Context(), fmt.Sprint("k", k)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -191,9 +191,9 @@ func TestALostTrackingConnectionLeavesNothingNear(t *testing.T) {
 		s.isNear(c, "k", old)
 		// In one step: nobody is left who could be told of the change.
 		pipe := s.TxPipeline()
-		pipe.ClientKillByFilter(s.context(), "ID", s.tracking())
-		pipe.Set(s.context(), "k", new, forever)
-		if _, err := pipe.Exec(s.context()); err != nil {
+		pipe.ClientKillByFilter(s.Context(), "ID", s.tracking())
+		pipe.Set(s.Context(), "k", new, forever)
+		if _, err := pipe.Exec(s.Context()); err != nil {
 			t.Fatal(err)
 		}
 		s.becomes(c, "k", new)
@@ -203,8 +203,8 @@ func TestALostTrackingConnectionLeavesNothingNear(t *testing.T) {
 
 // tracking is the connection that is told of changes.
 func (s *server) tracking() (id string) {
-	s.until("a connection tracks", func() bool {
-		for _, line := range strings.Split(s.ClientList(s.context()).Val(), "\n") {
+	s.Until("a connection tracks", func() bool {
+		for _, line := range strings.Split(s.ClientList(s.Context()).Val(), "\n") {
 			_, flags, _ := strings.Cut(line, " flags=")
 			flags, _, _ = strings.Cut(flags, " ")
 			if strings.Contains(flags, "B") {
@@ -222,7 +222,7 @@ func TestNothingIsNearWhileTheServerIsDown(t *testing.T) {
 	s.do("SET", "k", "v", "EX", 3600)
 	s.isNear(c, "k", "v")
 	s.Kill()
-	s.until("it is not near", func() bool { n, up := cache.Near(c); return n == 0 && !up })
+	s.Until("it is not near", func() bool { n, up := cache.Near(c); return n == 0 && !up })
 	s.becomes(c, "k", "loaded")
 	s.Restart()
 	s.do("SET", "k", "again", "EX", 3600)
@@ -282,9 +282,9 @@ func TestAProcessThatStoodStillAsksTheServer(t *testing.T) {
 	s.do("SET", "k", "v", "EX", 3600)
 	s.isNear(c, "k", "v")
 	cache.StandStill(c, 3*time.Second)
-	before := s.calls("cache.fetch")
+	before := s.Calls("cache.fetch")
 	s.get(c, "k", never(t))
-	if n := s.calls("cache.fetch") - before; n != 1 {
+	if n := s.Calls("cache.fetch") - before; n != 1 {
 		t.Errorf("the server was asked %d times", n)
 	}
 	s.isNear(c, "k", "v")
@@ -296,7 +296,7 @@ func TestNothingIsNearForLongerThanItLives(t *testing.T) {
 	s.do("DEBUG", "SET-ACTIVE-EXPIRE", 0) // nobody is told that it has expired
 	s.do("SET", "k", "v", "PX", 300)
 	s.get(c, "other", func(context.Context) (string, error) { return "v", nil })
-	s.until("a connection tracks", func() bool { _, up := cache.Near(c); return up })
+	s.Until("a connection tracks", func() bool { _, up := cache.Near(c); return up })
 	s.get(c, "k", func(context.Context) (string, error) { return "v", nil })
 	s.becomes(c, "k", "loaded anew")
 
@@ -305,9 +305,9 @@ func TestNothingIsNearForLongerThanItLives(t *testing.T) {
 	c = s.cache(o)
 	s.do("SET", "k2", "v", "EX", 3600)
 	s.get(c, "k2", never(t))
-	s.until("a connection tracks", func() bool { _, up := cache.Near(c); return up })
-	before := s.calls("cache.fetch")
-	s.until("it is asked for again and again", func() bool { s.get(c, "k2", never(t)); return s.calls("cache.fetch") > before+5 })
+	s.Until("a connection tracks", func() bool { _, up := cache.Near(c); return up })
+	before := s.Calls("cache.fetch")
+	s.Until("it is asked for again and again", func() bool { s.get(c, "k2", never(t)); return s.Calls("cache.fetch") > before+5 })
 }
 
 func TestNoMoreThanSoManyAreNearAndWhatIsAskedForStays(t *testing.T) {
@@ -317,7 +317,7 @@ func TestNoMoreThanSoManyAreNearAndWhatIsAskedForStays(t *testing.T) {
 	load := func(context.Context) (string, error) { return "v", nil }
 	s.get(c, "hot", load)
 	s.isNear(c, "hot", "v")
-	before := s.calls("cache.fetch")
+	before := s.Calls("cache.fetch")
 	var asked atomic.Int64
 	for i := range 500 {
 		s.get(c, fmt.Sprint("cold", i), load) // loads it, and a second fetch makes it near
@@ -331,7 +331,7 @@ func TestNoMoreThanSoManyAreNearAndWhatIsAskedForStays(t *testing.T) {
 	if n, _ := cache.Near(c); n != size {
 		t.Errorf("%d are near in the end", n)
 	}
-	if more := int64(s.calls("cache.fetch")-before) - asked.Load(); more > 0 {
+	if more := int64(s.Calls("cache.fetch")-before) - asked.Load(); more > 0 {
 		t.Errorf("what is asked for all the time had to make room %d times", more)
 	}
 }
@@ -343,11 +343,11 @@ func TestOnlyKeysWithThePrefixAreNear(t *testing.T) {
 	c := s.cache(o)
 	s.do("MSET", "near:k", "v", "far:k", "v")
 	s.isNear(c, "near:k", "v")
-	before := s.calls("cache.fetch")
+	before := s.Calls("cache.fetch")
 	for range 5 {
 		s.get(c, "far:k", never(t))
 	}
-	if n := s.calls("cache.fetch") - before; n != 5 {
+	if n := s.Calls("cache.fetch") - before; n != 5 {
 		t.Errorf("the server was asked %d times", n)
 	}
 	s.do("SET", "near:k", "new")
@@ -360,7 +360,7 @@ func TestAConnectionThatNobodyNeedsIsGivenUp(t *testing.T) {
 	cache.SetIdle(c, 0)
 	s.do("SET", "k", "v")
 	s.isNear(c, "k", "v")
-	s.until("it is given up", func() bool { n, up := cache.Near(c); return n == 0 && !up })
+	s.Until("it is given up", func() bool { n, up := cache.Near(c); return n == 0 && !up })
 	s.isNear(c, "k", "v")
 }
 
@@ -377,8 +377,8 @@ func TestWithoutPermissionToTrackNothingIsNear(t *testing.T) {
 	for range 5 {
 		s.get(c, "k", never(t))
 	}
-	s.until("it was refused", func() bool {
-		return strings.Contains(s.Do(s.context(), "ACL", "LOG").String(), "client|tracking")
+	s.Until("it was refused", func() bool {
+		return strings.Contains(s.Do(s.Context(), "ACL", "LOG").String(), "client|tracking")
 	})
 	s.get(c, "k", never(t))
 	_ = c.Close()
@@ -397,14 +397,14 @@ func TestValuesOfAClusterAreNear(t *testing.T) {
 	key := func(i int) string { return fmt.Sprint("k", i) }
 	set := func(value string) {
 		for i := range keys {
-			s.until("the cluster takes it", func() bool {
-				rdb.ReloadState(s.context())
-				return rdb.Set(s.context(), key(i), value, forever).Err() == nil
+			s.Until("the cluster takes it", func() bool {
+				rdb.ReloadState(s.Context())
+				return rdb.Set(s.Context(), key(i), value, forever).Err() == nil
 			})
 		}
 	}
 	allNear := func(value string) {
-		s.until("all are near", func() bool {
+		s.Until("all are near", func() bool {
 			for i := range keys {
 				s.becomes(c, key(i), value)
 			}
@@ -421,7 +421,7 @@ func TestValuesOfAClusterAreNear(t *testing.T) {
 	for i := range keys {
 		s.becomes(c, key(i), "newest")
 	}
-	s.until("all are near again", func() bool {
+	s.Until("all are near again", func() bool {
 		for i := range keys {
 			s.becomes(c, key(i), "newest")
 		}

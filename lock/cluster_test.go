@@ -11,16 +11,17 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 	"holdfast/lock"
 )
 
 // cluster makes a server a cluster of its own.
 func (s *server) cluster() *redis.ClusterClient {
-	s.t.Helper()
-	if err := s.ClusterAddSlotsRange(s.context(), 0, 16383).Err(); err != nil {
-		s.t.Fatal(err)
+	s.T.Helper()
+	if err := s.ClusterAddSlotsRange(s.Context(), 0, 16383).Err(); err != nil {
+		s.T.Fatal(err)
 	}
-	s.until("the cluster is up", func() bool { return s.Set(s.context(), "up", 1, 0).Err() == nil })
+	s.Until("the cluster is up", func() bool { return s.Set(s.Context(), "up", 1, 0).Err() == nil })
 	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}})
 }
 
@@ -50,7 +51,7 @@ func TestARingIsRefused(t *testing.T) {
 	defer rdb.Close()
 	c := lock.New(rdb, lock.Options{})
 	defer c.Close()
-	if _, err := c.Acquire(s.context(), "x"); err == nil || !strings.Contains(err.Error(), "Ring") {
+	if _, err := c.Acquire(s.Context(), "x"); err == nil || !strings.Contains(err.Error(), "Ring") {
 		t.Error(err)
 	}
 }
@@ -60,22 +61,11 @@ func TestARingIsRefused(t *testing.T) {
 func TestALockIsHandedOverWhileItsSlotMoves(t *testing.T) {
 	s := start(t)
 	cluster := holdfasttest.Cluster(t, 2, 0)
-	from, to := cluster.Nodes[0], cluster.Nodes[1]
-	if cluster.Primary("x") == to {
-		from, to = to, from
+	slot := clienttest.SlotOf(t, cluster, "x")
+	from, to := slot.From, slot.To
+	at := func(node *holdfasttest.Instance) *server {
+		return &server{&clienttest.Server{Instance: node, Client: node.Client(), T: t, Patience: patience}}
 	}
-	slot := from.Client().ClusterKeySlot(s.context(), "x").Val()
-	step := func(on *holdfasttest.Instance, what string, node *holdfasttest.Instance) {
-		t.Helper()
-		id, err := node.Client().Do(s.context(), "CLUSTER", "MYID").Text()
-		if err == nil {
-			err = on.Client().Do(s.context(), "CLUSTER", "SETSLOT", slot, what, id).Err()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	at := func(node *holdfasttest.Instance) *server { return &server{node, node.Client(), t} }
 	// The outage is shorter than the migration: nothing may wait for its end.
 	a, b := lock.New(cluster.Client(), lock.Options{Outage: 500 * time.Millisecond}), lock.New(cluster.Client(), lock.Options{Outage: 500 * time.Millisecond})
 	defer a.Close()
@@ -85,19 +75,18 @@ func TestALockIsHandedOverWhileItsSlotMoves(t *testing.T) {
 	got := make(chan *lock.Lock, 1)
 	go func() { got <- s.acquire(b, "x") }()
 	at(from).waiters("x", 1)
-	step(to, "IMPORTING", from)
-	step(from, "MIGRATING", to)
-	if err := from.Client().Migrate(s.context(), "127.0.0.1", strconv.Itoa(to.Port), "x", 0, 5*time.Second).Err(); err != nil {
+	slot.Begin()
+	if err := from.Client().Migrate(s.Context(), "127.0.0.1", strconv.Itoa(to.Port), "x", 0, 5*time.Second).Err(); err != nil {
 		t.Fatal(err)
 	}
-	s.until("the new node is asked, before it has the slot", func() bool { return at(to).calls("lock.acquire") > 0 })
+	s.Until("the new node is asked, before it has the slot", func() bool { return at(to).Calls("lock.acquire") > 0 })
 	s.release(l)
 	l = <-got
 	go func() { got <- s.acquire(a, "x") }()
-	s.until("somebody waits there", func() bool {
-		return to.Client().InfoMap(s.context(), "clients").Item("Clients", "blocked_clients") == "1"
+	s.Until("somebody waits there", func() bool {
+		return to.Client().InfoMap(s.Context(), "clients").Item("Clients", "blocked_clients") == "1"
 	})
-	if _, err := b.TryAcquire(s.context(), "x"); !errors.Is(err, lock.ErrHeld) {
+	if _, err := b.TryAcquire(s.Context(), "x"); !errors.Is(err, lock.ErrHeld) {
 		t.Error(err)
 	}
 	s.release(l)
@@ -105,11 +94,10 @@ func TestALockIsHandedOverWhileItsSlotMoves(t *testing.T) {
 
 	l = s.acquire(a, "x")
 	go func() { got <- s.acquire(b, "x") }()
-	s.until("somebody waits there", func() bool {
-		return to.Client().InfoMap(s.context(), "clients").Item("Clients", "blocked_clients") == "1"
+	s.Until("somebody waits there", func() bool {
+		return to.Client().InfoMap(s.Context(), "clients").Item("Clients", "blocked_clients") == "1"
 	})
-	step(to, "NODE", to)
-	step(from, "NODE", to)
+	slot.End()
 	s.release(l)
 	s.release(<-got)
 	s.release(s.acquire(a, "x"))

@@ -11,34 +11,25 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 	"holdfast/lock"
 )
 
 // replicated is a primary, or several, that can die.
-type replicated struct {
-	client func() redis.UniversalClient // a new one, of another "process"
-	kill   func(key string)             // kills the primary of a key
-}
+type replicated struct{ clienttest.Primaries }
 
 // failovers runs a test over Sentinel and over a cluster.
 func failovers(t *testing.T, test func(s *server, r replicated)) {
-	t.Run("sentinel", func(t *testing.T) {
+	clienttest.Failovers(t, 3, func(t *testing.T, primaries func() clienttest.Primaries) {
 		s := start(t)
-		r := holdfasttest.Sentinel(t, 1, 3)
-		test(s, replicated{func() redis.UniversalClient { return r.Client() }, func(string) { r.Primary().Kill() }})
-	})
-	t.Run("cluster", func(t *testing.T) {
-		s := start(t)
-		r := holdfasttest.Cluster(t, 3, 1)
-		test(s, replicated{func() redis.UniversalClient { return r.Client() }, func(key string) { r.Primary(key).Kill() }})
+		test(s, replicated{primaries()})
 	})
 }
 
 // lock is a client of its own process.
 func (r replicated) lock(s *server, o lock.Options) *lock.Client {
-	c := lock.New(r.client(), o)
-	s.t.Cleanup(func() { _ = c.Close() })
+	c := lock.New(r.Client(), o)
+	s.T.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
@@ -64,7 +55,7 @@ func TestOverAFailoverTokensGrowAndWaitersGetTheirTurn(t *testing.T) {
 			defer records[name].mu.Unlock()
 			return records[name].grants
 		}
-		ctx, cancel := context.WithCancel(s.context())
+		ctx, cancel := context.WithCancel(s.Context())
 		defer cancel()
 		var lost, both atomic.Int32
 		var done sync.WaitGroup
@@ -77,14 +68,14 @@ func TestOverAFailoverTokensGrowAndWaitersGetTheirTurn(t *testing.T) {
 						l, err := c.Acquire(ctx, name)
 						if err != nil {
 							if ctx.Err() == nil {
-								s.t.Error(err)
+								s.T.Error(err)
 							}
 							return
 						}
 						rec := records[name]
 						rec.mu.Lock()
 						if l.Token() <= rec.token {
-							s.t.Errorf("%s: token %d after %d", name, l.Token(), rec.token)
+							s.T.Errorf("%s: token %d after %d", name, l.Token(), rec.token)
 						}
 						if rec.grants > 0 && rec.holder.Err() == nil && l.Context().Err() == nil {
 							both.Add(1)
@@ -96,7 +87,7 @@ func TestOverAFailoverTokensGrowAndWaitersGetTheirTurn(t *testing.T) {
 						if err := l.Release(ctx); errors.Is(err, lock.ErrLost) {
 							lost.Add(1)
 						} else if err != nil && ctx.Err() == nil {
-							s.t.Error(err)
+							s.T.Error(err)
 						}
 					}
 				})
@@ -104,11 +95,11 @@ func TestOverAFailoverTokensGrowAndWaitersGetTheirTurn(t *testing.T) {
 		}
 		often := func(from map[string]int) {
 			for _, name := range names {
-				s.until(name+" went from hand to hand", func() bool { return grants(name) > from[name]+30 })
+				s.Until(name+" went from hand to hand", func() bool { return grants(name) > from[name]+30 })
 			}
 		}
 		often(nil)
-		r.kill(names[0])
+		r.Kill(names[0])
 		at := map[string]int{}
 		for _, name := range names {
 			at[name] = grants(name)
@@ -116,7 +107,7 @@ func TestOverAFailoverTokensGrowAndWaitersGetTheirTurn(t *testing.T) {
 		often(at)
 		cancel()
 		done.Wait()
-		s.t.Logf("%d locks were lost, %d had two holders whose tokens told", lost.Load(), both.Load())
+		s.T.Logf("%d locks were lost, %d had two holders whose tokens told", lost.Load(), both.Load())
 	})
 }
 
@@ -130,28 +121,28 @@ func TestAConfirmedLockIsStillHeldAfterAFailover(t *testing.T) {
 		go func() { got <- s.acquire(b, "x") }()
 		waits := func(r redis.UniversalClient) bool {
 			if c, ok := r.(*redis.ClusterClient); ok {
-				c.ReloadState(s.context())
+				c.ReloadState(s.Context())
 			}
-			reply, err := r.Do(s.context(), "LOCK.INFO", "x").Result()
+			reply, err := r.Do(s.Context(), "LOCK.INFO", "x").Result()
 			m, _ := reply.(map[any]any)
 			waiters, _ := m["waiters"].([]any)
 			return err == nil && len(waiters) == 1
 		}
-		watch := r.client()
-		s.until("somebody waits", func() bool { return waits(watch) })
-		r.kill("x")
-		s.until("it waits at the new primary", func() bool { return waits(watch) })
+		watch := r.Client()
+		s.Until("somebody waits", func() bool { return waits(watch) })
+		r.Kill("x")
+		s.Until("it waits at the new primary", func() bool { return waits(watch) })
 		select {
 		case <-l.Context().Done():
-			s.t.Fatal(context.Cause(l.Context()))
+			s.T.Fatal(context.Cause(l.Context()))
 		case <-got:
-			s.t.Fatal("two hold a lock that a replica had confirmed")
+			s.T.Fatal("two hold a lock that a replica had confirmed")
 		default:
 		}
 		s.release(l)
 		next := <-got
 		if next.Token() <= l.Token() {
-			s.t.Errorf("token %d after %d", next.Token(), l.Token())
+			s.T.Errorf("token %d after %d", next.Token(), l.Token())
 		}
 		s.release(next)
 	})

@@ -23,8 +23,8 @@ func TestALockIsHeldForLongerThanItsLease(t *testing.T) {
 	got := make(chan *lock.Lock)
 	go func() { got <- s.acquire(b, "x") }()
 	s.waiters("x", 1)
-	before := s.calls("lock.extend")
-	s.until("it was renewed ten times", func() bool { return s.calls("lock.extend") >= before+10 })
+	before := s.Calls("lock.extend")
+	s.Until("it was renewed ten times", func() bool { return s.Calls("lock.extend") >= before+10 })
 	select {
 	case <-got:
 		t.Fatal("somebody else has a lock that is renewed")
@@ -34,8 +34,8 @@ func TestALockIsHeldForLongerThanItsLease(t *testing.T) {
 	}
 	s.release(l)
 	s.release(<-got)
-	after := s.calls("lock.extend")
-	if err := l.Release(s.context()); err != nil || s.calls("lock.extend") != after {
+	after := s.Calls("lock.extend")
+	if err := l.Release(s.Context()); err != nil || s.Calls("lock.extend") != after {
 		t.Error("a released lock is renewed")
 	}
 }
@@ -47,8 +47,8 @@ func TestTheContextEndsBeforeTheLeaseCanHaveRunOut(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, ReadTimeout: 100 * time.Millisecond, MaxRetries: -1})
 	c := s.clientOver(rdb, lock.Options{Lease: lease})
 	l := s.acquire(c, "x")
-	s.until("it was renewed", func() bool { return s.calls("lock.extend") > 0 })
-	at, err := s.PExpireTime(s.context(), "x").Result()
+	s.Until("it was renewed", func() bool { return s.Calls("lock.extend") > 0 })
+	at, err := s.PExpireTime(s.Context(), "x").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestALockGrantedLongAfterItWasAskedForHasItsWholeLease(t *testing.T) {
 	asked := time.Now()
 	go func() { got <- s.acquire(b, "x") }()
 	s.waiters("x", 1)
-	s.until("the wait is longer than the lease", func() bool { return time.Since(asked) > 400*time.Millisecond })
+	s.Until("the wait is longer than the lease", func() bool { return time.Since(asked) > 400*time.Millisecond })
 	s.release(l)
 	next := <-got
 	if err := next.Context().Err(); err != nil {
@@ -91,9 +91,9 @@ func TestReleaseTellsALostLockFromAReleasedOne(t *testing.T) {
 	s := start(t)
 	c := s.client(lock.Options{})
 	l := s.acquire(c, "x")
-	s.Do(s.context(), "LOCK.BREAK", "x")
+	s.Do(s.Context(), "LOCK.BREAK", "x")
 	for range 2 {
-		if err := l.Release(s.context()); !errors.Is(err, lock.ErrLost) {
+		if err := l.Release(s.Context()); !errors.Is(err, lock.ErrLost) {
 			t.Fatalf("Release of a broken lock: %v", err)
 		}
 	}
@@ -103,7 +103,7 @@ func TestAHolderLearnsThatItsLockWasBroken(t *testing.T) {
 	s := start(t)
 	c := s.client(lock.Options{Lease: 300 * time.Millisecond})
 	l := s.acquire(c, "x")
-	s.Do(s.context(), "LOCK.BREAK", "x")
+	s.Do(s.Context(), "LOCK.BREAK", "x")
 	<-l.Context().Done()
 	if cause := context.Cause(l.Context()); !errors.Is(cause, lock.ErrLost) {
 		t.Error(cause)
@@ -116,12 +116,12 @@ func TestALostReplyOfAReleaseIsNoLostLock(t *testing.T) {
 	c := s.clientOver(rdb, lock.Options{})
 	l := s.acquire(c, "x")
 	lose.Store(2)
-	if err := l.Release(s.context()); err != nil {
+	if err := l.Release(s.Context()); err != nil {
 		t.Errorf("released, but the replies were lost: %v", err)
 	}
 	l = s.acquire(c, "x")
-	s.Do(s.context(), "LOCK.BREAK", "x")
-	if err := l.Release(s.context()); !errors.Is(err, lock.ErrLost) {
+	s.Do(s.Context(), "LOCK.BREAK", "x")
+	if err := l.Release(s.Context()); !errors.Is(err, lock.ErrLost) {
 		t.Errorf("broken, all replies heard: %v", err)
 	}
 }
@@ -132,7 +132,7 @@ func TestALostReplyOfAnAcquireLeavesNothingHeld(t *testing.T) {
 	c := s.clientOver(rdb, lock.Options{})
 	for _, acquire := range []func(context.Context, string, ...lock.Option) (*lock.Lock, error){c.Acquire, c.TryAcquire, c.Acquire} {
 		lose.Store(2)
-		l, err := acquire(s.context(), "x")
+		l, err := acquire(s.Context(), "x")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,15 +170,15 @@ func TestAWaiterThatIsUnblockedWaitsAgain(t *testing.T) {
 	// As it happens to all waiters when their server becomes a replica.
 	r := holdfasttest.Server(t)
 	host, port := "127.0.0.1", r.Addr[len("127.0.0.1:"):]
-	if err := s.SlaveOf(s.context(), host, port).Err(); err != nil {
+	if err := s.SlaveOf(s.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
-	s.until("nobody waits", func() bool { return s.info("x", "waiters") == 0 })
-	if err := s.SlaveOf(s.context(), "NO", "ONE").Err(); err != nil {
+	s.Until("nobody waits", func() bool { return s.info("x", "waiters") == 0 })
+	if err := s.SlaveOf(s.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
-	s.until("it waits again, or has it", func() bool { return s.info("x", "waiters")+s.info("x", "holders") > 0 })
-	_ = l.Release(s.context()) // lost, if the replication came to its end meanwhile
+	s.Until("it waits again, or has it", func() bool { return s.info("x", "waiters")+s.info("x", "holders") > 0 })
+	_ = l.Release(s.Context()) // lost, if the replication came to its end meanwhile
 	s.release(<-got)
 }
 
@@ -205,14 +205,14 @@ func TestAnOutageThatLastsIsAnError(t *testing.T) {
 	c := s.client(lock.Options{Outage: 50 * time.Millisecond})
 	l := s.acquire(c, "x")
 	s.Kill()
-	if _, err := c.Acquire(s.context(), "x"); err == nil {
+	if _, err := c.Acquire(s.Context(), "x"); err == nil {
 		t.Error("acquired from a dead server")
 	}
-	if err := l.Release(s.context()); err == nil || errors.Is(err, lock.ErrLost) {
+	if err := l.Release(s.Context()); err == nil || errors.Is(err, lock.ErrLost) {
 		t.Errorf("released by a dead server: %v", err)
 	}
 	s.Restart()
-	if err := l.Release(s.context()); err != nil && !errors.Is(err, lock.ErrLost) {
+	if err := l.Release(s.Context()); err != nil && !errors.Is(err, lock.ErrLost) {
 		t.Errorf("Release is not to be had again: %v", err)
 	}
 }
@@ -231,7 +231,7 @@ func TestASessionsLockIsFreeWhenItsConnectionCloses(t *testing.T) {
 	}
 	go func() { got <- s.acquire(b, "x") }()
 	s.waiters("x", 1)
-	if n, err := s.ClientKillByFilter(s.context(), "ID", session).Result(); err != nil || n != 1 {
+	if n, err := s.ClientKillByFilter(s.Context(), "ID", session).Result(); err != nil || n != 1 {
 		t.Fatal(n, err)
 	}
 	next := <-got
@@ -239,7 +239,7 @@ func TestASessionsLockIsFreeWhenItsConnectionCloses(t *testing.T) {
 	if cause := context.Cause(l.Context()); !errors.Is(cause, lock.ErrLost) {
 		t.Error(cause)
 	}
-	if err := l.Release(s.context()); !errors.Is(err, lock.ErrLost) {
+	if err := l.Release(s.Context()); !errors.Is(err, lock.ErrLost) {
 		t.Errorf("Release after the session's end: %v", err)
 	}
 	s.release(next)
@@ -254,7 +254,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	l := s.acquire(a, "x")
 	session := s.acquire(b, "session", lock.Session())
 	failed := make(chan error)
-	go func() { _, err := b.Acquire(s.context(), "x"); failed <- err }()
+	go func() { _, err := b.Acquire(s.Context(), "x"); failed <- err }()
 	s.waiters("x", 1)
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	if cause := context.Cause(session.Context()); !errors.Is(cause, lock.ErrClosed) {
 		t.Error(cause)
 	}
-	if _, err := b.TryAcquire(s.context(), "y"); !errors.Is(err, lock.ErrClosed) {
+	if _, err := b.TryAcquire(s.Context(), "y"); !errors.Is(err, lock.ErrClosed) {
 		t.Error(err)
 	}
 	_ = a.Close()
@@ -294,7 +294,7 @@ func TestNoTwoHoldALockWhileWaitersAreKilled(t *testing.T) {
 			done.Go(func() {
 				for range rounds {
 					i := rand.N(2)
-					ctx, cancel := s.context(), context.CancelFunc(func() {})
+					ctx, cancel := s.Context(), context.CancelFunc(func() {})
 					if rand.N(4) == 0 {
 						ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.N(3000))*time.Microsecond)
 					}
@@ -314,7 +314,7 @@ func TestNoTwoHoldALockWhileWaitersAreKilled(t *testing.T) {
 					}
 					time.Sleep(time.Duration(rand.N(500)) * time.Microsecond) // work
 					inside[i].Add(-1)
-					if err := l.Release(s.context()); err != nil {
+					if err := l.Release(s.Context()); err != nil {
 						t.Error(err)
 					}
 				}
@@ -328,7 +328,7 @@ func TestNoTwoHoldALockWhileWaitersAreKilled(t *testing.T) {
 		case <-over:
 			t.Logf("%d waiters were killed", killed)
 			for _, name := range names {
-				s.until("all is given back", func() bool { return s.info(name, "holders")+s.info(name, "waiters") == 0 })
+				s.Until("all is given back", func() bool { return s.info(name, "holders")+s.info(name, "waiters") == 0 })
 			}
 			return
 		case <-time.After(time.Duration(random.IntN(10)) * time.Millisecond):

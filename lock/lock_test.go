@@ -18,20 +18,20 @@ func TestALockKeepsOthersOutUntilItIsReleased(t *testing.T) {
 	s := start(t)
 	a, b := s.client(lock.Options{}), s.client(lock.Options{})
 	l := s.acquire(a, "x")
-	if _, err := b.TryAcquire(s.context(), "x"); !errors.Is(err, lock.ErrHeld) {
+	if _, err := b.TryAcquire(s.Context(), "x"); !errors.Is(err, lock.ErrHeld) {
 		t.Fatalf("TryAcquire of a held lock: %v", err)
 	}
-	if _, err := a.TryAcquire(s.context(), "x"); !errors.Is(err, lock.ErrHeld) {
+	if _, err := a.TryAcquire(s.Context(), "x"); !errors.Is(err, lock.ErrHeld) {
 		t.Fatalf("TryAcquire of a lock that this client holds: %v", err)
 	}
 	s.release(l)
 	if err := context.Cause(l.Context()); !errors.Is(err, lock.ErrReleased) {
 		t.Errorf("the context of a released lock ended by %v", err)
 	}
-	if err := l.Release(s.context()); err != nil {
+	if err := l.Release(s.Context()); err != nil {
 		t.Errorf("a second Release: %v", err)
 	}
-	next, err := b.TryAcquire(s.context(), "x")
+	next, err := b.TryAcquire(s.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestThousandGoroutinesOnOneLockUseOneWaitingConnectionAndTwoCommandsEach(t 
 	var done sync.WaitGroup
 	for range n {
 		done.Go(func() {
-			err := c.WithLock(s.context(), "x", func(context.Context) error {
+			err := c.WithLock(s.Context(), "x", func(context.Context) error {
 				most.Store(max(most.Load(), inside.Add(1)))
 				inside.Add(-1)
 				return nil
@@ -72,15 +72,15 @@ func TestThousandGoroutinesOnOneLockUseOneWaitingConnectionAndTwoCommandsEach(t 
 		})
 	}
 	s.waiters("x", 1)
-	if blocked := s.InfoMap(s.context(), "clients").Item("Clients", "blocked_clients"); blocked != "1" {
+	if blocked := s.InfoMap(s.Context(), "clients").Item("Clients", "blocked_clients"); blocked != "1" {
 		t.Errorf("%s connections wait for one lock", blocked)
 	}
-	before := s.calls("lock.acquire") + s.calls("lock.release")
+	before := s.Calls("lock.acquire") + s.Calls("lock.release")
 	s.release(first)
 	done.Wait()
 	// And the release of the first. The first waiter's request was sent before, but
 	// Redis 8 counts it when it is answered.
-	if calls := s.calls("lock.acquire") + s.calls("lock.release") - before; calls > 2*n+1 {
+	if calls := s.Calls("lock.acquire") + s.Calls("lock.release") - before; calls > 2*n+1 {
 		t.Errorf("%d locks took %d commands", n, calls)
 	}
 	if most.Load() != 1 {
@@ -99,12 +99,12 @@ func TestTheCallersOfAProcessAreServedInOrder(t *testing.T) {
 		entered := make(chan struct{})
 		done.Go(func() {
 			close(entered)
-			if err := c.WithLock(s.context(), "x", func(context.Context) error { order <- i; return nil }); err != nil {
+			if err := c.WithLock(s.Context(), "x", func(context.Context) error { order <- i; return nil }); err != nil {
 				t.Error(err)
 			}
 		})
 		<-entered
-		s.until("the caller stands in line", func() bool { return lock.Standing(c, "x") == i+1 })
+		s.Until("the caller stands in line", func() bool { return lock.Standing(c, "x") == i+1 })
 	}
 	s.release(first)
 	done.Wait()
@@ -119,7 +119,7 @@ func TestAWaitThatIsCalledOffLeavesNoGhost(t *testing.T) {
 	s := start(t)
 	a, b := s.client(lock.Options{}), s.client(lock.Options{})
 	l := s.acquire(a, "x")
-	ctx, cancel := context.WithCancel(s.context())
+	ctx, cancel := context.WithCancel(s.Context())
 	failed := make(chan error)
 	go func() { _, err := b.Acquire(ctx, "x"); failed <- err }()
 	s.waiters("x", 1)
@@ -133,7 +133,7 @@ func TestAWaitThatIsCalledOffLeavesNoGhost(t *testing.T) {
 	// At any moment: before the request is sent, while it waits, when it is granted.
 	for i := range 300 {
 		l := s.acquire(a, "x")
-		ctx, cancel := context.WithCancel(s.context())
+		ctx, cancel := context.WithCancel(s.Context())
 		got := make(chan *lock.Lock)
 		go func() { l, _ := b.Acquire(ctx, "x"); got <- l }()
 		time.AfterFunc(time.Duration(i)*2*time.Microsecond, cancel)
@@ -143,20 +143,20 @@ func TestAWaitThatIsCalledOffLeavesNoGhost(t *testing.T) {
 		}
 		cancel()
 	}
-	s.until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
+	s.Until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
 }
 
 func TestOneCallersCancelDoesNotCostTheOthersTheirPlace(t *testing.T) {
 	s := start(t)
 	a, b, c := s.client(lock.Options{}), s.client(lock.Options{}), s.client(lock.Options{})
 	l := s.acquire(a, "x")
-	ctx, cancel := context.WithCancel(s.context())
+	ctx, cancel := context.WithCancel(s.Context())
 	failed := make(chan error)
 	go func() { _, err := b.Acquire(ctx, "x"); failed <- err }()
 	s.waiters("x", 1)
 	second, third := make(chan *lock.Lock), make(chan *lock.Lock)
 	go func() { second <- s.acquire(b, "x") }()
-	s.until("two stand in b's line", func() bool { return lock.Standing(b, "x") == 2 })
+	s.Until("two stand in b's line", func() bool { return lock.Standing(b, "x") == 2 })
 	go func() { third <- s.acquire(c, "x") }()
 	s.waiters("x", 2)
 	cancel()
@@ -173,7 +173,7 @@ func TestSharedLocksAndSemaphores(t *testing.T) {
 		t.Helper()
 		var all []*lock.Lock
 		for {
-			l, err := c.TryAcquire(s.context(), name, options...)
+			l, err := c.TryAcquire(s.Context(), name, options...)
 			if err != nil || len(all) == 10 {
 				if err == nil {
 					all = append(all, l)
@@ -187,7 +187,7 @@ func TestSharedLocksAndSemaphores(t *testing.T) {
 		if len(all) != want {
 			t.Errorf("%s: %d at once, want %d", name, len(all), want)
 		}
-		if _, err := c.TryAcquire(s.context(), name, lock.Lease(time.Second)); !errors.Is(err, lock.ErrHeld) {
+		if _, err := c.TryAcquire(s.Context(), name, lock.Lease(time.Second)); !errors.Is(err, lock.ErrHeld) {
 			t.Errorf("%s: exclusively had beside them: %v", name, err)
 		}
 		for _, l := range all {
@@ -197,7 +197,7 @@ func TestSharedLocksAndSemaphores(t *testing.T) {
 	held("semaphore", 3, lock.Limit(3))
 	held("shared", 11, lock.Shared())
 	held("exclusive", 1)
-	if _, err := c.Acquire(s.context(), "x", lock.Shared(), lock.Limit(2)); err == nil {
+	if _, err := c.Acquire(s.Context(), "x", lock.Shared(), lock.Limit(2)); err == nil {
 		t.Error("Shared with a Limit was accepted")
 	}
 }
@@ -206,18 +206,18 @@ func TestALockThatReplicasDidNotConfirmIsGivenBack(t *testing.T) {
 	s := start(t, holdfasttest.WithArgs("--repl-diskless-sync-delay", "0"))
 	c := s.client(lock.Options{})
 	replicated := lock.WithReplicas(1, 20*time.Millisecond)
-	if _, err := c.Acquire(s.context(), "x", replicated); !errors.Is(err, lock.ErrNotReplicated) {
+	if _, err := c.Acquire(s.Context(), "x", replicated); !errors.Is(err, lock.ErrNotReplicated) {
 		t.Fatalf("without a replica: %v", err)
 	}
-	s.until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
+	s.Until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
 
 	r := holdfasttest.Server(t)
-	if err := r.Client().SlaveOf(s.context(), "127.0.0.1", strconv.Itoa(s.Port)).Err(); err != nil {
+	if err := r.Client().SlaveOf(s.Context(), "127.0.0.1", strconv.Itoa(s.Port)).Err(); err != nil {
 		t.Fatal(err)
 	}
-	s.until("the replica follows", func() bool { return s.Wait(s.context(), 1, time.Second).Val() == 1 })
+	s.Until("the replica follows", func() bool { return s.Wait(s.Context(), 1, time.Second).Val() == 1 })
 	l := s.acquire(c, "x", lock.WithReplicas(1, 10*time.Second))
-	if n := r.Client().HLen(s.context(), "x").Val(); n != 1 {
+	if n := r.Client().HLen(s.Context(), "x").Val(); n != 1 {
 		t.Errorf("the replica that confirmed the lock has %d holders", n)
 	}
 	s.release(l)
@@ -227,7 +227,7 @@ func TestWithLockTellsWhatWentWrong(t *testing.T) {
 	s := start(t)
 	c := s.client(lock.Options{})
 	oops := errors.New("oops")
-	err := c.WithLock(s.context(), "x", func(ctx context.Context) error {
+	err := c.WithLock(s.Context(), "x", func(ctx context.Context) error {
 		if lock.FromContext(ctx).Name() != "x" {
 			t.Error("the lock is not in its context")
 		}
@@ -239,12 +239,12 @@ func TestWithLockTellsWhatWentWrong(t *testing.T) {
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_ = c.WithLock(s.context(), "x", func(context.Context) error { panic(oops) })
+		_ = c.WithLock(s.Context(), "x", func(context.Context) error { panic(oops) })
 	}()
 	if n := s.info("x", "holders"); n != 0 {
 		t.Error("a panic left the lock held")
 	}
-	ctx, cancel := context.WithCancel(s.context())
+	ctx, cancel := context.WithCancel(s.Context())
 	err = c.WithLock(ctx, "x", func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() })
 	if !errors.Is(err, context.Canceled) || errors.Is(err, lock.ErrLost) {
 		t.Errorf("called off: %v", err)
@@ -256,11 +256,11 @@ func TestWithLockTellsWhatWentWrong(t *testing.T) {
 
 func TestErrorsSayWhatToDo(t *testing.T) {
 	s := start(t, holdfasttest.WithModules())
-	_, err := s.client(lock.Options{}).Acquire(s.context(), "x")
+	_, err := s.client(lock.Options{}).Acquire(s.Context(), "x")
 	if err == nil || !strings.Contains(err.Error(), "loadmodule") {
 		t.Errorf("a server without the module: %v", err)
 	}
-	if _, err := s.client(lock.Options{Lease: -1}).Acquire(s.context(), "x"); err == nil {
+	if _, err := s.client(lock.Options{Lease: -1}).Acquire(s.Context(), "x"); err == nil {
 		t.Error("a negative lease was accepted")
 	}
 }

@@ -47,14 +47,14 @@ func TestTasksOfBrokenConnectionsAreDoneAtOnce(t *testing.T) {
 	a, b := run(t, queue.NewWorker(s.queue("q"), c.handle, o)), run(t, queue.NewWorker(s.queue("q"), c.handle, o))
 	const n = 2000
 	all := load(t, func(i int) error {
-		_, err := q.Publish(s.context(), fmt.Sprint(i), queue.Unique(fmt.Sprint(i), time.Hour))
+		_, err := q.Publish(s.Context(), fmt.Sprint(i), queue.Unique(fmt.Sprint(i), time.Hour))
 		return err
 	}, n)
 	over := make(chan struct{})
 	go func() { all.Wait(); close(over) }()
 	killed := 0
 	for done := false; !done; {
-		killed += s.kill("task.consume") + s.kill("task.ack")
+		killed += s.KillClients("cmd=task.consume") + s.KillClients("cmd=task.ack")
 		select {
 		case <-over:
 			done = true
@@ -78,10 +78,10 @@ func TestTasksWhoseDeliveryWasNeverReadAreDoneAtOnce(t *testing.T) {
 	deaf := queue.New[string](s.deaf(&lose), "q", queue.Options{})
 	w := run(t, queue.NewWorker(deaf, c.handle, queue.WorkerOptions{Lease: time.Hour, Logger: quiet}))
 	for i := range 20 {
-		s.until("the worker waits", func() bool { return s.stats(q).Waiting == 1 })
+		s.Until("the worker waits", func() bool { return s.stats(q).Waiting == 1 })
 		lose.Store(1)
 		s.publish(q, fmt.Sprint(i))
-		s.until("it is done", func() bool { return c.len() == i+1 })
+		s.Until("it is done", func() bool { return c.len() == i+1 })
 	}
 	s.empty(q)
 	w.stop()
@@ -116,7 +116,7 @@ func TestNoTaskIsLostWhenTheServerIsKilledUnderLoad(t *testing.T) {
 	}, n)
 	for k := range 4 {
 		mark := (k + 1) * n / 6
-		until(t, "some are done", func() bool { mu.Lock(); defer mu.Unlock(); return len(done) >= mark })
+		s.Until("some are done", func() bool { mu.Lock(); defer mu.Unlock(); return len(done) >= mark })
 		s.Kill()
 		s.Restart()
 	}
@@ -172,7 +172,7 @@ func TestTheTasksOfAKilledProcessAreDoneByOthers(t *testing.T) {
 		if err := p.Start(); err != nil {
 			t.Fatal(err)
 		}
-		s.until("it works", func() bool { return s.SCard(s.context(), "begun").Val() >= int64(100*(k+1)) })
+		s.Until("it works", func() bool { return s.SCard(s.Context(), "begun").Val() >= int64(100*(k+1)) })
 		_ = p.Process.Kill()
 		_ = p.Wait()
 	}
@@ -181,7 +181,7 @@ func TestTheTasksOfAKilledProcessAreDoneByOthers(t *testing.T) {
 	s.empty(q)
 	w.stop()
 	begun := map[string]bool{}
-	for _, payload := range s.SMembers(s.context(), "begun").Val() {
+	for _, payload := range s.SMembers(s.Context(), "begun").Val() {
 		begun[payload] = true
 	}
 	t.Logf("%d were begun by processes that were killed, %d pending then", len(begun), pending)

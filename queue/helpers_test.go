@@ -5,15 +5,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 	"holdfast/queue"
 )
 
@@ -24,28 +23,12 @@ const patience = 20 * time.Second
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // server is a server and what is asked of it beside the client that is tested.
-type server struct {
-	*holdfasttest.Instance
-	*redis.Client
-	t *testing.T
-}
+type server struct{ *clienttest.Server }
 
-// watchGoroutines checks at the end of a test that none is left.
-func watchGoroutines(t *testing.T) {
-	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() {
-		// The one thread that starts servers stays, and for a second what a closed
-		// go-redis client had to ask a dead server again.
-		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"),
-			goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"))
-	})
-}
-
+// start starts a server, and checks at the end that no goroutine is left.
 func start(t *testing.T, options ...holdfasttest.Option) *server {
 	t.Helper()
-	watchGoroutines(t)
-	s := holdfasttest.Server(t, options...)
-	return &server{s, s.Client(), t}
+	return &server{clienttest.Start(t, patience, options...)}
 }
 
 // durable is a server that loses nothing when it is killed.
@@ -56,7 +39,7 @@ func durable(t *testing.T) *server {
 // rdb is a client as users have it, of another "process".
 func (s *server) rdb() *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr})
-	s.t.Cleanup(func() { _ = c.Close() })
+	s.T.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
@@ -64,40 +47,20 @@ func (s *server) queue(name string) *queue.Queue[string] {
 	return queue.New[string](s.rdb(), name, queue.Options{})
 }
 
-func (s *server) context() context.Context { return testContext(s.t) }
-
-func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func (s *server) until(what string, so func() bool) { s.t.Helper(); until(s.t, what, so) }
-
-// until waits for something to become so.
-func until(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not even after %v: %s", patience, what)
-		}
-	}
-}
-
 func (s *server) publish(q *queue.Queue[string], payload string, options ...queue.PublishOption) string {
-	s.t.Helper()
-	id, err := q.Publish(s.context(), payload, options...)
+	s.T.Helper()
+	id, err := q.Publish(s.Context(), payload, options...)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return id
 }
 
 func (s *server) stats(q *queue.Queue[string]) queue.Stats {
-	s.t.Helper()
-	stats, err := q.Stats(s.context())
+	s.T.Helper()
+	stats, err := q.Stats(s.Context())
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return stats
 }
@@ -128,10 +91,10 @@ func (r *running) stop() {
 
 // empty waits until all tasks of a queue are done, and none is dead.
 func (s *server) empty(q *queue.Queue[string]) {
-	s.t.Helper()
-	s.until("the queue is empty", func() bool { st, err := q.Stats(context.Background()); return err == nil && st.Length+st.Delayed == 0 })
+	s.T.Helper()
+	s.Until("the queue is empty", func() bool { st, err := q.Stats(context.Background()); return err == nil && st.Length+st.Delayed == 0 })
 	if st := s.stats(q); st.Dead > 0 {
-		s.t.Errorf("%d dead letters", st.Dead)
+		s.T.Errorf("%d dead letters", st.Dead)
 	}
 }
 
@@ -175,27 +138,4 @@ func (c *tally) missing(n int) (none []string, twice int) {
 		}
 	}
 	return none, twice
-}
-
-// calls is how often the server ran a command.
-func (s *server) calls(command string) (n int) {
-	s.t.Helper()
-	for _, line := range strings.Split(s.Info(s.context(), "commandstats").Val(), "\r\n") {
-		if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
-			_, _ = fmt.Sscanf(rest, "%d,", &n)
-		}
-	}
-	return n
-}
-
-// kill closes the connections whose last command was one.
-func (s *server) kill(command string) (n int) {
-	for _, line := range strings.Split(s.ClientList(context.Background()).Val(), "\n") {
-		var id int64
-		if strings.Contains(line, "cmd="+command) {
-			_, _ = fmt.Sscanf(line, "id=%d ", &id)
-			n += int(s.ClientKillByFilter(context.Background(), "ID", fmt.Sprint(id)).Val())
-		}
-	}
-	return n
 }

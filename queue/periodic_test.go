@@ -31,13 +31,13 @@ func TestTwoProcessesPublishATickOnce(t *testing.T) {
 	all := []process{begin(), begin()}
 	length := func() int64 { return s.stats(q).Length }
 	for want := int64(20); want <= 60; want += 20 {
-		s.until("ticks were published", func() bool { return length() >= want })
+		s.Until("ticks were published", func() bool { return length() >= want })
 		all[0].cancel() // the leader or not: another takes its place
 		if err := <-all[0].done; err != nil {
 			t.Error(err)
 		}
 		all = append(all[1:], begin())
-		s.kill("lock.acquire") // and the sessions break, one of them the leader's
+		s.KillClients("cmd=lock.acquire") // and the sessions break, one of them the leader's
 	}
 	for _, p := range all {
 		p.cancel()
@@ -46,7 +46,7 @@ func TestTwoProcessesPublishATickOnce(t *testing.T) {
 		}
 	}
 	seen := map[any]bool{}
-	for _, entry := range s.XRange(s.context(), "q", "-", "+").Val() {
+	for _, entry := range s.XRange(s.Context(), "q", "-", "+").Val() {
 		tick := entry.Values["payload"]
 		if seen[tick] {
 			t.Errorf("tick %v was published twice", tick)
@@ -59,7 +59,7 @@ func TestTwoProcessesPublishATickOnce(t *testing.T) {
 		}
 	}
 	t.Logf("%d ticks", len(seen))
-	if len(s.Keys(s.context(), "ticks").Val()) > 0 {
+	if len(s.Keys(s.Context(), "ticks").Val()) > 0 {
 		t.Error("the lock is held still")
 	}
 }

@@ -29,7 +29,7 @@ func TestATaskArrivesAsItWasPublished(t *testing.T) {
 	}
 	h := queue.Handler[mail](func(_ context.Context, t *queue.Task[mail]) error { got <- t; return nil })
 	w := run(t, queue.NewWorker(q, h.With(around), queue.WorkerOptions{Concurrency: 1}))
-	ctx := queue.WithTraceparent(s.context(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	ctx := queue.WithTraceparent(s.Context(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	id, err := q.Publish(ctx, mail{"ann", "hello"}, queue.Header("tenant", "7"))
 	if err != nil {
 		t.Fatal(err)
@@ -62,26 +62,26 @@ func TestDelayedUniqueAndTooMany(t *testing.T) {
 	q := s.queue("q")
 	later := s.publish(q, "later", queue.Delay(time.Hour))
 	s.publish(q, "then", queue.At(time.Now().Add(time.Hour)))
-	if ok, err := q.Cancel(s.context(), later); !ok || err != nil {
+	if ok, err := q.Cancel(s.Context(), later); !ok || err != nil {
 		t.Error(ok, err)
 	}
-	if ok, err := q.Cancel(s.context(), later); ok || err != nil {
+	if ok, err := q.Cancel(s.Context(), later); ok || err != nil {
 		t.Error("cancelled twice", err)
 	}
 	a, b := s.publish(q, "x", queue.Unique("id", time.Hour)), s.publish(q, "y", queue.Unique("id", time.Hour))
 	if a != b {
 		t.Errorf("%s and %s of one unique id", a, b)
 	}
-	if _, err := q.Publish(s.context(), "z", queue.Limit(1)); !errors.Is(err, queue.ErrFull) {
+	if _, err := q.Publish(s.Context(), "z", queue.Limit(1)); !errors.Is(err, queue.ErrFull) {
 		t.Errorf("beyond the limit: %v", err)
 	}
-	if ids, err := q.PublishBatch(s.context(), []string{"u", "v"}, queue.Limit(2)); !errors.Is(err, queue.ErrFull) || ids[0] == "" || ids[1] != "" {
+	if ids, err := q.PublishBatch(s.Context(), []string{"u", "v"}, queue.Limit(2)); !errors.Is(err, queue.ErrFull) || ids[0] == "" || ids[1] != "" {
 		t.Errorf("a batch beyond the limit: %v %v", ids, err)
 	}
 	if st := s.stats(q); st.Length != 2 || st.Delayed != 1 {
 		t.Errorf("%+v", st)
 	}
-	if _, err := q.Publish(s.context(), "z", queue.Delay(1), queue.At(time.Now())); err == nil {
+	if _, err := q.Publish(s.Context(), "z", queue.Delay(1), queue.At(time.Now())); err == nil {
 		t.Error("Delay and At were accepted together")
 	}
 }
@@ -89,16 +89,16 @@ func TestDelayedUniqueAndTooMany(t *testing.T) {
 func TestAPausedQueueHandsOutNothing(t *testing.T) {
 	s := start(t)
 	q, c := s.queue("q"), newTally()
-	if err := q.Pause(s.context()); err != nil {
+	if err := q.Pause(s.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w := run(t, queue.NewWorker(q, c.handle, queue.WorkerOptions{}))
 	s.publish(q, "x")
-	s.until("the worker waits", func() bool { return s.stats(q).Waiting == 1 })
+	s.Until("the worker waits", func() bool { return s.stats(q).Waiting == 1 })
 	if st := s.stats(q); !st.Paused || st.Length != 1 || c.len() != 0 {
 		t.Errorf("%+v, %d done", st, c.len())
 	}
-	if err := q.Resume(s.context()); err != nil {
+	if err := q.Resume(s.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.empty(q)
@@ -114,7 +114,7 @@ func TestPartitionsShareTheWork(t *testing.T) {
 		s.publish(q, fmt.Sprint(i))
 	}
 	for i := range 3 {
-		if n := s.XLen(s.context(), fmt.Sprintf("{q:%d}", i)).Val(); n != 10 {
+		if n := s.XLen(s.Context(), fmt.Sprintf("{q:%d}", i)).Val(); n != 10 {
 			t.Errorf("%d tasks in partition %d", n, i)
 		}
 	}
@@ -122,7 +122,7 @@ func TestPartitionsShareTheWork(t *testing.T) {
 		s.publish(q, "30", queue.Unique("30", time.Hour))
 	}
 	later := s.publish(q, "31", queue.Delay(time.Hour))
-	if ok, err := q.Cancel(s.context(), later); !ok || err != nil {
+	if ok, err := q.Cancel(s.Context(), later); !ok || err != nil {
 		t.Error(ok, err)
 	}
 	if st := s.stats(q); st.Length != 31 {
@@ -143,7 +143,7 @@ func (s *server) deaf(lose *atomic.Int32) *redis.Client {
 		c, err := d.DialContext(ctx, network, addr)
 		return &deafConn{Conn: c, lose: lose}, err
 	}})
-	s.t.Cleanup(func() { _ = c.Close() })
+	s.T.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
@@ -167,10 +167,10 @@ func TestALostReplyAddsATaskTwiceOnlyIfNobodyIsTold(t *testing.T) {
 	q := queue.New[string](s.deaf(&lose), "q", queue.Options{})
 	s.publish(q, "0")
 	lose.Store(1)
-	if _, err := q.Publish(s.context(), "1"); err == nil {
+	if _, err := q.Publish(s.Context(), "1"); err == nil {
 		t.Error("a lost reply was no error")
 	}
-	s.until("it arrived", func() bool { return s.stats(s.queue("q")).Length == 2 })
+	s.Until("it arrived", func() bool { return s.stats(s.queue("q")).Length == 2 })
 	lose.Store(1)
 	s.publish(q, "2", queue.Unique("2", time.Hour))
 	if n := s.stats(q).Length; n != 3 || lose.Load() > 0 {
@@ -192,7 +192,7 @@ func TestPublishingRidesOutAnOutage(t *testing.T) {
 	}
 	s.Kill()
 	q = queue.New[string](s.rdb(), "q", queue.Options{Outage: time.Millisecond})
-	if _, err := q.Publish(s.context(), "x"); err == nil {
+	if _, err := q.Publish(s.Context(), "x"); err == nil {
 		t.Error("published to a dead server")
 	}
 	s.Restart()

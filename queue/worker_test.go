@@ -28,7 +28,7 @@ func TestEveryTaskIsDoneOnce(t *testing.T) {
 		for k := range batch {
 			batch[k] = fmt.Sprint(i + k)
 		}
-		if ids, err := q.PublishBatch(s.context(), batch); err != nil || len(ids) != 100 {
+		if ids, err := q.PublishBatch(s.Context(), batch); err != nil || len(ids) != 100 {
 			t.Fatal(ids, err)
 		}
 	}
@@ -36,7 +36,7 @@ func TestEveryTaskIsDoneOnce(t *testing.T) {
 	if none, twice := c.missing(n); len(none)+twice > 0 {
 		t.Errorf("%d not done, %d twice", len(none), twice)
 	}
-	if acks := s.calls("task.ack"); acks > n/2 {
+	if acks := s.Calls("task.ack"); acks > n/2 {
 		t.Errorf("%d acknowledgements for %d tasks", acks, n)
 	}
 }
@@ -61,7 +61,7 @@ func TestNoMoreIsTakenThanGoroutinesAndPrefetchAllow(t *testing.T) {
 			}
 			return g[0].Pending
 		}
-		s.until("as many are taken as may be", func() bool { return pending() >= least })
+		s.Until("as many are taken as may be", func() bool { return pending() >= least })
 		if n := pending(); n > want {
 			t.Errorf("Prefetch %d: %d are taken", prefetch, n)
 		}
@@ -82,11 +82,11 @@ func TestATaskThatFailsIsTriedAgainAndThenIsDead(t *testing.T) {
 		return errors.New("no such luck")
 	}, queue.WorkerOptions{Backoff: time.Millisecond, MaxRetries: 3, Logger: quiet}))
 	s.publish(q, "x", queue.Header("tenant", "7"))
-	s.until("it is dead", func() bool { return s.stats(q).Dead == 1 })
+	s.Until("it is dead", func() bool { return s.stats(q).Dead == 1 })
 	if tries.Load() != 4 {
 		t.Errorf("tried %d times", tries.Load())
 	}
-	dead := s.XRange(s.context(), "{q}:dead", "-", "+").Val()[0].Values
+	dead := s.XRange(s.Context(), "{q}:dead", "-", "+").Val()[0].Values
 	if dead["reason"] != "no such luck" || dead["payload"] != `"x"` || dead["tenant"] != "7" {
 		t.Errorf("the dead letter: %v", dead)
 	}
@@ -94,10 +94,10 @@ func TestATaskThatFailsIsTriedAgainAndThenIsDead(t *testing.T) {
 
 	c := newTally()
 	w = run(t, queue.NewWorker(q, c.handle, queue.WorkerOptions{}))
-	if n, err := q.Redrive(s.context(), 0); n != 1 || err != nil {
+	if n, err := q.Redrive(s.Context(), 0); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
-	s.until("it is done", func() bool { return c.len() == 1 })
+	s.Until("it is done", func() bool { return c.len() == 1 })
 	s.empty(q)
 	w.stop()
 }
@@ -126,9 +126,9 @@ func TestErrorsSteer(t *testing.T) {
 	for _, payload := range []string{"discard", "panic", "goexit", "after"} {
 		s.publish(q, payload)
 	}
-	s.Do(s.context(), "XADD", "q", "*", "payload", "{") // what cannot be decoded
-	s.Do(s.context(), "XADD", "q", "*", "other", "field")
-	s.until("all have ended", func() bool { st := s.stats(q); return st.Dead == 3 && st.Length+st.Delayed == 0 })
+	s.Do(s.Context(), "XADD", "q", "*", "payload", "{") // what cannot be decoded
+	s.Do(s.Context(), "XADD", "q", "*", "other", "field")
+	s.Until("all have ended", func() bool { st := s.stats(q); return st.Dead == 3 && st.Length+st.Delayed == 0 })
 	w.stop()
 	for payload, want := range map[string]string{"discard": "[0]", "panic": "[0 1]", "goexit": "[0 1]", "after": "[0 1]"} {
 		if got := fmt.Sprint(seen[payload]); got != want {
@@ -143,8 +143,8 @@ func TestAPanicIsAFailureWithItsStack(t *testing.T) {
 	run(t, queue.NewWorker(q, func(context.Context, *queue.Task[string]) error { panic("boo") },
 		queue.WorkerOptions{MaxRetries: -1, Logger: quiet}))
 	s.publish(q, "x")
-	s.until("it is dead", func() bool { return s.stats(q).Dead == 1 })
-	reason := s.XRange(s.context(), "{q}:dead", "-", "+").Val()[0].Values["reason"].(string)
+	s.Until("it is dead", func() bool { return s.stats(q).Dead == 1 })
+	reason := s.XRange(s.Context(), "{q}:dead", "-", "+").Val()[0].Values["reason"].(string)
 	if !strings.HasPrefix(reason, "panic: boo\n") || !strings.Contains(reason, "worker_test.go") {
 		t.Errorf("the reason is %q", reason)
 	}
@@ -168,10 +168,10 @@ func TestALongTaskKeepsItsLease(t *testing.T) {
 	a := run(t, queue.NewWorker(q, h, o))
 	s.publish(q, "in work")
 	s.publish(q, "taken ahead")
-	s.until("both are taken", func() bool { g := s.stats(q).Groups; return len(g) == 1 && g[0].Pending == 2 })
+	s.Until("both are taken", func() bool { g := s.stats(q).Groups; return len(g) == 1 && g[0].Pending == 2 })
 	b := run(t, queue.NewWorker(s.queue("q"), h, o))
-	before := s.calls("task.extend")
-	s.until("the leases were renewed ten times", func() bool { return s.calls("task.extend") >= before+10 })
+	before := s.Calls("task.extend")
+	s.Until("the leases were renewed ten times", func() bool { return s.Calls("task.extend") >= before+10 })
 	if n := begun.Load(); n != 1 {
 		t.Errorf("%d began", n)
 	}
@@ -194,15 +194,15 @@ func TestAHandlerLearnsThatItsTaskIsAnothers(t *testing.T) {
 		return nil
 	}, queue.WorkerOptions{Lease: 300 * time.Millisecond, Logger: quiet}))
 	id := s.publish(q, "x")
-	s.until("it is taken", func() bool { g := s.stats(q).Groups; return len(g) == 1 && g[0].Pending == 1 })
-	if err := s.Do(s.context(), "XCLAIM", "q", "workers", "thief", 0, id).Err(); err != nil {
+	s.Until("it is taken", func() bool { g := s.stats(q).Groups; return len(g) == 1 && g[0].Pending == 1 })
+	if err := s.Do(s.Context(), "XCLAIM", "q", "workers", "thief", 0, id).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-cause; !errors.Is(err, queue.ErrLost) {
 		t.Error(err)
 	}
 	w.stop()
-	if n, err := s.Do(s.context(), "TASK.ACK", "q", "workers", id, "CONSUMER", "thief").Int(); n != 1 || err != nil {
+	if n, err := s.Do(s.Context(), "TASK.ACK", "q", "workers", id, "CONSUMER", "thief").Int(); n != 1 || err != nil {
 		t.Errorf("the new owner acknowledged %d, %v", n, err)
 	}
 }
@@ -222,16 +222,16 @@ func TestAWorkerThatStopsFinishesWhatIsInWorkAndGivesBackTheRest(t *testing.T) {
 	if first := <-begun; first != "0" {
 		t.Fatal(first)
 	}
-	s.until("most are taken ahead", func() bool { g := s.stats(q).Groups; return len(g) == 1 && g[0].Pending >= 6 })
+	s.Until("most are taken ahead", func() bool { g := s.stats(q).Groups; return len(g) == 1 && g[0].Pending >= 6 })
 	c := newTally()
 	b := run(t, queue.NewWorker(s.queue("q"), c.handle, queue.WorkerOptions{Lease: time.Hour}))
 	a.cancel()
-	s.until("the other has done all that was not begun", func() bool { return c.len() == 9 })
+	s.Until("the other has done all that was not begun", func() bool { return c.len() == 9 })
 	close(release)
 	a.stop()
 	b.stop()
 	s.empty(q)
-	if n := len(s.XInfoConsumers(s.context(), "q", "workers").Val()); n > 1 { // taskqueue:available stays
+	if n := len(s.XInfoConsumers(s.Context(), "q", "workers").Val()); n > 1 { // taskqueue:available stays
 		t.Errorf("%d consumers are left", n)
 	}
 }
@@ -285,7 +285,7 @@ func TestQueuesHaveTheirTurnsByWeight(t *testing.T) {
 	const n = 300
 	for i := range n {
 		s.publish(often, "x")
-		if _, err := seldom.Publish(s.context(), i); err != nil {
+		if _, err := seldom.Publish(s.Context(), i); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -318,7 +318,7 @@ func TestQueuesHaveTheirTurnsByWeight(t *testing.T) {
 		return nil
 	}, 1)
 	r := run(t, w)
-	s.until("all have been read from", func() bool {
+	s.Until("all have been read from", func() bool {
 		for _, name := range []string{"often", "{seldom:0}", "{seldom:1}", "{seldom:2}"} {
 			if p, err := s.XPending(context.Background(), name, "workers").Result(); err != nil || p.Count < 3 {
 				return false
@@ -327,7 +327,7 @@ func TestQueuesHaveTheirTurnsByWeight(t *testing.T) {
 		return true
 	})
 	close(gate)
-	s.until("all are done", func() bool { return a.Load()+b.Load() == 2*n })
+	s.Until("all are done", func() bool { return a.Load()+b.Load() == 2*n })
 	r.stop()
 	if got := share.Load(); got < 25 || got > 60 { // 40 of the first 200
 		t.Errorf("of the first 200 tasks the queue with weight 1 of 5 had %d", got)
@@ -337,16 +337,16 @@ func TestQueuesHaveTheirTurnsByWeight(t *testing.T) {
 func TestWhatCannotWorkIsAnError(t *testing.T) {
 	s := start(t, holdfasttest.WithModules())
 	q := s.queue("q")
-	if err := queue.NewWorker(q, newTally().handle, queue.WorkerOptions{}).Run(s.context()); err == nil || !strings.Contains(err.Error(), "loadmodule") {
+	if err := queue.NewWorker(q, newTally().handle, queue.WorkerOptions{}).Run(s.Context()); err == nil || !strings.Contains(err.Error(), "loadmodule") {
 		t.Errorf("a server without the module: %v", err)
 	}
-	if _, err := q.Publish(s.context(), "x"); err == nil || !strings.Contains(err.Error(), "loadmodule") {
+	if _, err := q.Publish(s.Context(), "x"); err == nil || !strings.Contains(err.Error(), "loadmodule") {
 		t.Errorf("a server without the module: %v", err)
 	}
-	if err := queue.NewWorker(q, newTally().handle, queue.WorkerOptions{Lease: -1}).Run(s.context()); err == nil {
+	if err := queue.NewWorker(q, newTally().handle, queue.WorkerOptions{Lease: -1}).Run(s.Context()); err == nil {
 		t.Error("a negative lease was accepted")
 	}
-	if _, err := s.queue("a}b").Publish(s.context(), "x"); err == nil {
+	if _, err := s.queue("a}b").Publish(s.Context(), "x"); err == nil {
 		t.Error("a name that admits no dead letters was accepted")
 	}
 }

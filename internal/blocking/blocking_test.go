@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"holdfast/holdfasttest"
 	"holdfast/internal/blocking"
+	"holdfast/internal/clienttest"
 	"holdfast/internal/redisserver"
 )
 
@@ -31,13 +31,7 @@ type bench struct {
 
 func start(t *testing.T, options ...holdfasttest.Option) *bench {
 	t.Helper()
-	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() {
-		// The one thread that starts servers stays, and a client that found nobody to
-		// connect to sleeps before it sees that it was closed.
-		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"),
-			goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
-	})
+	clienttest.WatchGoroutines(t)
 	s := holdfasttest.Server(t, append([]holdfasttest.Option{holdfasttest.WithModules()}, options...)...)
 	b := &bench{Instance: s, t: t, rdb: s.Client()}
 	b.pool = b.over(redis.NewClient(&redis.Options{Addr: s.Addr, DialerRetries: 1}))
@@ -52,9 +46,7 @@ func (b *bench) over(rdb redis.UniversalClient) *blocking.Pool {
 }
 
 func (b *bench) context() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	b.t.Cleanup(cancel)
-	return ctx
+	return clienttest.Context(b.t, patience)
 }
 
 func (b *bench) get(p *blocking.Pool, key string) *blocking.Conn {
@@ -68,11 +60,7 @@ func (b *bench) get(p *blocking.Pool, key string) *blocking.Conn {
 
 func until(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not even after %v: %s", patience, what)
-		}
-	}
+	clienttest.Until(t, patience, what, so)
 }
 
 // parked waits until so many connections wait on a server, and returns the first.

@@ -9,11 +9,13 @@ import (
 
 	"holdfast/holdfasttest"
 	"holdfast/internal/blocking"
+	"holdfast/internal/clienttest"
 )
 
 // pair is a cluster of two nodes: where the slot of "l" is, and where it goes.
 type pair struct {
 	*bench
+	slot     *clienttest.Slot
 	from, to *redis.Client
 	cluster  *redis.ClusterClient
 	pool     *blocking.Pool
@@ -23,12 +25,9 @@ func startPair(t *testing.T) *pair {
 	t.Helper()
 	b := start(t)
 	c := holdfasttest.Cluster(t, 2, 0, holdfasttest.WithModules())
-	from, to := c.Nodes[0], c.Nodes[1]
-	if c.Primary("l") == to {
-		from, to = to, from
-	}
+	slot := clienttest.SlotOf(t, c, "l")
 	rdb := c.Client()
-	return &pair{b, from.Client(), to.Client(), rdb, b.over(rdb)}
+	return &pair{b, slot, slot.From.Client(), slot.To.Client(), rdb, b.over(rdb)}
 }
 
 func (p *pair) must(err error) {
@@ -38,19 +37,10 @@ func (p *pair) must(err error) {
 	}
 }
 
-// slot does a step of moving the slot of "l".
-func (p *pair) slot(on *redis.Client, step string, node *redis.Client) {
-	p.t.Helper()
-	id, err := node.Do(p.context(), "CLUSTER", "MYID").Text()
-	p.must(err)
-	p.must(on.Do(p.context(), "CLUSTER", "SETSLOT", p.from.ClusterKeySlot(p.context(), "l").Val(), step, id).Err())
-}
-
 func TestAWaitFollowsASlotThatHasMoved(t *testing.T) {
 	p := startPair(t)
 	c := p.get(p.pool, "l") // to the node that has the slot, when it was asked
-	p.slot(p.to, "NODE", p.to)
-	p.slot(p.from, "NODE", p.to)
+	p.slot.End()
 	got := wait(p.context(), c, 0, nil, "BLPOP", "l", 0)
 	parked(t, p.to, 1)
 	p.must(p.cluster.RPush(p.context(), "l", "x").Err())
@@ -62,8 +52,7 @@ func TestAWaitFollowsASlotThatHasMoved(t *testing.T) {
 func TestAWaitFollowsASlotThatIsMoving(t *testing.T) {
 	p := startPair(t)
 	p.must(p.from.RPush(p.context(), "l", "y").Err())
-	p.slot(p.to, "IMPORTING", p.from)
-	p.slot(p.from, "MIGRATING", p.to)
+	p.slot.Begin()
 	// What is there still is had from where it is.
 	if o := <-wait(p.context(), p.get(p.pool, "l"), 0, nil, "BLPOP", "l", 0); fmt.Sprint(o.reply) != "[l y]" {
 		t.Error(o)
