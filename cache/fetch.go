@@ -41,9 +41,9 @@ func parse(reply any) (a answer, err error) {
 }
 
 func (c *Cache[T]) command(key string, more ...any) []any {
-	args := []any{"CACHE.FETCH", key, millis(c.o.Lease), millis(c.o.LoadTimeout)}
+	args := []any{"CACHE.FETCH", key, blocking.Millis(c.o.Lease), blocking.Millis(c.o.LoadTimeout)}
 	if early := c.o.RefreshAhead + c.o.StaleOnError; early > 0 {
-		args = append(args, "REFRESH", millis(early))
+		args = append(args, "REFRESH", blocking.Millis(early))
 	}
 	return append(args, more...)
 }
@@ -64,7 +64,7 @@ func (c *Cache[T]) await(ctx context.Context, key string) (answer, error) {
 		return answer{}, err
 	}
 	conn.Waiting()
-	reply, err := conn.Do(ctx, c.o.LoadTimeout+5*time.Second, nil, c.command(key, "BLOCK", millis(c.o.LoadTimeout))...)
+	reply, err := conn.Do(ctx, c.o.LoadTimeout+5*time.Second, nil, c.command(key, "BLOCK", blocking.Millis(c.o.LoadTimeout))...)
 	a, perr := parse(reply)
 	switch {
 	case err == nil && perr == nil:

@@ -34,7 +34,7 @@ func (c *Cache[T]) loadAndStore(ctx context.Context, f *flight[T], a answer) {
 		}
 		return
 	case errors.Is(err, ErrNotFound):
-		c.tell("CACHE.SETNIL", f.key, millis(c.o.NegativeTTL), "TOKEN", a.token)
+		c.tell("CACHE.SETNIL", f.key, blocking.Millis(c.o.NegativeTTL), "TOKEN", a.token)
 	case ctx.Err() != nil: // called off: somebody else's turn
 		err = context.Cause(ctx)
 		c.unlock(f.key, a.token)
@@ -88,7 +88,7 @@ func (c *Cache[T]) renew(ctx context.Context, key, token string) {
 		tick := time.NewTicker(c.o.Lease / 3)
 		defer tick.Stop()
 		for ctx.Err() == nil {
-			reply, err := c.conns.Send(ctx, "CACHE.EXTEND", key, token, millis(c.o.Lease))
+			reply, err := c.conns.Send(ctx, "CACHE.EXTEND", key, token, blocking.Millis(c.o.Lease))
 			if err == nil && reply != int64(1) || err != nil && !blocking.Passes(err) {
 				return
 			}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"holdfast/internal/blocking"
 )
 
 // Options are how values are kept and loaded. The zero value is a good one.
@@ -84,10 +86,5 @@ func (o *Options) lifetime() int64 {
 	if most := time.Duration(float64(ttl) * o.Jitter); most > 0 {
 		ttl -= rand.N(most + 1)
 	}
-	return millis(ttl + o.StaleOnError)
-}
-
-// millis is d in whole milliseconds, rounded up, and one at least.
-func millis(d time.Duration) int64 {
-	return max(int64((d+time.Millisecond-1)/time.Millisecond), 1)
+	return blocking.Millis(ttl + o.StaleOnError)
 }

@@ -157,9 +157,9 @@ func (w *Worker) refuse(e *entry, err error) {
 	case errors.As(err, &s) && s.discard:
 		most = 0
 	case s != nil:
-		args = append(args, "DELAY", millis(s.after))
+		args = append(args, "DELAY", blocking.Millis(s.after))
 	default:
-		args = append(args, "BACKOFF", millis(w.o.Backoff), millis(w.o.MaxBackoff))
+		args = append(args, "BACKOFF", blocking.Millis(w.o.Backoff), blocking.Millis(w.o.MaxBackoff))
 	}
 	args = append(args, "MAXRETRIES", most, "DEAD", e.st.dead)
 	reply, err := e.st.send(args...)

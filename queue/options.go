@@ -124,8 +124,3 @@ func (o WorkerOptions) filled() (WorkerOptions, error) {
 	o.Weight = cmp.Or(o.Weight, 1)
 	return o, nil
 }
-
-// millis is d in whole milliseconds, rounded up, and one at least.
-func millis(d time.Duration) int64 {
-	return max(int64((d+time.Millisecond-1)/time.Millisecond), 1)
-}

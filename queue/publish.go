@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"holdfast/internal/blocking"
 )
 
 // publication is how a task is published.
@@ -150,12 +152,12 @@ func (p *publication) command(stream string, payload any) []any {
 	args := append(make([]any, 0, 12+2*len(p.headers)), "TASK.PUBLISH", stream, payload)
 	switch {
 	case p.delay > 0:
-		args = append(args, "DELAY", millis(p.delay))
+		args = append(args, "DELAY", blocking.Millis(p.delay))
 	case !p.at.IsZero():
 		args = append(args, "AT", max(p.at.UnixMilli(), 1))
 	}
 	if p.unique != "" {
-		args = append(args, "UNIQUE", p.unique, millis(p.ttl))
+		args = append(args, "UNIQUE", p.unique, blocking.Millis(p.ttl))
 	}
 	if p.limit > 0 {
 		args = append(args, "LIMIT", p.limit)

@@ -180,7 +180,7 @@ func (st *stream) consume(consumer string, n int) []any {
 	o := &st.w.o
 	return []any{
 		"TASK.CONSUME", o.Group, consumer, st.name, n, blockTime.Milliseconds(),
-		"LEASE", millis(o.Lease), "MAXDELIVERIES", o.MaxDeliveries, "DEAD", st.dead,
+		"LEASE", blocking.Millis(o.Lease), "MAXDELIVERIES", o.MaxDeliveries, "DEAD", st.dead,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -18,6 +19,12 @@ import (
 // maxIdle bounds the connections kept for later, and those that are opened at
 // once for commands that do not wait.
 var maxIdle = 10 * runtime.GOMAXPROCS(0)
+
+// Millis is d as the commands take durations: in whole milliseconds, rounded up, and
+// one at least.
+func Millis(d time.Duration) int64 {
+	return max(int64((d+time.Millisecond-1)/time.Millisecond), 1)
+}
 
 // Pool opens connections with the options of a client, and keeps them.
 // Parked ones are not bounded: each stands for somebody who must wait.
