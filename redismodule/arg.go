@@ -18,6 +18,9 @@ type Arg struct {
 // true, this does not compile.
 var _ [unsafe.Sizeof(C.hf_arg{})]byte = [unsafe.Sizeof(Arg{})]byte{}
 
+// Text is a text as an argument of a call.
+func Text(b []byte) Arg { return Arg{data: b} }
+
 // Bytes is the argument in place. Do not change or keep it.
 func (a Arg) Bytes() []byte { return a.data }
 

@@ -29,9 +29,15 @@ static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc
         args[i].str = argv[i];
     }
     hf_frame frame;
+    frame.answer = NULL;
+    frame.db = RM_GetSelectedDb(ctx);
     hf_begin(slot, ctx, argv, argc, &frame);
     goCommand(slot, ctx, &frame, args, argc);
     hf_end(ctx, &frame);
+    if (frame.answer) {
+        RM_ReplyWithCallReply(ctx, frame.answer);
+        RM_FreeCallReply(frame.answer);
+    }
     if (args != few) RM_Free(args);
     return 0;
 }
@@ -141,8 +147,9 @@ static void scatter(RedisModuleString **few, RedisModuleString **v, hf_part *par
     if (v != few) RM_Free(v);
 }
 
-/* buf starts with the command's name and its NUL. */
-hf_called hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n) {
+/* buf starts with the command's name and its NUL. Without keep, only an error is
+ * answered: whatever else the reply is, it is freed. */
+hf_called hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n, int keep) {
     /* "!" always: without it 7.0 forgets to replicate the deletion of a key that
      * even a read finds expired, and replicas keep it for ever. */
     char format[16] = "!";
@@ -157,6 +164,12 @@ hf_called hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, 
     scatter(few, v, parts, n);
     hf_called out = { .reply = r };
     if (r) out.raw = RM_CallReplyProto(r, &out.len);
+    if (r && !keep && out.raw[0] != '-') {
+        RM_FreeCallReply(r);
+        out.reply = NULL;
+        out.raw = "+";
+        out.len = 1;
+    }
     return out;
 }
 
@@ -349,6 +362,26 @@ int hf_may_write(RedisModuleCtx *ctx) {
 /* ---- replies, log -------------------------------------------------------- */
 
 void hf_reply_error(RedisModuleCtx *ctx, const char *text) { RM_ReplyWithError(ctx, text); }
+
+/* Answers arrays, strings and integers as they stand in a call's reply, which is
+ * in RESP2, in the client's own protocol. */
+void hf_reply_raw(RedisModuleCtx *ctx, const char *p, size_t len) {
+    for (const char *end = p + len; p < end;) {
+        char kind = *p++;
+        int negative = *p == '-';
+        long long n = 0;
+        for (p += negative; *p != '\r'; p++) n = n * 10 + (*p - '0');
+        p += 2;
+        if (kind == ':') RM_ReplyWithLongLong(ctx, negative ? -n : n);
+        else if (kind == '*' && negative) RM_ReplyWithNullArray(ctx);
+        else if (kind == '*') RM_ReplyWithArray(ctx, (long)n);
+        else if (negative) RM_ReplyWithNull(ctx);
+        else {
+            RM_ReplyWithStringBuffer(ctx, p, (size_t)n);
+            p += n + 2;
+        }
+    }
+}
 
 /* The text is data, never the format. */
 void hf_log(const char *level, const char *text, size_t len) {

@@ -44,6 +44,8 @@ typedef struct {
     long long number;
     size_t text_len;
     char text[256]; /* the field's new value, or the word before the key's value */
+
+    RedisModuleCallReply *answer; /* what a call replied, to be the command's reply */
 } hf_frame;
 
 enum { HF_PUT = 1, HF_DELETE };   /* change */
@@ -87,7 +89,7 @@ int hf_is_watched(int module, int db, const void *name, size_t len);
 int hf_subscribe_keys(RedisModuleCtx *ctx, int module, int classes);
 int hf_subscribe_event(RedisModuleCtx *ctx, int module, int event, int on);
 
-hf_called hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n);
+hf_called hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n, int keep);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);
 
 void hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode, hf_opened *out);
@@ -108,6 +110,7 @@ void hf_unblock(RedisModuleBlockedClient *bc, uint64_t id);
 RedisModuleTimerID hf_timer_start(RedisModuleCtx *ctx, int module, long long ms);
 int hf_may_write(RedisModuleCtx *ctx);
 void hf_reply_error(RedisModuleCtx *ctx, const char *text);
+void hf_reply_raw(RedisModuleCtx *ctx, const char *p, size_t len);
 void hf_log(const char *level, const char *text, size_t len);
 
 int hf_config_number(RedisModuleCtx *ctx, const char *name, long long def, long long min, long long max, uintptr_t id);

@@ -13,6 +13,8 @@ static void hf_cr_reply(RedisModuleCtx *c, RedisModuleCallReply *r) { RM_ReplyWi
 #cgo noescape hf_call
 #cgo noescape hf_replicate
 #cgo noescape hf_cr_str
+#cgo noescape hf_reply_raw
+#cgo nocallback hf_reply_raw
 #cgo nocallback hf_replicate
 #cgo nocallback hf_cr_type
 #cgo nocallback hf_cr_len
@@ -54,6 +56,9 @@ func (ctx *Ctx) Cmd(name string) *Cmd {
 
 // Arg adds an argument of the running command, without a copy.
 func (c *Cmd) Arg(a Arg) *Cmd {
+	if a.str == nil {
+		return c.Bytes(a.data)
+	}
 	c.parts = append(c.parts, part{str: uintptr(unsafe.Pointer(a.str))})
 	return c
 }
@@ -91,17 +96,22 @@ func (c *Cmd) Int(n int64) *Cmd {
 //	W  refuse writes
 //
 // The module hears no key events of what its call does; other modules do.
-func (c *Cmd) Call(flags string) Reply {
+func (c *Cmd) Call(flags string) Reply { return c.call(flags, 1) }
+
+func (c *Cmd) call(flags string, keep C.int) Reply {
 	r := C.hf_call(c.ctx.c, C.int(c.ctx.m.slot),
 		(*C.char)(unsafe.Pointer(unsafe.StringData(flags))), C.size_t(len(flags)),
-		(*C.char)(unsafe.Pointer(&c.buf[0])), (*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)))
+		(*C.char)(unsafe.Pointer(&c.buf[0])), (*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)), keep)
 	return Reply{r.reply, unsafe.Slice((*byte)(unsafe.Pointer(r.raw)), int(r.len))}
 }
 
 // Do is Call for commands of which only success matters: it frees the reply and
 // answers its error, if it was one.
 func (c *Cmd) Do(flags string) error {
-	r := c.Call(flags)
+	r := c.call(flags, 0)
+	if len(r.raw) > 0 && r.raw[0] != '-' {
+		return nil
+	}
 	defer r.Free()
 	return r.Err()
 }
@@ -176,4 +186,18 @@ func (r Reply) Free() { C.hf_cr_free(r.r) }
 func (ctx *Ctx) Reply(r Reply) {
 	ctx.replied = true
 	C.hf_cr_reply(ctx.c, r.r)
+}
+
+// ReplyLast is Reply and Free in one, for the whole answer of a command: both
+// are done when its Handler has returned, and cost no crossing.
+func (ctx *Ctx) ReplyLast(r Reply) {
+	ctx.replied = true
+	ctx.frame.answer = r.r
+}
+
+// ReplyRaw answers arrays, strings and integers as they stand in a part of some
+// Reply's Raw.
+func (ctx *Ctx) ReplyRaw(b []byte) {
+	ctx.replied = true
+	C.hf_reply_raw(ctx.c, (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b)))
 }

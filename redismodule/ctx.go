@@ -88,10 +88,20 @@ func (ctx *Ctx) Random(b []byte) {
 func (ctx *Ctx) ClientID() uint64 { return uint64(C.hf_client(ctx.c)) }
 
 // DB is the number of the selected database.
-func (ctx *Ctx) DB() int { return int(C.hf_db(ctx.c)) }
+func (ctx *Ctx) DB() int {
+	if ctx.frame != nil {
+		return int(ctx.frame.db)
+	}
+	return int(C.hf_db(ctx.c))
+}
 
 // SelectDB selects another database for this callback.
-func (ctx *Ctx) SelectDB(db int) { C.hf_select(ctx.c, C.int(db)) }
+func (ctx *Ctx) SelectDB(db int) {
+	C.hf_select(ctx.c, C.int(db))
+	if ctx.frame != nil {
+		ctx.frame.db = C.int(db)
+	}
+}
 
 // Flags tell about the server and where the callback runs.
 type Flags int
