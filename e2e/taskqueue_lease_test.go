@@ -166,47 +166,6 @@ func TestAForgottenConsumersTasksAreTheOthers(t *testing.T) {
 	q.wants(int64(0), "TASK.FORGET s g nobody")
 }
 
-// An entry is deleted when its last group acknowledged it, and not before:
-// another group may not have read it yet, or hold it pending.
-func TestAnEntryIsDeletedWhenEveryGroupIsDoneWithIt(t *testing.T) {
-	q := tasksOn(t, taskServer(t))
-	q.do("XGROUP CREATE s slow 0 MKSTREAM")
-	ids := q.publish("s", "1", "2", "3")
-	q.do("TASK.CONSUME g c s 3")
-	q.wants(int64(3), "TASK.ACK s g % % %", ids[0], ids[1], ids[2])
-	q.wants(int64(3), "XLEN s") // slow has read none of them
-	if got := taskPayloads(q.do("TASK.CONSUME slow c s 2")); got != "1 2" {
-		t.Fatalf("the slow group got %q", got)
-	}
-	q.wants(int64(1), "TASK.ACK s slow %", ids[1])
-	q.wants(int64(2), "XLEN s") // 1 is pending with slow, 3 unread
-	q.wants(int64(1), "TASK.ACK s slow %", ids[0])
-	q.wants(int64(1), "XLEN s")
-	if got := taskPayloads(q.do("TASK.CONSUME slow c s 2")); got != "3" {
-		t.Fatalf("the slow group got %q", got)
-	}
-	// Both have read it, and one of them is not done.
-	both := q.publish("s", "both")[0]
-	q.one("TASK.CONSUME g c s")
-	q.one("TASK.CONSUME slow c s")
-	q.wants(int64(1), "TASK.ACK s g %", both)
-	q.wants(int64(2), "XLEN s")
-	q.wants(int64(1), "TASK.ACK s slow %", both)
-	q.wants(int64(1), "XLEN s")
-	// Acknowledging what is nobody's does not delete.
-	q.wants(int64(0), "TASK.ACK s g %", ids[2])
-	q.wants(int64(1), "XLEN s")
-	id := q.publish("s", "unread")[0]
-	q.wants(int64(0), "TASK.ACK s g %", id)
-	q.wants(int64(1), "TASK.ACK s slow % %", ids[2], id)
-	q.wants(int64(1), "XLEN s")
-	q.do("CONFIG SET taskqueue.keep-acked yes")
-	q.do("XGROUP DESTROY s slow")
-	q.one("TASK.CONSUME g c s")
-	q.wants(int64(1), "TASK.ACK s g %", id)
-	q.wants(int64(1), "XLEN s")
-}
-
 // A dead stream whose key holds something else by now holds up nobody.
 func TestATaskThatCannotBeBuriedStaysWhereItIs(t *testing.T) {
 	q := tasksOn(t, taskServer(t))

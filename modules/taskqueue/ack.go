@@ -1,6 +1,8 @@
 package taskqueue
 
 import (
+	"slices"
+
 	"holdfast/internal/dispatch"
 	"holdfast/redismodule"
 )
@@ -29,17 +31,17 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		cmd.Arg(id)
 	}
 	r := cmd.Call("")
-	defer r.Free()
 	if err := failure(r); err != nil {
+		r.Free()
 		return err
 	}
 	p := read(r.Raw())
 	n, _ := p.Int()
 	if n > 0 {
 		s.acked(ctx, text(stream.Bytes()), text(group.Bytes()), n)
-		s.settled(ctx, text(stream.Bytes()), int(n), len(ids), func(i int) string { return text(ids[i].Bytes()) })
+		s.settled(ctx, stream, int(n), ids...)
 	}
-	ctx.Reply(r)
+	ctx.ReplyLast(r)
 	return nil
 }
 
@@ -111,36 +113,37 @@ func (s *state) acked(ctx *redismodule.Ctx, stream, group string, n int64) {
 }
 
 // settled deletes entries that every group of the stream is done with. acked of
-// the given ids were just acknowledged. An entry is still needed by a group that
-// has not read as far, or has it pending; when in doubt it stays.
-func (s *state) settled(ctx *redismodule.Ctx, stream string, acked, ids int, id func(int) string) {
+// the ids were just acknowledged. An entry is still needed by a group that has
+// not read as far, or has it pending; when in doubt it stays.
+func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int, ids ...redismodule.Arg) {
 	if keepAcked {
 		return
 	}
-	r := ctx.Cmd("XINFO").Str("GROUPS").Str(stream).Call("")
-	defer r.Free()
-	if failure(r) != nil {
-		return
-	}
-	p := read(r.Raw())
-	// All were pending in the one group there is: the usual case.
-	all := p.Array() == 1 && acked == ids
-	var done []string
-	for i := 0; i < ids && !all; i++ {
-		if s.doneWith(ctx, stream, id(i), r) {
-			done = append(done, id(i))
+	name := text(stream.Bytes())
+	// The usual case: all were pending in the one group there is.
+	if all := acked == len(ids); !all || !s.soles.has(ctx.DB(), name) {
+		groups := ctx.Cmd("XINFO").Str("GROUPS").Arg(stream).Call("")
+		defer groups.Free()
+		if failure(groups) != nil {
+			return
+		}
+		p := read(groups.Raw())
+		sole := p.Array() == 1
+		if sole {
+			s.soles.add(ctx, ctx.DB(), name)
+		}
+		if !sole || !all {
+			ids = slices.DeleteFunc(slices.Clone(ids), func(id redismodule.Arg) bool { return !s.doneWith(ctx, name, text(id.Bytes()), groups) })
 		}
 	}
-	cmd := ctx.Cmd("XDEL").Str(stream)
-	for i := 0; i < ids && all; i++ {
-		cmd.Str(id(i))
+	if len(ids) == 0 {
+		return
 	}
-	for _, d := range done {
-		cmd.Str(d)
+	cmd := ctx.Cmd("XDEL").Arg(stream)
+	for _, id := range ids {
+		cmd.Arg(id)
 	}
-	if all || len(done) > 0 {
-		_ = cmd.Do("")
-	}
+	_ = cmd.Do("")
 }
 
 // doneWith tells whether every group listed in info, the reply of XINFO GROUPS,
@@ -176,6 +179,6 @@ func (s *state) ackOwn(ctx *redismodule.Ctx, stream, group, id string) error {
 	if err := ctx.Cmd("XACK").Str(stream).Str(group).Str(id).Do(""); err != nil {
 		return err
 	}
-	s.settled(ctx, stream, 1, 1, func(int) string { return id })
+	s.settled(ctx, redismodule.Text(view(stream)), 1, redismodule.Text(view(id)))
 	return nil
 }

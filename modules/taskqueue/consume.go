@@ -34,6 +34,12 @@ type haul struct {
 
 func (h *haul) add(n int, entries []byte) { h.chunks = append(h.chunks, chunk{n, entries}) }
 
+// takeWhole takes the whole reply out of the haul: whoever answers it frees it.
+func (h *haul) takeWhole() redismodule.Reply {
+	h.replies = h.replies[:len(h.replies)-1] // it is what was read last
+	return h.whole
+}
+
 func (h *haul) free() {
 	for _, r := range h.replies {
 		r.Free()
@@ -186,7 +192,7 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 	case n == 0:
 		ctx.ReplyNullArray()
 	case len(s.haul.chunks) == 1 && s.haul.whole.Raw() != nil:
-		ctx.Reply(s.haul.whole)
+		ctx.ReplyLast(s.haul.takeWhole())
 	default:
 		ctx.ReplyArray(1)
 		replyTasks(ctx, stream.Bytes(), s.haul.chunks)
@@ -270,16 +276,6 @@ func replyTasks(ctx *redismodule.Ctx, stream []byte, chunks []chunk) {
 	ctx.ReplyBytes(stream)
 	ctx.ReplyArray(n)
 	for _, c := range chunks {
-		p := read(c.entries)
-		for range c.n {
-			p.Array()
-			ctx.ReplyArray(2)
-			ctx.ReplyBytes(p.Bytes())
-			fields := p.Array()
-			ctx.ReplyArray(fields)
-			for range fields {
-				ctx.ReplyBytes(p.Bytes())
-			}
-		}
+		ctx.ReplyRaw(c.entries)
 	}
 }

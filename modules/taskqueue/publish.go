@@ -48,12 +48,12 @@ func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.A
 		cmd.Int(retries)
 	}
 	r := cmd.Call("")
-	defer r.Free()
 	if err := failure(r); err != nil {
+		r.Free()
 		return err
 	}
 	s.stats.published++
-	ctx.Reply(r)
+	ctx.ReplyLast(r)
 	s.published(ctx, text(stream.Bytes()), 1)
 	return nil
 }

@@ -72,6 +72,7 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 		if made || !bytes.HasPrefix(view(err.Error()), []byte("NOGROUP")) {
 			return 0, err
 		}
+		s.soles.remove(ctx, g.Queue.DB, g.Queue.Stream)
 		if err := ctx.Cmd("XGROUP").Str("CREATE").Str(g.Queue.Stream).Str(c.group).Str("0").Str("MKSTREAM").Do(""); err != nil {
 			return 0, err
 		}

@@ -25,6 +25,7 @@ const (
 type state struct {
 	table  *dispatch.Table
 	stats  stats
+	soles  soles
 	search search
 	serial int64 // the last one given to a delayed task
 	dbs    int
@@ -50,7 +51,7 @@ func load(ctx *redismodule.Ctx) error {
 	words.star, words.zero, words.one = redismodule.Intern("*"), redismodule.Intern("0"), redismodule.Intern("1")
 	words.payload, words.timestamp, words.retries = redismodule.Intern("payload"), redismodule.Intern("timestamp"), redismodule.Intern("retry_count")
 	words.group, words.count, words.streams, words.fresh = redismodule.Intern("GROUP"), redismodule.Intern("COUNT"), redismodule.Intern("STREAMS"), redismodule.Intern(">")
-	tasks = state{table: dispatch.NewTable(), dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
+	tasks = state{table: dispatch.NewTable(), soles: soles{}, dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
 	tasks.search.start(ctx, &tasks)
 	return nil
 }
@@ -172,20 +173,27 @@ func (s *state) length(ctx *redismodule.Ctx, stream string) int {
 	return k.Len()
 }
 
-// keyEvent hears of streams somebody waits in. Events that add nothing are left
-// alone, and a stream that goes takes nobody's place in the queue with it.
+// keyEvent hears of streams somebody waits in, and of those with one group.
+// Events that add nothing are left alone, and a stream that goes takes nobody's
+// place in the queue with it.
 func keyEvent(ctx *redismodule.Ctx, event string, key []byte) {
+	s := &tasks
 	switch event {
-	case "xadd", "xsetid", "xgroup-create", "xgroup-setid", "rename_to", "move_to", "copy_to", "restore":
-		if q := tasks.table.Find(ctx.DB(), key); q != nil {
-			tasks.table.LookAt(q, ctx.Now())
-			tasks.rearm(ctx)
-		}
+	case "xgroup-create", "rename_to", "move_to", "copy_to", "restore":
+		s.soles.remove(ctx, ctx.DB(), text(key))
+	case "xadd", "xsetid", "xgroup-setid":
+	default:
+		return
+	}
+	if q := s.table.Find(ctx.DB(), key); q != nil && len(q.Crowd()) > 0 {
+		s.table.LookAt(q, ctx.Now())
+		s.rearm(ctx)
 	}
 }
 
 // doubt is for whenever a database may hold other data than before.
 func doubt(ctx *redismodule.Ctx, db int) {
+	tasks.soles.doubt(ctx, db)
 	tasks.table.Doubt(db, ctx.Now())
 	tasks.search.start(ctx, &tasks)
 }
