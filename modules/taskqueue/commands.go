@@ -228,7 +228,7 @@ var commands = []rm.Command{
 	{
 		Name: "task.forget", Handler: forget, Arity: 4, Since: "1.0.0",
 		Summary:    "Removes a consumer and makes its pending tasks available to the others.",
-		Complexity: "O(N), N being its pending tasks.",
+		Complexity: "O(N), N being its pending tasks; what a millisecond does not suffice for is made available in the background.",
 		Flags:      "write", Categories: "write stream",
 		Keys:  []rm.KeySpec{key(1, rm.KeyRW|rm.KeyUpdate)},
 		Args:  []rm.Argument{keyArg("stream", 0, "The stream."), groupArg, consumerArg},

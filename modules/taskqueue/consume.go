@@ -56,8 +56,8 @@ func consume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	defer s.haul.free()
 	c := &s.claim
 	*c = claim{group: text(args[1].Bytes()), consumer: text(args[2].Bytes()), count: 1}
-	if c.consumer == available {
-		return redismodule.Error("ERR the consumer name '" + available + "' is the module's own; take another")
+	if reserved(c.consumer) {
+		return redismodule.Error("ERR the consumer name '" + c.consumer + "' is the module's own; take another")
 	}
 	block, wait := int64(0), false
 	opts := args[4:]

@@ -136,10 +136,15 @@ func (s *state) groupStatus(ctx *redismodule.Ctx, stream string, length int64, q
 	if g != nil {
 		waiting, c = g.Waiting(), g.Counters
 	}
-	free, isThere := s.countOf(ctx, stream, name)
-	if isThere {
-		consumers--
-	}
+	free := int64(0)
+	s.consumers(ctx, stream, name, func(consumer string, pending int64) {
+		if consumer == available {
+			free = pending
+		}
+		if reserved(consumer) {
+			consumers--
+		}
+	})
 	ctx.ReplyMap(10)
 	ctx.ReplyString("name")
 	ctx.ReplyString(name)
@@ -175,35 +180,6 @@ func (s *state) countAfter(ctx *redismodule.Ctx, stream, id string) int64 {
 		return 0
 	}
 	return int64(max(p.Array(), 0))
-}
-
-// countOf is how many tasks of the group anyone may take, and
-// whether their consumer exists.
-func (s *state) countOf(ctx *redismodule.Ctx, stream, group string) (n int64, isThere bool) {
-	r := ctx.Cmd("XINFO").Str("CONSUMERS").Str(stream).Str(group).Call("")
-	defer r.Free()
-	p := read(r.Raw())
-	if failure(r) != nil {
-		return 0, false
-	}
-	for range p.Array() {
-		var name []byte
-		var pending int64
-		for range p.Array() / 2 {
-			switch text(p.Bytes()) {
-			case "name":
-				name = p.Bytes()
-			case "pending":
-				pending, _ = p.Int()
-			default:
-				p.Skip()
-			}
-		}
-		if text(name) == available {
-			return pending, true
-		}
-	}
-	return 0, false
 }
 
 // oldestPending is how long ago the pending task with the lowest id was

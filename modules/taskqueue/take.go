@@ -94,6 +94,7 @@ func (s *state) takeAvailable(ctx *redismodule.Ctx, g *dispatch.Group, c *claim,
 		}
 		if found == 0 {
 			g.Available = false
+			s.findLeavers(ctx, g)
 			r.Free()
 			return n
 		}

@@ -23,12 +23,14 @@ const (
 // state is all the module keeps in memory. It can be lost at any time: tasks,
 // their leases and delays live in the streams and sorted sets alone.
 type state struct {
-	table  *dispatch.Table
-	stats  stats
-	soles  soles
-	search search
-	serial int64 // the last one given to a delayed task
-	dbs    int
+	table *dispatch.Table
+	stats stats
+	soles soles
+	// Forgotten consumers whose tasks are not all available yet.
+	leavers map[leaver]bool
+	search  search
+	serial  int64 // the last one given to a delayed task
+	dbs     int
 	// In a cluster a node may not touch a stream just now: right after a start,
 	// in a partition, and for ever when the slot has moved.
 	cluster bool
@@ -51,7 +53,7 @@ func load(ctx *redismodule.Ctx) error {
 	words.star, words.zero, words.one = redismodule.Intern("*"), redismodule.Intern("0"), redismodule.Intern("1")
 	words.payload, words.timestamp, words.retries = redismodule.Intern("payload"), redismodule.Intern("timestamp"), redismodule.Intern("retry_count")
 	words.group, words.count, words.streams, words.fresh = redismodule.Intern("GROUP"), redismodule.Intern("COUNT"), redismodule.Intern("STREAMS"), redismodule.Intern(">")
-	tasks = state{table: dispatch.NewTable(), soles: soles{}, dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
+	tasks = state{table: dispatch.NewTable(), soles: soles{}, leavers: map[leaver]bool{}, dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
 	tasks.search.start(ctx, &tasks)
 	return nil
 }
@@ -91,7 +93,7 @@ func (s *state) group(ctx *redismodule.Ctx, stream, group string) *dispatch.Grou
 // is none: a module with a timer cannot be unloaded.
 func (s *state) rearm(ctx *redismodule.Ctx) {
 	at, ok := s.table.NextLook()
-	if s.search.running() || s.table.Haunted() {
+	if s.search.running() || s.table.Haunted() || len(s.leavers) > 0 {
 		at, ok = 0, true
 	}
 	switch set := ctx.TimerAt(); {
@@ -118,6 +120,7 @@ func timer(ctx *redismodule.Ctx) {
 		}
 		s.look(ctx, q)
 	}
+	s.seeOff(ctx)
 	s.search.run(ctx, s, began)
 	s.rearm(ctx)
 }
@@ -193,6 +196,7 @@ func keyEvent(ctx *redismodule.Ctx, event string, key []byte) {
 
 // doubt is for whenever a database may hold other data than before.
 func doubt(ctx *redismodule.Ctx, db int) {
+	clear(tasks.leavers) // their marks are found again
 	tasks.soles.doubt(ctx, db)
 	tasks.table.Doubt(db, ctx.Now())
 	tasks.search.start(ctx, &tasks)
@@ -214,6 +218,7 @@ func roleChanged(ctx *redismodule.Ctx, primary bool) {
 		return
 	}
 	tasks.search.stop()
+	clear(tasks.leavers)
 	ctx.StopTimer()
 }
 
