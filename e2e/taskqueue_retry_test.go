@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -84,6 +85,34 @@ func TestATaskGivenBackIsPublishedAgainOrBuried(t *testing.T) {
 	q.wants(int64(1), "TASK.REDRIVE dead COUNT 5 TO other")
 	if got := q.one("TASK.CONSUME g c other"); got.field("job") != "resize" || got.field("retry_count") != "0" {
 		t.Fatalf("%q", got.fields)
+	}
+}
+
+// However many are dead, and whatever else lies among them.
+func TestARedriveMovesAsManyAsItIsToldInTheirOrder(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	var want []string
+	for i := range 250 {
+		if i == 150 {
+			q.do("XADD dead * payload foreign")
+		}
+		q.do("TASK.RETRY s 1-1 % 0 s dead 0", i)
+		want = append(want, fmt.Sprint(i))
+	}
+	q.wants(int64(101), "TASK.REDRIVE dead COUNT 101")
+	q.wants(int64(149), "TASK.REDRIVE dead")
+	q.wants(int64(0), "TASK.REDRIVE dead")
+	q.wants(int64(1), "XLEN dead")
+	if got := taskPayloads(q.do("TASK.CONSUME g c s 999")); got != strings.Join(want, " ") {
+		t.Fatalf("came back as %s", got)
+	}
+	q.do("CONFIG SET taskqueue.max-count 3")
+	for range 5 {
+		q.do("TASK.RETRY s 1-1 x 0 s many 0")
+	}
+	q.wants(int64(3), "TASK.REDRIVE many COUNT 5")
+	if got := len(tasksIn(q.do("TASK.CONSUME g c s 9"))); got != 3 {
+		t.Errorf("%d tasks at once, want taskqueue.max-count", got)
 	}
 }
 

@@ -20,6 +20,7 @@ typedef uint64_t RedisModuleTimerID;
 typedef long long mstime_t;
 
 typedef struct { uint64_t id, dataver; } RedisModuleEvent; /* passed by value */
+typedef struct { uint64_t ms, seq; } hf_stream_id;
 
 /* Command descriptions. Array strides come from the version struct, and 7.2
  * reads display_text whatever the stride says: so one layout for all. */
@@ -118,6 +119,10 @@ typedef int (*hf_cmd_fn)(RedisModuleCtx *, RedisModuleString **, int);
     F(char *, StringDMA, (RedisModuleKey *, size_t *, int)) \
     F(int, HashSet, (RedisModuleKey *, int, ...)) \
     F(int, HashGet, (RedisModuleKey *, int, ...)) \
+    F(int, StreamIteratorStart, (RedisModuleKey *, int, hf_stream_id *, hf_stream_id *)) \
+    F(int, StreamIteratorNextID, (RedisModuleKey *, hf_stream_id *, long *)) \
+    F(int, StreamIteratorNextField, (RedisModuleKey *, RedisModuleString **, RedisModuleString **)) \
+    F(int, StreamIteratorStop, (RedisModuleKey *)) \
     F(int, SignalModifiedKey, (RedisModuleCtx *, RedisModuleString *)) \
     F(int, GetSelectedDb, (RedisModuleCtx *)) \
     F(int, SelectDb, (RedisModuleCtx *, int)) \

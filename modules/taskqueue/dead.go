@@ -167,8 +167,12 @@ func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pen
 	return true
 }
 
-// redriveMost is how many tasks REDRIVE moves when it is not told.
-const redriveMost = 1000
+// redriveMost is how many tasks REDRIVE moves when it is not told, and
+// redriveBatch how many it reads at a time: they may be large.
+const (
+	redriveMost  = 1000
+	redriveBatch = 100
+)
 
 // redrive is TASK.REDRIVE dead_stream [COUNT n] [TO stream].
 func redrive(ctx *redismodule.Ctx, args []redismodule.Arg) error {
@@ -201,42 +205,53 @@ func redrive(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if count == 0 {
 		count = redriveMost
 	}
-	moved := int64(0)
-	r := ctx.Cmd("XRANGE").Arg(dead).Str("-").Str("+").Str("COUNT").Int(min(count, maxCount)).Call("")
-	defer r.Free()
-	if err := failure(r); err != nil {
-		return err
-	}
-	p := read(r.Raw())
-	for range p.Array() {
-		id := s.source.parse(p.Skip())
-		target := text(to.Bytes())
-		if to.Bytes() == nil {
-			if target = text(s.source.field([]byte(deadStream))); target == "" {
-				continue // not one of ours: it says nowhere where it came from
-			}
-			// The entry may have been written by anyone: the caller needs the right.
-			if !ctx.KeyAllowed(view(target), redismodule.KeyInsert) {
-				return redriveError(moved, redismodule.ErrNoPermission)
+	moved, from := int64(0), []byte("-")
+	for left, n := min(count, maxCount), redriveBatch; left > 0 && n == redriveBatch; left -= int64(n) {
+		r := ctx.Cmd("XRANGE").Arg(dead).Bytes(from).Str("+").Str("COUNT").Int(min(left, redriveBatch)).Call("")
+		err := failure(r)
+		p := read(r.Raw())
+		for n = max(p.Array(), 0); err == nil && p.More(); {
+			id := s.source.parse(p.Skip())
+			from = append(append(from[:0], '('), id...)
+			var did bool
+			if did, err = s.moveBack(ctx, dead, to, from[1:]); did {
+				moved++
 			}
 		}
-		if target == text(dead.Bytes()) {
-			continue
-		}
-		fields := append(s.task(s.source.field(fieldPayload), s.source.timestamp(ctx), 0), s.source.headers()...)
-		if _, err := s.put(ctx, target, 0, fields); err != nil {
+		r.Free()
+		if err != nil {
 			return redriveError(moved, err)
 		}
-		if err := ctx.Cmd("XDEL").Arg(dead).Bytes(id).Do(""); err != nil {
-			return err
-		}
-		moved++
-		s.stats.redriven++
-		s.published(ctx, target, 1)
 	}
 	ctx.ReplyInt(moved)
 	s.rearm(ctx)
 	return nil
+}
+
+// moveBack moves the dead task that was read last, unless it says nowhere where
+// it came from.
+func (s *state) moveBack(ctx *redismodule.Ctx, dead, to redismodule.Arg, id []byte) (bool, error) {
+	target := text(to.Bytes())
+	if to.Bytes() == nil {
+		target = text(s.source.field([]byte(deadStream)))
+		// The entry may have been written by anyone: the caller needs the right.
+		if target != "" && !ctx.KeyAllowed(view(target), redismodule.KeyInsert) {
+			return false, redismodule.ErrNoPermission
+		}
+	}
+	if target == "" || target == text(dead.Bytes()) {
+		return false, nil
+	}
+	fields := append(s.task(s.source.field(fieldPayload), s.source.timestamp(ctx), 0), s.source.headers()...)
+	if _, err := s.put(ctx, target, 0, fields); err != nil {
+		return false, err
+	}
+	if err := ctx.Cmd("XDEL").Arg(dead).Bytes(id).Do(""); err != nil {
+		return false, err
+	}
+	s.stats.redriven++
+	s.published(ctx, target, 1)
+	return true, nil
 }
 
 // redriveError is the error that stopped a redrive; it does not hide what was

@@ -167,19 +167,15 @@ func (s *state) groupStatus(ctx *redismodule.Ctx, stream string, length int64, q
 	}
 }
 
-// countMost bounds what is counted entry by entry.
+// countMost bounds what is counted entry by entry, for a stream whose deletions
+// leave the server itself without a number.
 const countMost = 10_000
 
-// countAfter counts the entries above an id, for a stream whose deletions leave
-// the server itself without a number.
 func (s *state) countAfter(ctx *redismodule.Ctx, stream, id string) int64 {
-	r := ctx.Cmd("XRANGE").Str(stream).Str("(" + id).Str("+").Str("COUNT").Int(countMost).Call("")
-	defer r.Free()
-	p := read(r.Raw())
-	if failure(r) != nil {
-		return 0
-	}
-	return int64(max(p.Array(), 0))
+	k := ctx.OpenName(view(stream), redismodule.Read|redismodule.NoTouch)
+	defer k.Close()
+	after, _ := dispatch.ParseID(view(id))
+	return int64(k.EntriesAfter(after.Ms, after.Seq, countMost))
 }
 
 // oldestPending is how long ago the pending task with the lowest id was
