@@ -66,3 +66,36 @@ func TestTheQueuesMemoryEndsAsItBegan(t *testing.T) {
 		t.Errorf("memory grew: used %d, then %d; resident %d, then %d bytes", used, u, resident, r)
 	}
 }
+
+// A stream of which nothing is left to know is forgotten, however many there were.
+func TestStreamsWhoseTasksWereCancelledAreForgotten(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	const each = 1000
+	round := func(i int) {
+		pipe := q.Pipeline()
+		for k := range each {
+			pipe.Do(q.ctx, "TASK.PUBLISH", fmt.Sprint("a stream with a rather long name ", i, ":", k), "x", "DELAY", 3600_000)
+		}
+		made, err := pipe.Exec(q.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, m := range made {
+			pipe.Do(q.ctx, "TASK.CANCEL", m.Args()[1], made[k].(interface{ Val() any }).Val())
+		}
+		if _, err := pipe.Exec(q.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 20 {
+		round(i)
+	}
+	q.wants(int64(0), "DBSIZE")
+	resident := q.field("memory", "used_memory_rss:")
+	for i := range 100 {
+		round(100 + i)
+	}
+	if r := q.field("memory", "used_memory_rss:"); r > resident+resident/5+8<<20 {
+		t.Errorf("memory grew from %d to %d bytes", resident, r)
+	}
+}

@@ -252,6 +252,7 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	}
 	if q := s.table.Find(ctx.DB(), view(stream)); q != nil {
 		s.findDelayed(ctx, q)
+		s.table.Looked(q)
 		s.rearm(ctx)
 	}
 	ctx.ReplyInt(1)
