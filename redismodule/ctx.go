@@ -50,6 +50,10 @@ var (
 	depth int
 )
 
+// scratchMost is how much scratch a context keeps for the next: one call with a
+// huge argument should not cost its size for ever.
+const scratchMost = 1 << 20
+
 func enter(c *C.RedisModuleCtx, m *module) *Ctx {
 	if depth == len(stack) {
 		stack = append(stack, new(Ctx))
@@ -62,6 +66,9 @@ func enter(c *C.RedisModuleCtx, m *module) *Ctx {
 
 func leave(ctx *Ctx) {
 	depth--
+	if cap(ctx.cmd.buf) > scratchMost {
+		ctx.cmd.buf = nil
+	}
 	ctx.c, ctx.frame = nil, nil
 }
 

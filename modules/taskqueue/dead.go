@@ -69,6 +69,9 @@ func (e *source) read(ctx *redismodule.Ctx, stream, id string) bool {
 
 // parse takes an entry as it stands in a reply and answers its id.
 func (e *source) parse(entry []byte) (id []byte) {
+	if cap(e.raw) > 1<<20 {
+		e.raw = nil // one huge entry should not cost its size for ever
+	}
 	e.raw = append(e.raw[:0], entry...)
 	e.fields = e.fields[:0]
 	p := read(e.raw)
