@@ -43,7 +43,7 @@ func onlyTaskqueue(t testing.TB) holdfasttest.Option {
 }
 
 func tasksOn(t testing.TB, s *holdfasttest.Instance) *tasks {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	return &tasks{s.Client(), t, ctx}
 }
