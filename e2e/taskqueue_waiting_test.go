@@ -66,6 +66,55 @@ func TestATaskWakesExactlyOneOfAnyNumber(t *testing.T) {
 	}
 }
 
+// Whoever comes to a crowd that waits stands behind it: the streams need not be
+// asked for what it would have taken.
+func TestWhoeverComesToAWaitingCrowdOnlyJoinsIt(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	q.publish("s", "in work")
+	q.one("TASK.CONSUME g busy s")
+	calls := q.calls("xreadgroup")
+	names := make([]string, 100)
+	for i := range names {
+		names[i] = fmt.Sprint("w", i)
+	}
+	w := q.waitsTogether("TASK.CONSUME g NAME s 1 0 LEASE 3600000", names...)
+	if d := q.calls("xreadgroup") - calls; d > 2 {
+		t.Errorf("100 consumers asked the stream %d times", d)
+	}
+	// One that may not wait, and one that takes over sooner, get what there is.
+	q.wants(nil, "TASK.CONSUME g c s")
+	q.until(1, func() int64 { return min(q.group("s", "g")["oldest_pending_ms"], 1) })
+	if got := taskPayloads(q.do("TASK.CONSUME g eager s 1 0 LEASE 1")); got != "in work" {
+		t.Errorf("took over %q", got)
+	}
+	for _, line := range []string{"TASK.PUBLISH s x", "XADD s * payload x", "TASK.PUBLISH s x DELAY 1", "TASK.NACK s g eager % "} {
+		q.do(strings.Replace(line, "%", fmt.Sprint(q.do("XPENDING s g - + 1").([]any)[0].([]any)[0]), 1))
+		if a := nextOf(t, w); len(tasksIn(a.v)) != 1 {
+			t.Fatalf("%s: %v", line, a)
+		}
+	}
+}
+
+// In one step with what adds tasks, before anyone was woken: those who wait come
+// first, and what they leave is there for whoever asks.
+func TestWhoAsksInTheStepThatAddsComesLast(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	for _, add := range []string{
+		"redis.call('XADD',KEYS[1],'*','payload','1')redis.call('XADD',KEYS[1],'*','payload','2')",
+		"redis.call('TASK.MPUBLISH',KEYS[1],'1','2')",
+		"redis.call('TASK.PAUSE',KEYS[1])redis.call('TASK.MPUBLISH',KEYS[1],'1','2')redis.call('TASK.RESUME',KEYS[1])",
+		"redis.call('TASK.RETRY','t','1-1','1',0,KEYS[1],'dead',1)redis.call('TASK.RETRY','t','1-1','2',1,'t',KEYS[1],1)",
+		"redis.call('XADD','o','*','payload','1')redis.call('XADD','o','*','payload','2')redis.call('RENAME','o',KEYS[1])",
+	} {
+		w := q.waits("TASK.CONSUME g NAME s 1 0", "first")
+		got := q.do("EVAL % 1 s", add+"return(redis.call('TASK.CONSUME','g','late',KEYS[1],1,0))")
+		taskHanded(t, w, "first", "1")
+		if taskPayloads(got) != "2" {
+			t.Errorf("after %s: who asked got %q, want the second task", add, taskPayloads(got))
+		}
+	}
+}
+
 func TestEachGroupGetsEachTask(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	one := q.waits("TASK.CONSUME one NAME s 1 0", "a")

@@ -57,7 +57,10 @@ type Group struct {
 	// anyone may take them. It starts true, because the list is durable and this
 	// is not.
 	Available bool
-	Counters  Counters
+	// Dry says that whoever looked last found nothing new, and that nothing has
+	// stirred since. It holds while somebody waits: then the stream is watched.
+	Dry      bool
+	Counters Counters
 
 	lanes   []*lane
 	waiting int
@@ -179,6 +182,13 @@ func (t *Table) Looked(q *Queue) {
 	t.drop(q)
 }
 
+// Stir says that there may be something new in the stream.
+func (q *Queue) Stir() {
+	for _, g := range q.crowd {
+		g.Dry = false
+	}
+}
+
 // Crowd lists the groups somebody waits in. It is valid until the next change.
 func (q *Queue) Crowd() []*Group { return q.crowd }
 
@@ -211,7 +221,7 @@ func (t *Table) Doubt(db int, now int64) {
 		q.delayed, q.Scheduled = 0, 0
 		t.calm(q)
 		for _, g := range q.groups {
-			g.Horizon, g.Available = Horizon{}, true
+			g.Horizon, g.Available, g.Dry = Horizon{}, true, false
 		}
 		if len(q.crowd) > 0 {
 			t.LookAt(q, now)

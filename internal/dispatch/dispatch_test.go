@@ -48,6 +48,35 @@ func TestWhoIsServedNext(t *testing.T) {
 		join(table, "b", 0, g)
 		want(t, "front", g.Front(), "a")
 	})
+	t.Run("only who would find nothing joins a crowd unasked", func(t *testing.T) {
+		for _, c := range []struct {
+			what  string
+			lease int64
+			since func(*dispatch.Table, *dispatch.Group)
+			vain  bool
+		}{
+			{"nothing", 0, func(*dispatch.Table, *dispatch.Group) {}, true},
+			{"nothing, and a lease that cannot have run out", 501, func(*dispatch.Table, *dispatch.Group) {}, true},
+			{"nothing, and a lease that may have run out", 500, func(*dispatch.Table, *dispatch.Group) {}, false},
+			{"something stirred", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Stir() }, false},
+			{"a task was made available", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Available = true }, false},
+			{"other data", 0, func(t *dispatch.Table, _ *dispatch.Group) { t.Doubt(0, 1500) }, false},
+		} {
+			table := dispatch.NewTable()
+			g := group(table, "s")
+			g.Dry, g.Available = true, false
+			g.Horizon.Walk(1000)
+			g.Horizon.Done()
+			if g.Vain(0, 1500) {
+				t.Errorf("where nobody waits nobody watches")
+			}
+			join(table, "a", 0, g)
+			c.since(table, g)
+			if got := g.Vain(c.lease, 1500); got != c.vain {
+				t.Errorf("%s: in vain %v, want %v", c.what, got, c.vain)
+			}
+		}
+	})
 	t.Run("a task that ran out passes by those who would not take it over yet", func(t *testing.T) {
 		table := dispatch.NewTable()
 		g := group(table, "s")

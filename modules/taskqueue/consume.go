@@ -181,7 +181,7 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 	g := s.group(ctx, text(stream.Bytes()), c.group)
 	var n int
 	var err error
-	if s.settle(ctx, g) {
+	if !(wait && g.Vain(c.lease, ctx.Now())) && s.settle(ctx, g) {
 		n, err = s.take(ctx, g, c, c.count)
 	}
 	switch {

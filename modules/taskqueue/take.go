@@ -19,7 +19,9 @@ func (s *state) take(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int
 	}
 	if n < room {
 		var fresh int
-		if fresh, err = s.takeNew(ctx, g, c, room-n); n > 0 {
+		fresh, err = s.takeNew(ctx, g, c, room-n)
+		g.Dry = err == nil && fresh < room-n
+		if n > 0 {
 			err = nil // there is something to answer
 		}
 		n += fresh

@@ -176,19 +176,22 @@ func (s *state) length(ctx *redismodule.Ctx, stream string) int {
 	return k.Len()
 }
 
-// keyEvent hears of streams somebody waits in, and of those with one group.
-// Events that add nothing are left alone, and a stream that goes takes nobody's
-// place in the queue with it.
+// keyEvent hears of streams somebody waits in, and of those with one group. A
+// stream that goes takes nobody's place in the queue with it.
 func keyEvent(ctx *redismodule.Ctx, event string, key []byte) {
 	s := &tasks
+	q := s.table.Find(ctx.DB(), key)
+	if q != nil {
+		q.Stir()
+	}
 	switch event {
 	case "xgroup-create", "rename_to", "move_to", "copy_to", "restore":
 		s.soles.remove(ctx, ctx.DB(), text(key))
 	case "xadd", "xsetid", "xgroup-setid":
 	default:
-		return
+		return // it adds nothing
 	}
-	if q := s.table.Find(ctx.DB(), key); q != nil && len(q.Crowd()) > 0 {
+	if q != nil && len(q.Crowd()) > 0 {
 		s.table.LookAt(q, ctx.Now())
 		s.rearm(ctx)
 	}
