@@ -153,6 +153,12 @@ func queueIdle(b *Bench) error {
 			s.run("XGROUP CREATE s g 0 MKSTREAM")
 			received, stop := idle(s, k, native)
 			defer stop()
+			// A consumer's first task is what makes it known to the group, once; those
+			// of XREADGROUP are known since they wait.
+			for i := 0; i < k && !native; i++ {
+				do(s, "TASK.PUBLISH", "s", payload)
+				<-received
+			}
 			s.resetStats()
 			var took []float64
 			publish := func(int) {

@@ -57,13 +57,11 @@ type Group struct {
 	// anyone may take them. It starts true, because the list is durable and this
 	// is not.
 	Available bool
-	// Dry says that whoever looked last found nothing new, and that nothing has
-	// stirred since. It holds while somebody waits: then the stream is watched.
-	Dry      bool
-	Counters Counters
+	Counters  Counters
 
 	lanes   []*lane
 	waiting int
+	fresh   int                 // how many new tasks lie there for the group; unknown if negative
 	place   waitq.Place[*Group] // in Table.idle
 }
 
@@ -92,7 +90,7 @@ func (t *Table) Queue(db int, stream []byte) *Queue {
 func (t *Table) Group(q *Queue, name []byte) *Group {
 	g := q.groups[string(name)]
 	if g == nil {
-		g = &Group{Queue: q, Name: string(name), Available: true}
+		g = &Group{Queue: q, Name: string(name), Available: true, fresh: unknown}
 		g.place.Waiter = g
 		q.groups[g.Name] = g
 	}
@@ -182,13 +180,6 @@ func (t *Table) Looked(q *Queue) {
 	t.drop(q)
 }
 
-// Stir says that there may be something new in the stream.
-func (q *Queue) Stir() {
-	for _, g := range q.crowd {
-		g.Dry = false
-	}
-}
-
 // Crowd lists the groups somebody waits in. It is valid until the next change.
 func (q *Queue) Crowd() []*Group { return q.crowd }
 
@@ -221,7 +212,7 @@ func (t *Table) Doubt(db int, now int64) {
 		q.delayed, q.Scheduled = 0, 0
 		t.calm(q)
 		for _, g := range q.groups {
-			g.Horizon, g.Available, g.Dry = Horizon{}, true, false
+			g.Horizon, g.Available, g.fresh = Horizon{}, true, unknown
 		}
 		if len(q.crowd) > 0 {
 			t.LookAt(q, now)

@@ -59,12 +59,19 @@ func TestWhoIsServedNext(t *testing.T) {
 			{"nothing, and a lease that cannot have run out", 501, func(*dispatch.Table, *dispatch.Group) {}, true},
 			{"nothing, and a lease that may have run out", 500, func(*dispatch.Table, *dispatch.Group) {}, false},
 			{"something stirred", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Stir() }, false},
+			{"tasks were added", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Added(2) }, false},
+			{"some of them are left", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Added(2); g.Took(1, 1) }, false},
+			{"all of them were taken", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Added(2); g.Took(1, 1); g.Took(1, 1) }, true},
+			{"fewer were found than asked for", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Stir(); g.Took(1, 2) }, true},
+			{"more were found than known of", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Added(1); g.Took(2, 2) }, false},
+			{"who knows what stirred, and one was taken", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Stir(); g.Took(1, 1); g.Queue.Added(1) }, false},
 			{"a task was made available", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Available = true }, false},
 			{"other data", 0, func(t *dispatch.Table, _ *dispatch.Group) { t.Doubt(0, 1500) }, false},
 		} {
 			table := dispatch.NewTable()
 			g := group(table, "s")
-			g.Dry, g.Available = true, false
+			g.Took(0, 1)
+			g.Available = false
 			g.Horizon.Walk(1000)
 			g.Horizon.Done()
 			if g.Vain(0, 1500) {

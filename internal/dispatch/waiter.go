@@ -90,13 +90,6 @@ func (t *Table) Leave(w *Waiter) bool {
 // Standing tells whether the waiter still waits.
 func (w *Waiter) Standing() bool { return w.seats != nil }
 
-// Vain tells whether one who asks for tasks now would find none, and so may join
-// the queue unasked: others wait, nothing has stirred since one of them looked,
-// and no lease of that many milliseconds can have run out.
-func (g *Group) Vain(lease, now int64) bool {
-	return g.waiting > 0 && g.Dry && !g.Available && (lease == 0 || g.Horizon.Due(lease) > now)
-}
-
 // Groups calls f for every group the waiter stands in, in its order of priority.
 func (w *Waiter) Groups(f func(*Group)) {
 	for i := range w.seats {

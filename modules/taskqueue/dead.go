@@ -165,7 +165,7 @@ func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pen
 	// Whoever waits for dead tasks is served from the timer: the haul may hold
 	// what is being taken for someone else.
 	if q := s.table.Find(ctx.DB(), view(dead)); q != nil {
-		q.Stir()
+		q.Added(1)
 		s.table.LookAt(q, ctx.Now())
 	}
 	return true

@@ -117,7 +117,7 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 			return
 		}
 		s.stats.lateness.Record(ctx.Now() - due)
-		q.Stir()
+		q.Added(1)
 	}
 	s.findDelayed(ctx, q)
 }

@@ -88,7 +88,7 @@ func (s *state) published(ctx *redismodule.Ctx, stream string, n int) {
 	if q == nil || len(q.Crowd()) == 0 {
 		return
 	}
-	q.Stir()
+	q.Added(n)
 	if s.paused(ctx, stream) {
 		s.lookLater(ctx, q)
 		return

@@ -20,7 +20,6 @@ func (s *state) take(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int
 	if n < room {
 		var fresh int
 		fresh, err = s.takeNew(ctx, g, c, room-n)
-		g.Dry = err == nil && fresh < room-n
 		if n > 0 {
 			err = nil // there is something to answer
 		}
@@ -58,17 +57,18 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 		if err == nil {
 			s.haul.replies = append(s.haul.replies, r)
 			p := read(raw)
-			if p.Array() < 1 {
-				return 0, nil
+			n := 0
+			if p.Array() > 0 {
+				p.Array()
+				p.Skip() // the stream's name
+				n = max(p.Array(), 0)
 			}
-			p.Array()
-			p.Skip() // the stream's name
-			n := p.Array()
 			if n > 0 {
 				s.haul.add(n, p.Rest())
 				s.haul.whole = r
 			}
-			return max(n, 0), nil
+			g.Took(n, room)
+			return n, nil
 		}
 		r.Free()
 		if made || !bytes.HasPrefix(view(err.Error()), []byte("NOGROUP")) {
