@@ -112,6 +112,15 @@ func TestTrimmedPendingTasksAreCountedNotHandedOut(t *testing.T) {
 		t.Fatalf("%d counted as lost, want 3", n)
 	}
 	q.wants([]any{int64(0), nil, nil, nil}, "XPENDING s g")
+	// Who waits goes on waiting where all that ran out is gone.
+	ids = q.publish("s", "d", "e")
+	q.do("TASK.CONSUME g dead s 2")
+	q.do("XDEL s % %", ids[0], ids[1])
+	q.do("XADD s 99999999999999-1 payload f")
+	q.do("TASK.CONSUME g slow s")
+	w = q.waits("TASK.CONSUME g NAME s 9 0 LEASE 600", "w")
+	q.until(5, func() int64 { return q.info("taskqueue_lost_trimmed") })
+	taskHanded(t, w, "w", "f")
 }
 
 // A long pending list is walked in bounded steps, and what ran out is found

@@ -32,7 +32,15 @@ type haul struct {
 	whole   redismodule.Reply // the reply that is the whole answer, if it is the only chunk
 }
 
-func (h *haul) add(n int, entries []byte) { h.chunks = append(h.chunks, chunk{n, entries}) }
+// add takes n entries that stand in a reply, and the reply with them. One without
+// any is freed at once: a reply must not outlive the callback that made it.
+func (h *haul) add(r redismodule.Reply, n int, entries []byte) {
+	if n <= 0 {
+		r.Free()
+		return
+	}
+	h.chunks, h.replies = append(h.chunks, chunk{n, entries}), append(h.replies, r)
+}
 
 // takeWhole takes the whole reply out of the haul: whoever answers it frees it.
 func (h *haul) takeWhole() redismodule.Reply {

@@ -55,7 +55,6 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 		raw := r.Raw()
 		err := failed(raw)
 		if err == nil {
-			s.haul.replies = append(s.haul.replies, r)
 			p := read(raw)
 			n := 0
 			if p.Array() > 0 {
@@ -63,11 +62,10 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 				p.Skip() // the stream's name
 				n = max(p.Array(), 0)
 			}
-			if n > 0 {
-				s.haul.add(n, p.Rest())
+			g.Took(n, room)
+			if s.haul.add(r, n, p.Rest()); n > 0 {
 				s.haul.whole = r
 			}
-			g.Took(n, room)
 			return n, nil
 		}
 		r.Free()
@@ -172,10 +170,7 @@ func (s *state) takeOver(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, b *b
 	}
 	p := read(r.Raw())
 	n := p.Array()
-	s.haul.replies = append(s.haul.replies, r)
-	if n > 0 {
-		s.haul.add(n, p.Rest())
-	}
+	s.haul.add(r, n, p.Rest())
 	s.stats.reclaimed += int64(n)
 	g.Counters.Reclaimed += int64(n)
 	s.lose(g, asked-n)
