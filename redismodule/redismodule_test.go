@@ -206,6 +206,47 @@ func TestCallsGoThroughWithTheirErrors(t *testing.T) {
 	want(t, "memory full", strings.HasPrefix(fmt.Sprint(do(t, c, "PROBE.CALL EM SET b 1")), "OOM "), true)
 }
 
+// A reply is the same to the client whichever way it is passed on, in both
+// protocols.
+func TestAReplyPassedOnIsTheReply(t *testing.T) {
+	s, _ := server(t, "probe")
+	for _, protocol := range []int{2, 3} {
+		o := *s.Client().Options()
+		o.Protocol = protocol
+		c := redis.NewClient(&o)
+		defer c.Close()
+		do(t, c, "FLUSHALL")
+		do(t, c, "SET a", "x\r\n\x00y")
+		do(t, c, "SET empty", "")
+		do(t, c, "XADD s 1-0 f v g", strings.Repeat("long ", 5000))
+		do(t, c, "XADD s 2-0 f", "")
+		for _, line := range []string{"MGET a b empty a", "GET a", "GET b", "GET empty", "STRLEN a", "LRANGE none 0 -1", "XRANGE s - +", "XREAD STREAMS none 0", "XREAD STREAMS s 0", "ZRANK none x", "DECRBY n 5", "EXISTS a"} {
+			do(t, c, "SET n 2")
+			answer := do(t, c, "PROBE.CALL E "+line)
+			for _, way := range []string{"PROBE.CALLRAW", "PROBE.CALLLAST"} {
+				do(t, c, "SET n 2")
+				want(t, fmt.Sprintf("RESP%d: %s E %s", protocol, way, line), do(t, c, way+" E "+line), answer)
+			}
+		}
+		want(t, "in a script", do(t, c, "EVAL return(redis.call('PROBE.CALLLAST','E','MGET','a','b','a')[3]) 0"), "x\r\n\x00y")
+	}
+}
+
+func TestEntriesOfAStreamAreCountedAfterAnId(t *testing.T) {
+	_, c := server(t, "probe", holdfasttest.WithArgs("--stream-node-max-entries", "7"))
+	for i := range 50 {
+		do(t, c, fmt.Sprintf("XADD s %d-1 f v", i+1))
+	}
+	do(t, c, "XADD s 60-1 f v other fields")
+	do(t, c, "XDEL s 30-1 31-1")
+	for line, n := range map[string]int64{
+		"s 0 0 99": 49, "s 0 0 10": 10, "s 10 0 99": 40, "s 10 1 99": 39, "s 29 1 99": 20, "s 60 0 99": 1, "s 60 1 99": 0, "none 0 0 99": 0, "text 0 0 9": 0,
+	} {
+		do(t, c, "SET text x")
+		want(t, line, do(t, c, "PROBE.AFTER "+line), n)
+	}
+}
+
 func TestATimerFiresOnceAndItsWriteIsReplicated(t *testing.T) {
 	s, c := server(t, "probe", holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
 	do(t, c, "PROBE.TIMER 1 ticks")

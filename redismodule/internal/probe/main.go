@@ -91,7 +91,18 @@ var module = redismodule.Module{
 			ctx.ReplyInt(int64(k.Type))
 			return nil
 		}, key1),
-		command("call", -3, "write", call),
+		command("call", -3, "write", call(func(ctx *redismodule.Ctx, r redismodule.Reply) { ctx.Reply(r); r.Free() })),
+		command("callraw", -3, "write", call(func(ctx *redismodule.Ctx, r redismodule.Reply) { ctx.ReplyRaw(r.Raw()); r.Free() })),
+		command("calllast", -3, "write", call((*redismodule.Ctx).ReplyLast)),
+		command("after", 5, "readonly", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			k := ctx.Open(args[1], redismodule.Read)
+			defer k.Close()
+			ms, _ := args[2].Int()
+			seq, _ := args[3].Int()
+			most, _ := args[4].Int()
+			ctx.ReplyInt(int64(k.EntriesAfter(uint64(ms), uint64(seq), int(most))))
+			return nil
+		}, key1),
 		command("watch", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			ctx.Watch(ctx.DB(), args[1].Bytes())
 			ctx.ReplyInt(int64(ctx.Watched()))
@@ -268,21 +279,23 @@ func hall(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	return nil
 }
 
-// call runs `PROBE.CALL flags command [argument …]`.
-func call(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	c := ctx.Cmd(args[2].String())
-	for i, a := range args[3:] {
-		if i%2 == 0 {
-			c.Arg(a)
-		} else {
-			c.Bytes(a.Bytes())
+// call runs `PROBE.CALL flags command [argument …]`; answer passes the reply on.
+func call(answer func(*redismodule.Ctx, redismodule.Reply)) redismodule.Handler {
+	return func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		c := ctx.Cmd(args[2].String())
+		for i, a := range args[3:] {
+			if i%2 == 0 {
+				c.Arg(a)
+			} else {
+				c.Arg(redismodule.Text(a.Bytes()))
+			}
 		}
+		r := c.Call(args[1].String())
+		if err := r.Err(); err != nil {
+			r.Free()
+			return err
+		}
+		answer(ctx, r)
+		return nil
 	}
-	r := c.Call(args[1].String())
-	defer r.Free()
-	if err := r.Err(); err != nil {
-		return err
-	}
-	ctx.Reply(r)
-	return nil
 }
