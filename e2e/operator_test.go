@@ -83,7 +83,7 @@ func operate(t *testing.T, more func(step int) bool) {
 	close(stop)
 	clients.Wait()
 
-	t.Log(strings.Count(a.Log()+b.Log(), "MASTER MODE enabled"), "promotions")
+	t.Log(strings.Count(a.Log()+b.Log(), " MODE enabled"), "promotions")
 	for _, c := range nodes { // who serves, serves everyone again
 		c.Do(ctx, "FAILOVER", "ABORT")
 		c.Do(ctx, "CLIENT", "UNPAUSE")
