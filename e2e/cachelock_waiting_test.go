@@ -38,6 +38,27 @@ func TestTheValueIsPushedToAllWhoWait(t *testing.T) {
 	}
 }
 
+// However many values a turn of the event loop brings, it wakes one batch.
+func TestOneTurnWakesOneBatch(t *testing.T) {
+	c := cacheServer(t)
+	var waiting []*cacheConn
+	for _, key := range []string{"a", "b"} {
+		c.loads("CACHE.FETCH % 60000 60000", key)
+		waiting = append(waiting, c.park(200, "CACHE.FETCH % 60000 60000 BLOCK 0", key)...)
+	}
+	c.do("MULTI") // one turn
+	c.do("CACHE.SET a v 60000")
+	c.do("CACHE.SET b v 60000")
+	c.do("INFO cachelock")
+	if reply := c.do("EXEC"); !strings.Contains(reply, `cachelock_waiting:144\r`) {
+		t.Errorf("of 400 who wait 256 are to be woken: %s", reply)
+	}
+	for _, w := range waiting {
+		w.hears(`["HIT" "v" nil]`)
+	}
+	c.nobodyWaits()
+}
+
 func TestOneWaiterSucceedsALoaderThatIsNoMore(t *testing.T) {
 	c := cacheServer(t)
 	for _, how := range []string{

@@ -190,11 +190,15 @@ func TestManyWaitersAreWokenABatchEachTurn(t *testing.T) {
 	s.End(page, 1, 1)
 	s.Tell(page, value("v"))
 	var woken []string
+	now := int64(1)
 	for turn := 0; s.Waiting() > 0; turn++ {
-		if at, ok := s.Next(); !ok || at != 0 {
-			t.Fatalf("with %d waiting the next turn is %d %v", s.Waiting(), at, ok)
+		// A turn of its own for each batch, and no time lost.
+		want := now + int64(min(turn, 1))
+		if at, ok := s.Next(now); !ok || at != want {
+			t.Fatalf("with %d waiting at %d the next turn is at %d %v, want %d", s.Waiting(), now, at, ok, want)
 		}
-		batch := s.turn(1)
+		now = want
+		batch := s.turn(now)
 		if want := min(leasetable.Batch, callers-len(woken)); len(batch) != want {
 			t.Fatalf("turn %d woke %d, want %d", turn, len(batch), want)
 		}
@@ -205,8 +209,8 @@ func TestManyWaitersAreWokenABatchEachTurn(t *testing.T) {
 			t.Fatalf("woken %d: %s, want %s", i, w, want)
 		}
 	}
-	s.turn(2)
-	if at, ok := s.Next(); ok {
+	s.turn(10)
+	if at, ok := s.Next(10); ok {
 		t.Fatalf("with nobody waiting a turn is wanted at %d", at)
 	}
 }

@@ -51,11 +51,17 @@ func (t *Table[W]) nextReady() *Waiter[W] {
 	return nil
 }
 
-// Next is when the next turn is wanted: 0 is at once. Nothing is wanted while
-// nobody waits, so an idle server sets no timer however many leases it holds.
-func (t *Table[W]) Next() (at int64, ok bool) {
-	if t.woken > 0 || t.promoted.Len() > 0 || t.told.Len() > 0 || t.unsettled.Len() > 0 {
-		return 0, true
+// Next is when the next turn is wanted. A timer for now still fires in the turn in
+// which it is set, behind the commands, and its batch would come on top of theirs;
+// so once somebody was woken the next turn is a millisecond away, about as long as
+// it takes to answer a batch. Nothing is wanted while nobody waits, so an idle
+// server sets no timer however many leases it holds.
+func (t *Table[W]) Next(now int64) (at int64, ok bool) {
+	switch {
+	case t.woken > 0:
+		return now + 1, true
+	case t.promoted.Len() > 0 || t.told.Len() > 0 || t.unsettled.Len() > 0:
+		return now, true
 	}
 	return t.due.Next()
 }

@@ -48,7 +48,7 @@ func serve(ctx *redismodule.Ctx) {
 }
 
 func arm(ctx *redismodule.Ctx) {
-	if at, ok := table.Next(); ok {
+	if at, ok := table.Next(ctx.Now()); ok {
 		ctx.SetTimer(at)
 	} else if ctx.TimerAt() != 0 {
 		ctx.StopTimer()
