@@ -38,6 +38,24 @@ func TestTheValueIsPushedToAllWhoWait(t *testing.T) {
 	}
 }
 
+// Whoever finds a value that others still wait for, because a plain SET stored it
+// in the same instant, takes nothing from them, also where it is to be refreshed.
+func TestARefreshInTheSameTransactionAsAPlainSetTakesNoValueFromThoseWhoWait(t *testing.T) {
+	c := cacheServer(t)
+	c.loads("CACHE.FETCH k 60000 60000")
+	waiting := c.park(2, parkForEver)
+	c.do("MULTI")
+	c.do("SET k v PX 5000")
+	c.do("CACHE.FETCH k 60000 60000 REFRESH 10000")
+	if reply := c.do("EXEC"); !strings.HasPrefix(reply, `[OK ["LOAD" "v" `) {
+		t.Errorf("%s, want LOAD with the old value", reply)
+	}
+	for _, w := range waiting {
+		w.hears(`["HIT" "v" nil]`)
+	}
+	c.nobodyWaits()
+}
+
 // However many values a turn of the event loop brings, it wakes one batch.
 func TestOneTurnWakesOneBatch(t *testing.T) {
 	c := cacheServer(t)

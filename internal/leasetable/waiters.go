@@ -24,7 +24,7 @@ const (
 type Outcome struct {
 	Status Status
 	Token  uint64 // with Load
-	Value  []byte // with Hit and Stale
+	Value  []byte // with Hit
 	Err    string // with Failed: a whole error reply
 }
 

@@ -32,7 +32,7 @@ func settle(ctx *redismodule.Ctx, k leasetable.Key) {
 	case err != nil:
 		table.Tell(k, leasetable.Outcome{Status: leasetable.Failed, Err: err.Error()})
 	case e.there():
-		table.Tell(k, e.outcome(leasetable.Hit))
+		table.Tell(k, e.outcome())
 	default:
 		table.Promote(k, ctx.Now())
 	}
@@ -119,10 +119,10 @@ func (e entry) ttl(now int64) int64 {
 }
 
 // outcome is what waiters are told of an entry that is there: its value, copied
-// once for all of them, as status, or that there is nothing.
-func (e entry) outcome(status leasetable.Status) leasetable.Outcome {
+// once for all of them, or that there is nothing.
+func (e entry) outcome() leasetable.Outcome {
 	if e.absent {
 		return leasetable.Outcome{Status: leasetable.Absent}
 	}
-	return leasetable.Outcome{Status: status, Value: bytes.Clone(e.Bytes())}
+	return leasetable.Outcome{Status: leasetable.Hit, Value: bytes.Clone(e.Bytes())}
 }
