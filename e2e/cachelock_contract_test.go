@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/holdfasttest"
 )
 
 const wrongType = "-WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -208,6 +210,46 @@ func TestWhatMakesNoValueWrongEndsNoLease(t *testing.T) {
 	for c.do("EXISTS k") == "1" {
 	}
 	c.wants("OK", "CACHE.SET k new 60000 TOKEN %", token)
+}
+
+// Each begins to count tokens anew. The first lease of a key has the first token
+// before and after, so that only a new beginning tells them apart.
+func TestATokenFromBeforeIsGoodForNoLeaseAfter(t *testing.T) {
+	for _, how := range []struct {
+		name string
+		do   func(c *cache) *cache
+	}{
+		{"a restart", func(c *cache) *cache {
+			c.Kill()
+			c.Restart()
+			return &cache{c.Instance, c.another()}
+		}},
+		{"a module loaded again", func(c *cache) *cache {
+			path := cacheModulePath(t, c.do("MODULE LIST"))
+			c.wants("OK", "MODULE UNLOAD cachelock")
+			c.wants("OK", "MODULE LOAD %", path)
+			return c
+		}},
+		{"a failover", func(c *cache) *cache {
+			replica := cacheServer(t)
+			replica.wants("OK", "REPLICAOF 127.0.0.1 %", c.Port)
+			cacheInSync(c, replica)
+			replica.wants("OK", "REPLICAOF NO ONE")
+			return replica
+		}},
+	} {
+		t.Run(how.name, func(t *testing.T) {
+			c := cacheServer(t, holdfasttest.WithArgs("--repl-diskless-sync-delay", "0"))
+			before := c.loads("CACHE.LOCK k 60000 60000 WITHTOKEN")
+			c = how.do(c)
+			after := c.loads("CACHE.LOCK k 60000 60000 WITHTOKEN")
+			c.wants("nil", "CACHE.SET k old 60000 TOKEN %", before)
+			c.wants("0", "CACHE.EXTEND k % 1000", before)
+			c.wants("0", "CACHE.FAIL k % gone", before)
+			c.wants("0", "CACHE.UNLOCK k %", before)
+			c.wants("OK", "CACHE.SET k v 60000 TOKEN %", after)
+		})
+	}
 }
 
 func TestKeysOfDifferentDatabasesAreDifferent(t *testing.T) {
