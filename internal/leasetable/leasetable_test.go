@@ -36,14 +36,19 @@ func (s *story) fetch(who string, now int64) (token uint64) {
 // turn is one turn of the event loop in which no value is found for anyone
 // unsettled. It answers with who was woken and what each was told.
 func (s *story) turn(now int64) (woken []string) {
-	s.BeginTurn(now)
-	for k, ok := s.Unsettled(); ok; k, ok = s.Unsettled() {
-		s.Promote(k, now)
-	}
+	s.begin(now)
 	for w := s.Ready(); w != nil; w = s.Ready() {
 		woken = append(woken, told(w))
 	}
 	return woken
+}
+
+// begin is a turn up to where waiters are woken.
+func (s *story) begin(now int64) {
+	s.BeginTurn(now)
+	for k, ok := s.Unsettled(); ok; k, ok = s.Unsettled() {
+		s.Promote(k, now)
+	}
 }
 
 func told(w *leasetable.Waiter[string]) string {
@@ -100,18 +105,18 @@ func TestWhatBecomesOfThoseWhoWait(t *testing.T) {
 			return append(s.turn(10), s.turn(20)...)
 		}, []string{"b loads with 2", "c loads with 3"}},
 		{"a promoted waiter that died before it heard of it passes the lease on", func(s *story) []string {
-			s.BeginTurn(10)
+			s.begin(10)
 			b := s.Ready()
 			s.Gone(b, 10)
 			return s.turn(10)
 		}, []string{"c loads with 3"}},
 		{"a promoted waiter that died before it was woken passes the lease on", func(s *story) []string {
-			s.BeginTurn(10)
+			s.begin(10)
 			s.Gone(s.callers["b"], 10)
 			return s.turn(10)
 		}, []string{"c loads with 3"}},
 		{"the death of a waiter that was promoted long ago takes no lease from its successor", func(s *story) []string {
-			s.BeginTurn(10)
+			s.begin(10)
 			b := s.Ready()
 			c := s.turn(20)
 			s.Gone(b, 21)
@@ -156,6 +161,11 @@ func TestWhatBecomesOfThoseWhoWait(t *testing.T) {
 			s.Extend(page, 1, 23, 100)
 			none = append(none, s.turn(29)...)
 			return append(none, s.turn(30)...)
+		}, []string{"b loads with 2"}},
+		{"a loader that extends before anybody was promoted in its place goes on", func(s *story) []string {
+			s.BeginTurn(10) // and enough: the next turn decides
+			s.Extend(page, 1, 10, 10)
+			return append(s.turn(19), s.turn(20)...)
 		}, []string{"b loads with 2"}},
 		{"when the loader lets go twice, one is promoted", func(s *story) []string {
 			s.End(page, 1, 5)
@@ -229,7 +239,7 @@ func TestALoaderIsWokenBeforeABacklogOfValues(t *testing.T) {
 	}
 	s.End(page, 1, 1)
 	s.Tell(page, value("v"))
-	s.BeginTurn(10)
+	s.begin(10)
 	if got := s.Ready(); got != w {
 		t.Fatalf("the first woken is %v", got)
 	}

@@ -3,9 +3,8 @@ package leasetable
 // What a turn of the event loop does: BeginTurn, then Unsettled until it is
 // empty or enough, then Ready until it is nil, then a timer for Next.
 
-// BeginTurn starts a new batch, and promotes the first waiter of each room
-// whose loader ran out of time: Batch rooms at most, the next turn takes the
-// others.
+// BeginTurn starts a new batch, and unsettles the rooms whose loader ran out of
+// time: Batch of them at most, the next turn takes the others.
 func (t *Table[W]) BeginTurn(now int64) {
 	t.woken = 0
 	for range Batch {
@@ -13,7 +12,7 @@ func (t *Table[W]) BeginTurn(now int64) {
 		if item == nil {
 			return
 		}
-		t.promote(item.Value, now)
+		t.unsettle(item.Value)
 	}
 }
 
