@@ -157,7 +157,8 @@ func TestInvalidationEndsTheLoadsBegunBefore(t *testing.T) {
 	c := cacheServer(t)
 	for _, how := range []string{
 		"CACHE.DEL k", // also of a key that is not there
-		"SET k theirs", "SET k theirs PX 60000", "APPEND k x", "SETRANGE k 0 x", "GETSET k x", "LPUSH k x", "HSET k f v", "RESTORE k 0 %",
+		"SET k theirs", "SET k theirs PX 60000", "APPEND k x", "SETRANGE k 0 x", "SETBIT k 1 1", "INCRBYFLOAT k 1", "MSET k x other x", "SETEX k 60 x", "BITOP NOT k src", "GETSET k x",
+		"EVAL redis.call('SET',KEYS[1],'x') 1 k", "LPUSH k x", "HSET k f v", "RESTORE k 0 %",
 		"COPY src k REPLACE", "RENAME src k", "FLUSHDB", "FLUSHALL", "SWAPDB 0 1", "DEBUG RELOAD",
 	} {
 		c.wants("OK", "FLUSHALL")
@@ -177,7 +178,8 @@ func TestInvalidationEndsTheLoadsBegunBefore(t *testing.T) {
 		}
 	}
 	// On a value that is there and being refreshed.
-	for _, how := range []string{"DEL k", "UNLINK k", "CACHE.DEL k", "RENAME k other", "MOVE k 1", "GETDEL k"} {
+	for _, how := range []string{"DEL k", "UNLINK k", "CACHE.DEL k", "RENAME k other", "MOVE k 1", "GETDEL k",
+		"GETEX k PXAT 1", "EXPIRE k -1"} {
 		c.wants("OK", "FLUSHALL")
 		c.wants("OK", "CACHE.SET k v 5000")
 		token := c.isToLoad(c.do("CACHE.FETCH k 60000 60000 REFRESH 10000"))
@@ -192,7 +194,7 @@ func TestInvalidationEndsTheLoadsBegunBefore(t *testing.T) {
 
 func TestWhatMakesNoValueWrongEndsNoLease(t *testing.T) {
 	c := cacheServer(t)
-	for _, how := range []string{"PEXPIRE k 50000", "PERSIST k", "GETEX k PX 40000", "OBJECT FREQ k", "DEL other", "FLUSHDB 1", "SWAPDB 2 3"} {
+	for _, how := range []string{"PEXPIRE k 50000", "PERSIST k", "GETEX k PX 40000", "GETEX k PERSIST", "GET k", "TOUCH k", "SETNX k x", "DEL other", "FLUSHDB 1", "SWAPDB 2 3"} {
 		c.wants("OK", "CACHE.SET k v 5000")
 		token := c.isToLoad(c.do("CACHE.FETCH k 60000 60000 REFRESH 10000"))
 		if how == "FLUSHDB 1" {

@@ -143,19 +143,33 @@ func TestWhoWaitsForAKeyOfAnotherTypeIsToldSo(t *testing.T) {
 
 // The value reaches those who wait from the SET itself, whatever becomes of the
 // key before they are answered.
-func TestAValueDeletedInTheSameTransactionReachesThoseWhoWait(t *testing.T) {
+func TestAValueThatIsGoneAtOnceReachesThoseWhoWait(t *testing.T) {
 	c := cacheServer(t)
-	token := c.loads("CACHE.FETCH k 60000 60000")
-	waiting := c.park(300, parkForEver) // more than a batch
-	c.do("MULTI")
-	c.do("CACHE.SET k v 60000 TOKEN %", token)
-	c.do("DEL k")
-	c.wants(`[OK 1]`, "EXEC")
-	for _, w := range waiting {
-		w.hears(`["HIT" "v" nil]`)
+	for _, gone := range [][]string{
+		{"MULTI", "CACHE.SET k v 60000 TOKEN %", "DEL k", "EXEC"},
+		{"MULTI", "CACHE.SET k v 60000 TOKEN %", "CACHE.DEL k", "EXEC"},
+		{"MULTI", "CACHE.SET k v 60000 TOKEN %", "CACHE.SETNIL k 60000", "FLUSHALL", "EXEC"},
+		{"MULTI", "CACHE.SET k v 60000 TOKEN %", "SET k other", "DEL k", "EXEC"},
+		{"EVAL redis.call('CACHE.SET',KEYS[1],'v',60000,'TOKEN',ARGV[1])redis.call('DEL',KEYS[1]) 1 k %"},
+		{"CONFIG SET maxmemory-policy allkeys-random", "MULTI", "CACHE.SET k v 60000 TOKEN %", "CONFIG SET maxmemory 1", "EXEC"}, // evicted
+		{"CACHE.SET k v 1 TOKEN %"}, // expired, nearly at once
+	} {
+		token := c.loads("CACHE.FETCH k 60000 60000")
+		waiting := c.park(300, parkForEver) // more than a batch
+		for _, line := range gone {
+			if reply := c.do(line, token); strings.HasPrefix(reply, "-") {
+				t.Fatalf("%s: %s", line, reply)
+			}
+		}
+		for _, w := range waiting {
+			w.hears(`["HIT" "v" nil]`)
+			_ = w.Close()
+		}
+		for c.do("EXISTS k") != "0" {
+		}
+		c.wants("OK", "CONFIG SET maxmemory 0")
+		c.nobodyWaits()
 	}
-	c.wants("0", "EXISTS k")
-	c.nobodyWaits()
 }
 
 func TestAValueTheServerHasNoRoomForReachesThoseWhoWait(t *testing.T) {
