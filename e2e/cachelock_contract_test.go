@@ -50,8 +50,9 @@ func TestAValueIsAPlainString(t *testing.T) {
 
 func TestTheLeaseGoesOnWhenItRanOut(t *testing.T) {
 	c := cacheServer(t)
-	first := c.loads("CACHE.LOCK k 20 1000 WITHTOKEN")
-	c.wants(`["WAIT" nil]`, "CACHE.LOCK k 20 1000 WITHTOKEN")
+	first := c.loads("CACHE.LOCK k 60000 60000 WITHTOKEN")
+	c.wants(`["WAIT" nil]`, "CACHE.LOCK k 60000 60000 WITHTOKEN")
+	c.wants("1", "CACHE.EXTEND k % 20", first)
 	second := first
 	for end := time.Now().Add(patience); second == first && time.Now().Before(end); {
 		if reply := c.do("CACHE.LOCK k 60000 60000 WITHTOKEN"); reply != `["WAIT" nil]` {
@@ -178,8 +179,7 @@ func TestInvalidationEndsTheLoadsBegunBefore(t *testing.T) {
 		}
 	}
 	// On a value that is there and being refreshed.
-	for _, how := range []string{"DEL k", "UNLINK k", "CACHE.DEL k", "RENAME k other", "MOVE k 1", "GETDEL k",
-		"GETEX k PXAT 1", "EXPIRE k -1"} {
+	for _, how := range []string{"DEL k", "UNLINK k", "CACHE.DEL k", "RENAME k other", "MOVE k 1", "GETDEL k"} {
 		c.wants("OK", "FLUSHALL")
 		c.wants("OK", "CACHE.SET k v 5000")
 		token := c.isToLoad(c.do("CACHE.FETCH k 60000 60000 REFRESH 10000"))

@@ -83,12 +83,8 @@ func TestOneWaiterSucceedsALoaderThatIsNoMore(t *testing.T) {
 		"CACHE.UNLOCK k %", "CACHE.DEL k", "SET k v EX 100 GET|DEL k", "FLUSHDB", "FLUSHALL", "SWAPDB 0 1", "DEBUG RELOAD", "lease runs out",
 	} {
 		c.wants("OK", "FLUSHALL")
-		lease := 60000
-		if how == "lease runs out" {
-			lease = 30
-		}
 		loader := c.another()
-		token := loader.loads("CACHE.FETCH k % 60000", lease)
+		token := loader.loads("CACHE.FETCH k 60000 60000")
 		waiting := c.park(3, parkForEver)
 		switch set, undo, two := strings.Cut(how, "|"); {
 		case two: // in one step, so that nobody sees the value
@@ -97,6 +93,7 @@ func TestOneWaiterSucceedsALoaderThatIsNoMore(t *testing.T) {
 			c.do(undo)
 			c.do("EXEC")
 		case how == "lease runs out":
+			c.wants("1", "CACHE.EXTEND k % 20", token)
 			_ = loader.Close() // killed
 		default:
 			if reply := c.do(how, token); strings.HasPrefix(reply, "-") {
@@ -262,7 +259,7 @@ func TestAWaitEndsWhenItsTimeIsOverOrSomeoneEndsIt(t *testing.T) {
 	_ = gone[0].Close()
 	c.nobodyWaits()
 	// Each to its own time: the first leaves, the second is served.
-	short := c.another().send("CACHE.FETCH k 60000 60000 BLOCK 50")
+	short := c.another().send("CACHE.FETCH k 60000 60000 BLOCK 300")
 	c.until("waiting", 1)
 	long := c.park(1, parkForEver)
 	short.hears(`["WAIT" nil nil]`)
@@ -325,12 +322,15 @@ func TestReadersDisturbNobody(t *testing.T) {
 // While writes are paused nobody is promoted; afterwards nobody is forgotten.
 func TestALeaseThatRunsOutInAWritePauseIsPassedOnAfterIt(t *testing.T) {
 	c := cacheServer(t)
-	c.loads("CACHE.FETCH k 30 60000")
+	token := c.loads("CACHE.FETCH k 60000 60000")
 	waiting := c.park(2, parkForEver)
-	c.wants("OK", "CLIENT PAUSE 200 WRITE")
+	c.do("MULTI")
+	c.do("CACHE.EXTEND k % 30", token)
+	c.do("CLIENT PAUSE 200 WRITE")
+	c.wants("[1 OK]", "EXEC")
 	for cacheInfo(t, c, "k", "left_ms") > 0 {
 	}
-	token := waiting[0].isToLoad(waiting[0].read())
+	token = waiting[0].isToLoad(waiting[0].read())
 	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", token)
 	waiting[1].hears(`["HIT" "v" nil]`)
 	c.nobodyWaits()
