@@ -398,6 +398,34 @@ func TestAReplicaReadsAndGrantsNothing(t *testing.T) {
 	replica.loads("CACHE.FETCH x 60000 60000")
 }
 
+// FAILOVER first holds back all writes and then makes the primary a replica. Whoever
+// waits meanwhile is answered, with what was decided or by being sent away.
+func TestAFailoverLeavesNobodyWaiting(t *testing.T) {
+	soon := holdfasttest.WithArgs("--repl-diskless-sync-delay", "0")
+	for _, decided := range []string{"CACHE.SET k v 60000 TOKEN %", "CACHE.UNLOCK k %"} {
+		primary, replica := cacheServer(t, soon), cacheServer(t, soon)
+		replica.wants("OK", "REPLICAOF 127.0.0.1 %", primary.Port)
+		primary.wants("OK", "CACHE.SET other v 60000")
+		cacheInSync(primary, replica)
+		token := primary.loads("CACHE.FETCH k 60000 60000")
+		waiting := primary.park(300, parkForEver) // more than a batch
+		primary.do("MULTI")
+		primary.do(decided, token)
+		primary.do("FAILOVER")
+		if reply := primary.do("EXEC"); !strings.HasSuffix(reply, " OK]") {
+			t.Fatal(reply)
+		}
+		for _, w := range waiting {
+			switch status, _, _ := strings.Cut(w.read(), " "); status {
+			case `["HIT"`, `["LOAD"`, "-UNBLOCKED":
+			default:
+				t.Errorf("heard %s", status)
+			}
+		}
+		primary.nobodyWaits()
+	}
+}
+
 // cacheInSync waits until the replica has all that the primary wrote.
 func cacheInSync(primary, replica *cache) {
 	for replica.do("DBSIZE") != primary.do("DBSIZE") {
