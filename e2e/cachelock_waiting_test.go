@@ -194,6 +194,24 @@ func TestAValueTheServerHasNoRoomForReachesThoseWhoWait(t *testing.T) {
 	c.nobodyWaits()
 }
 
+// While it makes room the server takes writes, and has more memory than it may.
+func TestAnAbsenceIsStoredWhileTheServerEvicts(t *testing.T) {
+	c := cacheServer(t)
+	c.wants("OK", "DEBUG POPULATE 200000 key 200")
+	c.wants("OK", "CACHE.SET k v 60000")
+	c.wants("OK", "CONFIG SET maxmemory-policy volatile-lru") // which has little to choose from
+	c.wants("OK", "CONFIG SET maxmemory 1")
+	c.wants("-OOM command not allowed when used memory > 'maxmemory'.", "CACHE.SETNIL key:1 60000")
+	c.wants("1", "EXISTS key:1")
+	c.wants("OK", "CONFIG SET maxmemory-policy allkeys-lru")
+	c.wants("OK", "SET key:1 v")
+	c.wants("OK", "CACHE.SETNIL key:1 60000")
+	c.wants("OK", "CACHE.SETNIL new 60000")
+	if c.do("EXISTS key:1000 key:2000 key:3000 key:4000 key:5000") == "0" {
+		t.Error("the server is done evicting: this shows nothing")
+	}
+}
+
 // Eviction makes room; it says nothing about whether a value is right.
 func TestEvictionEndsNoLease(t *testing.T) {
 	c := cacheServer(t)
