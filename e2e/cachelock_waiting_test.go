@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"fmt"
 	"strings"
 	"testing"
-
-	"holdfast/holdfasttest"
 )
 
 const parkForEver = "CACHE.FETCH k 60000 60000 BLOCK 0"
@@ -136,97 +133,6 @@ func TestWhoWaitsForAKeyOfAnotherTypeIsToldSo(t *testing.T) {
 		w.hears(wrongType)
 	}
 	c.nobodyWaits()
-}
-
-// The value reaches those who wait from the SET itself, whatever becomes of the
-// key before they are answered.
-func TestAValueThatIsGoneAtOnceReachesThoseWhoWait(t *testing.T) {
-	c := cacheServer(t)
-	for _, gone := range [][]string{
-		{"MULTI", "CACHE.SET k v 60000 TOKEN %", "DEL k", "EXEC"},
-		{"MULTI", "CACHE.SET k v 60000 TOKEN %", "CACHE.DEL k", "EXEC"},
-		{"MULTI", "CACHE.SET k v 60000 TOKEN %", "CACHE.SETNIL k 60000", "FLUSHALL", "EXEC"},
-		{"MULTI", "CACHE.SET k v 60000 TOKEN %", "SET k other", "DEL k", "EXEC"},
-		{"EVAL redis.call('CACHE.SET',KEYS[1],'v',60000,'TOKEN',ARGV[1])redis.call('DEL',KEYS[1]) 1 k %"},
-		{"CONFIG SET maxmemory-policy allkeys-random", "MULTI", "CACHE.SET k v 60000 TOKEN %", "CONFIG SET maxmemory 1", "EXEC"}, // evicted
-		{"CACHE.SET k v 1 TOKEN %"}, // expired, nearly at once
-	} {
-		token := c.loads("CACHE.FETCH k 60000 60000")
-		waiting := c.park(300, parkForEver) // more than a batch
-		for _, line := range gone {
-			if reply := c.do(line, token); strings.HasPrefix(reply, "-") {
-				t.Fatalf("%s: %s", line, reply)
-			}
-		}
-		for _, w := range waiting {
-			w.hears(`["HIT" "v" nil]`)
-			_ = w.Close()
-		}
-		for c.do("EXISTS k") != "0" {
-		}
-		c.wants("OK", "CONFIG SET maxmemory 0")
-		c.nobodyWaits()
-	}
-}
-
-func TestAValueTheServerHasNoRoomForReachesThoseWhoWait(t *testing.T) {
-	const oom = "-OOM command not allowed when used memory > 'maxmemory'."
-	c := cacheServer(t)
-	token := c.loads("CACHE.FETCH k 60000 60000")
-	absent := c.loads("CACHE.FETCH n 60000 60000")
-	waiting := c.park(3, parkForEver)
-	waitingForNothing := c.park(1, "CACHE.FETCH n 60000 60000 BLOCK 0")
-	c.wants("OK", "SET kept v")
-	c.wants("OK", "CONFIG SET maxmemory 1")
-	c.wants(oom, "CACHE.SET k v 60000 TOKEN %", token)
-	c.wants(oom, "CACHE.SETNIL n 60000 TOKEN %", absent)
-	for _, w := range waiting {
-		w.hears(`["HIT" "v" nil]`)
-	}
-	waitingForNothing[0].hears(`["ABSENT" nil nil]`)
-	c.wants(oom, "CACHE.SETNIL kept 60000")
-	c.wants(`"v"`, "CACHE.GET kept")
-	// What is not stored is loaded again, by one at a time.
-	again := c.loads("CACHE.FETCH k 60000 60000")
-	c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000")
-	c.wants("OK", "CONFIG SET maxmemory 0")
-	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", again)
-	c.nobodyWaits()
-}
-
-// While it makes room the server takes writes, and has more memory than it may.
-func TestAnAbsenceIsStoredWhileTheServerEvicts(t *testing.T) {
-	c := cacheServer(t)
-	c.wants("OK", "DEBUG POPULATE 200000 key 200")
-	c.wants("OK", "CACHE.SET k v 60000")
-	c.wants("OK", "CONFIG SET maxmemory-policy volatile-lru") // which has little to choose from
-	c.wants("OK", "CONFIG SET maxmemory 1")
-	c.wants("-OOM command not allowed when used memory > 'maxmemory'.", "CACHE.SETNIL key:1 60000")
-	c.wants("1", "EXISTS key:1")
-	c.wants("OK", "CONFIG SET maxmemory-policy allkeys-lru")
-	c.wants("OK", "SET key:1 v")
-	c.wants("OK", "CACHE.SETNIL key:1 60000")
-	c.wants("OK", "CACHE.SETNIL new 60000")
-	if c.do("EXISTS key:1000 key:2000 key:3000 key:4000 key:5000") == "0" {
-		t.Error("the server is done evicting: this shows nothing")
-	}
-}
-
-// Eviction makes room; it says nothing about whether a value is right.
-func TestEvictionEndsNoLease(t *testing.T) {
-	c := cacheServer(t)
-	c.wants("OK", "CONFIG SET maxmemory-policy allkeys-random")
-	c.wants("OK", "CACHE.SET k old 60000")
-	token := c.isToLoad(c.do("CACHE.FETCH k 60000 60000 REFRESH 100000"))
-	c.wants("OK", "CONFIG SET maxmemory 1")
-	for c.do("EXISTS k") == "1" {
-		c.do("SET filler x") // refused; but first the server evicts
-	}
-	c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000")
-	waiting := c.park(1, parkForEver)
-	c.wants("OK", "CONFIG SET maxmemory 0")
-	c.wants("OK", "CACHE.SET k new 60000 TOKEN %", token)
-	waiting[0].hears(`["HIT" "new" nil]`)
 }
 
 // A waiter that was told to load and died before it heard of it loads nothing:
@@ -372,107 +278,5 @@ func TestTheModuleGoesOnlyWhenNobodyWaitsAndComesBackAfresh(t *testing.T) {
 	c.wants(`"v"`, "CACHE.GET k")
 	if n := c.info("hits"); n != 1 {
 		t.Errorf("%d hits since it was loaded afresh, want 1", n)
-	}
-}
-
-// A replica reads; who loads is decided on the primary alone.
-func TestAReplicaReadsAndGrantsNothing(t *testing.T) {
-	soon := holdfasttest.WithArgs("--repl-diskless-sync-delay", "0")
-	primary, replica := cacheServer(t, soon), cacheServer(t, soon)
-	replica.wants("OK", "REPLICAOF 127.0.0.1 %", primary.Port)
-	primary.wants("OK", "CACHE.SET k v 60000")
-	primary.wants("OK", "CACHE.SETNIL n 60000")
-	cacheInSync(primary, replica)
-	const readonly = "-READONLY You can't write against a read only replica."
-	replica.wants(`"v"`, "CACHE.GET k")
-	replica.wants("nil", "CACHE.GET n")
-	replica.wants(`"v"`, "GET k")
-	if info := replica.do("CACHE.INFO n"); !strings.Contains(info, `"absent" 1`) {
-		t.Errorf("CACHE.INFO on a replica: %s", info)
-	}
-	for _, line := range []string{
-		"CACHE.LOCK x 1000 1000", "CACHE.FETCH k 1000 1000", "CACHE.SET k v 1000", "CACHE.SETNIL k 1000", "CACHE.DEL k", "CACHE.UNLOCK k 1",
-		"CACHE.EXTEND k 1 1000", "CACHE.FAIL k 1 m",
-	} {
-		replica.wants(readonly, line)
-	}
-	// The expiry is the primary's, to the millisecond.
-	if p, r := primary.do("PEXPIRETIME k"), replica.do("PEXPIRETIME k"); p != r {
-		t.Errorf("expires at %s on the primary, at %s on the replica", p, r)
-	}
-	// Whoever waits on a primary that becomes a replica is told to go elsewhere;
-	// the promoted one knows of no lease, so a token from before stores nothing.
-	token := primary.loads("CACHE.FETCH x 60000 60000")
-	waiting := primary.park(2, "CACHE.FETCH x 60000 60000 BLOCK 0")
-	replica.wants("OK", "REPLICAOF NO ONE")
-	primary.wants("OK", "REPLICAOF 127.0.0.1 %", replica.Port)
-	for _, w := range waiting {
-		if heard := w.read(); !strings.HasPrefix(heard, "-UNBLOCKED") {
-			t.Errorf("heard %s, want -UNBLOCKED", heard)
-		}
-	}
-	primary.nobodyWaits()
-	replica.wants("nil", "CACHE.SET x late 60000 TOKEN %", token)
-	replica.loads("CACHE.FETCH x 60000 60000")
-}
-
-// FAILOVER first holds back all writes and then makes the primary a replica. Whoever
-// waits meanwhile is answered, with what was decided or by being sent away.
-func TestAFailoverLeavesNobodyWaiting(t *testing.T) {
-	soon := holdfasttest.WithArgs("--repl-diskless-sync-delay", "0")
-	for _, decided := range []string{"CACHE.SET k v 60000 TOKEN %", "CACHE.UNLOCK k %"} {
-		primary, replica := cacheServer(t, soon), cacheServer(t, soon)
-		replica.wants("OK", "REPLICAOF 127.0.0.1 %", primary.Port)
-		primary.wants("OK", "CACHE.SET other v 60000")
-		cacheInSync(primary, replica)
-		token := primary.loads("CACHE.FETCH k 60000 60000")
-		waiting := primary.park(300, parkForEver) // more than a batch
-		primary.do("MULTI")
-		primary.do(decided, token)
-		primary.do("FAILOVER")
-		if reply := primary.do("EXEC"); !strings.HasSuffix(reply, " OK]") {
-			t.Fatal(reply)
-		}
-		for _, w := range waiting {
-			switch status, _, _ := strings.Cut(w.read(), " "); status {
-			case `["HIT"`, `["LOAD"`, "-UNBLOCKED":
-			default:
-				t.Errorf("heard %s", status)
-			}
-		}
-		primary.nobodyWaits()
-	}
-}
-
-// cacheInSync waits until the replica has all that the primary wrote.
-func cacheInSync(primary, replica *cache) {
-	for replica.do("DBSIZE") != primary.do("DBSIZE") {
-	}
-	primary.wants("1", "WAIT 1 0")
-}
-
-// What the cache leaves behind is readable by a server that knows nothing of it.
-func TestTheDataIsReadableWithoutTheModule(t *testing.T) {
-	c := cacheServer(t, holdfasttest.WithArgs("--appendonly", "yes", "--aof-use-rdb-preamble", "no"))
-	c.wants("OK", "CACHE.SET k v 60000")
-	c.wants("OK", "CACHE.SET gone v 60000")
-	c.wants("OK", "CACHE.SETNIL n 60000")
-	c.wants("OK", "CACHE.SETNIL k2 60000")
-	c.wants("OK", "CACHE.SET k2 w 60000")
-	c.wants("1", "CACHE.DEL gone")
-	var before []string
-	read := []string{"GET k", "GET k2", "HGETALL n", "EXISTS gone", "PEXPIRETIME k", "PEXPIRETIME k2", "PEXPIRETIME n"}
-	for _, line := range read {
-		before = append(before, c.do(line))
-	}
-	c.send("SHUTDOWN")
-	_, _ = c.tryRead()
-	plain := holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithDir(c.Dir), holdfasttest.WithArgs("--appendonly", "yes"))
-	p := dialCache(t, plain.Addr)
-	for i, line := range read {
-		p.wants(before[i], line)
-	}
-	if text := fmt.Sprint(before); !strings.Contains(text, `"cachelock:absent"`) {
-		t.Error(text)
 	}
 }
