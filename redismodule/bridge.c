@@ -351,8 +351,8 @@ int hf_may_write(RedisModuleCtx *ctx) {
 void hf_reply_error(RedisModuleCtx *ctx, const char *text) { RM_ReplyWithError(ctx, text); }
 
 /* The text is data, never the format. */
-void hf_log(const char *level, const char *text, size_t len) {
-    if (RM_Log) RM_Log(NULL, level, "%.*s", (int)len, text);
+void hf_log(RedisModuleCtx *ctx, const char *level, const char *text, size_t len) {
+    if (RM_Log) RM_Log(ctx, level, "%.*s", (int)len, text);
 }
 
 /* ---- configuration -------------------------------------------------------- */

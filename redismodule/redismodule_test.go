@@ -145,6 +145,84 @@ func TestAPanicIsAnErrorReplyAndTheServerLives(t *testing.T) {
 	s.ExpectPanics()
 }
 
+func TestAPanicInAnyCallbackIsContained(t *testing.T) {
+	s, c := server(t, "probe")
+	s.ExpectPanics()
+	breakIn := func(where string) {
+		t.Helper()
+		want(t, "break", do(t, c, "PROBE.BREAK", where), "OK")
+	}
+	contained := func(where string) {
+		t.Helper()
+		if !s.AwaitLog("probe: panic: in " + where) {
+			t.Errorf("the log lacks a panic in %s:\n%s", where, s.Log())
+		}
+		want(t, "the server lives", do(t, c, "PROBE.NOOP"), int64(1))
+	}
+	const internal = "ERR internal error, see the server's log"
+
+	breakIn("info")
+	do(t, c, "INFO probe")
+	contained("info")
+	breakIn("flush")
+	do(t, c, "FLUSHALL")
+	contained("flush")
+	breakIn("key event")
+	do(t, c, "PROBE.WATCH k")
+	want(t, "set", do(t, c, "SET k v"), "OK")
+	contained("key event")
+
+	// Whoever waits is answered, and others are served as ever.
+	breakIn("timer")
+	_, _, late := wait(t, c, "late", 50)
+	do(t, c, "PROBE.TIMER 0 ticks")
+	contained("timer")
+	want(t, "the time of one who waits runs on", <-late, nil)
+	breakIn("reply")
+	_, _, woken := wait(t, c, "woken", 0)
+	do(t, c, "PROBE.WAKE woken")
+	want(t, "reply", <-woken, any(internal))
+	contained("reply")
+	breakIn("timeout")
+	_, id, unblocked := wait(t, c, "unblocked", 0)
+	do(t, c, fmt.Sprint("CLIENT UNBLOCK ", id))
+	want(t, "timeout", <-unblocked, any(internal))
+	contained("timeout")
+	breakIn("gone")
+	_, id, killed := wait(t, c, "killed", 0)
+	do(t, c, fmt.Sprint("CLIENT KILL ID ", id))
+	<-killed
+	contained("gone")
+
+	// No handle leaked, or this would be refused for ever.
+	do(t, c, "PROBE.UNWATCH k")
+	breakIn("unload")
+	want(t, "unload", strings.HasPrefix(fmt.Sprint(do(t, c, "MODULE UNLOAD probe")), "ERR"), true)
+	contained("unload")
+	breakIn("load")
+	want(t, "unload", do(t, c, "MODULE UNLOAD probe"), "OK")
+	load := "MODULE LOAD " + filepath.Join(built, "probe.so")
+	want(t, "load", strings.HasPrefix(fmt.Sprint(do(t, c, load)), "ERR"), true)
+	want(t, "load again", do(t, c, load), "OK")
+	contained("load")
+}
+
+func TestWhatAModuleLogsIsInTheServersLog(t *testing.T) {
+	s, c := server(t, "probe")
+	do(t, c, "PROBE.SAY")
+	for _, line := range []string{"* <probe> hello at=home guest.name=anna guest.age=7", "its end at=home"} {
+		if !s.AwaitLog(line) {
+			t.Errorf("no %q in the log:\n%s", line, s.Log())
+		}
+	}
+	if n := strings.Count(s.Log(), "a line of a long text"); n != 100 {
+		t.Errorf("%d of 100 lines of a long text", n)
+	}
+	if strings.Contains(s.Log(), "not unless asked for") {
+		t.Error("debug lines come unasked")
+	}
+}
+
 func TestHashesAreWrittenReplicatedAndRead(t *testing.T) {
 	s, c := server(t, "probe", holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always", "--hash-max-listpack-value", "16"))
 	at := time.Now().Add(time.Hour).UnixMilli()
