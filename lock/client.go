@@ -140,10 +140,10 @@ func (c *Client) request(name string, options []Option) (request, error) {
 }
 
 // spawn runs f in a goroutine that Close waits for, or not at all after Close.
-func (c *Client) spawn(f func()) bool {
+func (c *Client) spawn(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.spawnLocked(f)
+	c.spawnLocked(f)
 }
 
 func (c *Client) spawnLocked(f func()) bool {

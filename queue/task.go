@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -31,8 +32,8 @@ type Middleware[T any] func(Handler[T]) Handler[T]
 
 // With returns the handler with middleware around it, the first outermost.
 func (h Handler[T]) With(around ...Middleware[T]) Handler[T] {
-	for i := len(around) - 1; i >= 0; i-- {
-		h = around[i](h)
+	for _, wrap := range slices.Backward(around) {
+		h = wrap(h)
 	}
 	return h
 }

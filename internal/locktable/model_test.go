@@ -230,7 +230,6 @@ func (m *machine) acquire(t *rapid.T) {
 	l := m.model.lock(name)
 
 	v, err := m.table.Acquire(m.keyspace.now, &r)
-	var deadlock *locktable.DeadlockError
 	switch {
 	case len(l.queue) == 0 && l.admits(hold):
 		if err != nil || v.Token == 0 {
@@ -246,7 +245,7 @@ func (m *machine) acquire(t *rapid.T) {
 		l.queue = append(l.queue, modelWait{hold, r.TTL})
 		if m.model.caught(l) {
 			l.queue = l.queue[:len(l.queue)-1]
-			if !errors.As(err, &deadlock) {
+			if _, ok := errors.AsType[*locktable.DeadlockError](err); !ok {
 				t.Fatalf("a deadlock was not seen: %+v, %v", v, err)
 			}
 			return

@@ -133,7 +133,7 @@ func (p *Process) start(ctx context.Context) error {
 	case <-ready:
 		return nil
 	case <-p.done:
-		return fmt.Errorf("%s ended before it was ready (%v):\n%s", p.cfg.Binary, p.waitErr, p.Log())
+		return fmt.Errorf("%s ended before it was ready (%s):\n%s", p.cfg.Binary, cmd.ProcessState, p.Log())
 	case <-ctx.Done():
 		p.Kill()
 		return fmt.Errorf("%s was not ready in time: %w\n%s", p.cfg.Binary, ctx.Err(), p.Log())
