@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -64,7 +65,7 @@ func parse[T any](o *Options, t *Task[T], fields []any) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("the entry has no field payload")
+		return errors.New("the entry has no field payload")
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func do(t *testing.T, c interface {
 }, line string, more ...any) any {
 	t.Helper()
 	args := []any{}
-	for _, f := range strings.Fields(line) {
+	for f := range strings.FieldsSeq(line) {
 		args = append(args, f)
 	}
 	v, err := c.Do(ctx, append(args, more...)...).Result()

@@ -6,8 +6,9 @@ import (
 	"slices"
 	"testing"
 
-	"holdfast/internal/locktable"
 	"pgregory.net/rapid"
+
+	"holdfast/internal/locktable"
 )
 
 // The model of a lock service, written to be believed and not to be fast: all
