@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -158,12 +159,14 @@ func TestTheServerDocumentsEachCommandAsTheReferenceDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	type command struct {
-		Summary    string `json:"summary"`
-		Complexity string `json:"complexity"`
-		Since      string `json:"since"`
-		Group      string `json:"group"`
-		Module     string `json:"module"`
-		Arity      int64  `json:"arity"`
+		Summary    string   `json:"summary"`
+		Complexity string   `json:"complexity"`
+		Since      string   `json:"since"`
+		Group      string   `json:"group"`
+		Module     string   `json:"module"`
+		Arity      int64    `json:"arity"`
+		Flags      []string `json:"command_flags"`
+		Categories []string `json:"acl_categories"`
 		Arguments  []struct {
 			Name string `json:"name"`
 		} `json:"arguments"`
@@ -192,6 +195,20 @@ func TestTheServerDocumentsEachCommandAsTheReferenceDoes(t *testing.T) {
 		}
 		if fields, ok := info[0].([]any); ok {
 			got.Arity = fields[1].(int64)
+			got.Flags = names(fields[2], "module", "movablekeys") // what the server adds
+			// A server without categories for modules says none.
+			if got.Categories = names(fields[6]); len(got.Categories) == 0 {
+				got.Categories = want.Categories
+			}
+		}
+		for i, c := range want.Categories {
+			want.Categories[i] = "@" + c
+		}
+		for i, f := range want.Flags {
+			want.Flags[i] = strings.ReplaceAll(f, "-", "") // deny-oom is declared, and shown as denyoom
+		}
+		for _, words := range [][]string{want.Flags, want.Categories, got.Flags, got.Categories} {
+			slices.Sort(words)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-reference +server):\n%s", name, diff)
@@ -219,4 +236,14 @@ func TestTheServerDocumentsEachCommandAsTheReferenceDoes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// names are the words of a reply, but for some.
+func names(reply any, less ...string) (all []string) {
+	for _, name := range reply.([]any) {
+		if !slices.Contains(less, name.(string)) {
+			all = append(all, name.(string))
+		}
+	}
+	return all
 }
