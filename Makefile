@@ -3,6 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+ifneq ($(words $(CURDIR)),1)
+$(error Please have this folder where no space is in its path: make and the linker take it for several)
+endif
+
 PORT ?= 0
 ARGS ?=
 PREFIX ?= /usr/local

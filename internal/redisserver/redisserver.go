@@ -108,8 +108,9 @@ func (p *Process) start(ctx context.Context) error {
 	}
 	args = append(args, "--port", strconv.Itoa(p.Port), "--bind", "127.0.0.1", "--dir", p.Dir, "--save", "")
 	for _, m := range p.cfg.Modules {
-		args = append(args, "--loadmodule")
-		args = append(args, strings.Fields(m)...)
+		path, options, _ := strings.Cut(m, ".so ")
+		args = append(args, "--loadmodule", strings.TrimSuffix(path, ".so")+".so")
+		args = append(args, strings.Fields(options)...)
 	}
 	args = append(args, p.cfg.Args...)
 	cmd := exec.Command(args[0], args[1:]...)
