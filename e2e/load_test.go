@@ -267,7 +267,8 @@ func TestEachModuleUnloadsAndLoadsAgain(t *testing.T) {
 	}
 	after, now := resident(t, s.PID())
 	t.Logf("%d kB and %d threads after %d rounds, %d kB and %d threads after %d", before, threads, settled, after, now, rounds)
-	if after > before+4<<10 || now > threads+2 {
+	// Go may start a few threads more; a leak would be one for each load.
+	if after > before+4<<10 || now > threads+10 {
 		t.Error("the process grows")
 	}
 	// The data stayed throughout.
