@@ -139,10 +139,10 @@ func (c *Client) request(name string, options []Option) (request, error) {
 }
 
 // spawn runs f in a goroutine that Close waits for, or not at all after Close.
-func (c *Client) spawn(f func()) {
+func (c *Client) spawn(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.spawnLocked(f)
+	return c.spawnLocked(f)
 }
 
 func (c *Client) spawnLocked(f func()) bool {

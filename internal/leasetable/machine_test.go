@@ -34,7 +34,6 @@ func TestTheTableAgreesWithASimpleModel(t *testing.T) {
 				"timeout":      m.timeout,
 				"gone":         m.gone,
 				"turn":         m.turn,
-				"count":        m.count,
 				"time goes by": m.timeGoesBy,
 				"":             m.check,
 			})
