@@ -287,6 +287,7 @@ func TestTheCacheRefusesWrongInputAndChangesNothing(t *testing.T) {
 			"CACHE.DEL %", "CACHE.INFO %", "CACHE.UNLOCK % 1", "CACHE.EXTEND % 1 1000", "CACHE.FAIL % 1 m", "CACHE.SET % v 1000 TOKEN 1",
 		} {
 			c.wants(wrongType, line, wrong)
+			c.refusedAlike(strings.Replace(line, "%", wrong, 1))
 		}
 	}
 	const (
@@ -349,6 +350,7 @@ func TestTheCacheRefusesWrongInputAndChangesNothing(t *testing.T) {
 		{"CACHE.INFO", arity("cache.info")},
 	} {
 		c.wants(w.want, w.line)
+		c.refusedAlike(w.line)
 	}
 	c.wants("nil", "CACHE.INFO n")
 	c.wants("3", "DBSIZE")

@@ -18,14 +18,15 @@ func TestTheValueIsPushedToAllWhoWait(t *testing.T) {
 		c.wants("OK", "SET src v")
 		token := c.loads("CACHE.FETCH k 60000 60000")
 		waiting := c.park(3, parkForEver)
-		if how == "MOVE" {
+		switch {
+		case how == "MOVE":
 			c.do("SELECT 1")
 			c.do("SET k v")
 			c.wants("1", "MOVE k 0")
 			c.do("SELECT 0")
-		} else if strings.Contains(how, "%") {
+		case strings.Contains(how, "%"):
 			c.do(how, token)
-		} else {
+		default:
 			c.do(how)
 		}
 		for _, w := range waiting {

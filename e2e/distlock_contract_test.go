@@ -109,6 +109,7 @@ func TestARefusedLockCommandSaysWhyAndChangesNothing(t *testing.T) {
 		"LOCK.LIST CURSOR x":                           "-ERR invalid cursor",
 	} {
 		l.wants(want, line)
+		l.refusedAlike(line)
 	}
 	if after := l.do("DEBUG DIGEST"); after != before {
 		t.Error("a refused command changed something")

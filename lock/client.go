@@ -3,7 +3,6 @@ package lock
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -134,7 +133,7 @@ func (c *Client) request(name string, options []Option) (request, error) {
 	}
 	o, err := o.filled()
 	if err == nil && name == "" {
-		err = fmt.Errorf("lock: a lock needs a name")
+		err = errors.New("lock: a lock needs a name")
 	}
 	return request{name, o}, err
 }

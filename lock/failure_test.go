@@ -170,11 +170,11 @@ func TestAWaiterThatIsUnblockedWaitsAgain(t *testing.T) {
 	// As it happens to all waiters when their server becomes a replica.
 	r := holdfasttest.Server(t)
 	host, port := "127.0.0.1", r.Addr[len("127.0.0.1:"):]
-	if err := s.SlaveOf(s.Context(), host, port).Err(); err != nil {
+	if err := s.ReplicaOf(s.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	s.Until("nobody waits", func() bool { return s.info("x", "waiters") == 0 })
-	if err := s.SlaveOf(s.Context(), "NO", "ONE").Err(); err != nil {
+	if err := s.ReplicaOf(s.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	s.Until("it waits again, or has it", func() bool { return s.info("x", "waiters")+s.info("x", "holders") > 0 })

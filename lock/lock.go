@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -110,7 +111,7 @@ func (l *Lock) end(cause error) {
 		delete(l.c.held, l)
 		l.c.mu.Unlock()
 		// A release is sent before the session ends: else it would come too late.
-		if l.conn != nil && cause != ErrReleased {
+		if l.conn != nil && !errors.Is(cause, ErrReleased) {
 			l.conn.Close()
 		}
 	}

@@ -212,7 +212,7 @@ func TestALockThatReplicasDidNotConfirmIsGivenBack(t *testing.T) {
 	s.Until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
 
 	r := holdfasttest.Server(t)
-	if err := r.Client().SlaveOf(s.Context(), "127.0.0.1", strconv.Itoa(s.Port)).Err(); err != nil {
+	if err := r.Client().ReplicaOf(s.Context(), "127.0.0.1", strconv.Itoa(s.Port)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	s.Until("the replica follows", func() bool { return s.Wait(s.Context(), 1, time.Second).Val() == 1 })

@@ -67,7 +67,7 @@ func (p *Periodic) Run(ctx context.Context) error {
 		return errors.New("queue: periodic tasks need a name, for their lock")
 	}
 	locks := lock.New(p.rdb, lock.Options{Session: true})
-	defer locks.Close()
+	defer func() { _ = locks.Close() }()
 	for ctx.Err() == nil {
 		l, err := locks.Acquire(ctx, p.name)
 		switch {

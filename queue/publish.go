@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"holdfast/internal/blocking"
@@ -132,7 +131,7 @@ func (q *Queue[T]) publication(ctx context.Context, options []PublishOption) (*p
 		set(p)
 	}
 	if p.delay < 0 || p.limit < 0 || p.ttl < 0 || p.delay > 0 && !p.at.IsZero() {
-		return p, failed("publish to", q.name, fmt.Errorf("an option is out of range, or both Delay and At are given"))
+		return p, failed("publish to", q.name, errors.New("an option is out of range, or both Delay and At are given"))
 	}
 	return p, nil
 }

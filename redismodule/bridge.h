@@ -109,7 +109,7 @@ void hf_unblock(RedisModuleBlockedClient *bc, uint64_t id);
 RedisModuleTimerID hf_timer_start(RedisModuleCtx *ctx, int module, long long ms);
 int hf_may_write(RedisModuleCtx *ctx);
 void hf_reply_error(RedisModuleCtx *ctx, const char *text);
-void hf_log(const char *level, const char *text, size_t len);
+void hf_log(RedisModuleCtx *ctx, const char *level, const char *text, size_t len);
 
 int hf_config_number(RedisModuleCtx *ctx, const char *name, long long def, long long min, long long max, uintptr_t id);
 int hf_config_bool(RedisModuleCtx *ctx, const char *name, int def, uintptr_t id);

@@ -68,7 +68,7 @@ func parked(t *testing.T, rdb *redis.Client, n int) (id string) {
 	t.Helper()
 	until(t, fmt.Sprintf("%d wait", n), func() bool {
 		found := 0
-		for _, line := range strings.Split(rdb.ClientList(context.Background()).Val(), "\n") {
+		for line := range strings.SplitSeq(rdb.ClientList(context.Background()).Val(), "\n") {
 			if strings.Contains(line, " flags=b ") {
 				found++
 				id, _, _ = strings.Cut(strings.TrimPrefix(line, "id="), " ")

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"holdfast/internal/leasetable"
 	"pgregory.net/rapid"
+
+	"holdfast/internal/leasetable"
 )
 
 // steps is how long the machine runs, over all its runs.

@@ -10,6 +10,7 @@ import (
 // Status is what a caller is told.
 type Status uint8
 
+// What there is to tell.
 const (
 	Wait   Status = iota // someone else loads
 	Load                 // you load

@@ -30,7 +30,7 @@ func (t *Table) read(l *line, now int64, found Found) {
 		if l.foreign {
 			clear(fresh)
 		} else {
-			t.bury(l, now, dead, fresh)
+			t.bury(l, dead, fresh)
 		}
 	}
 	for owner, was := range l.holders {
@@ -62,7 +62,7 @@ func (t *Table) read(l *line, now int64, found Found) {
 }
 
 // bury removes from the keyspace the holders whose lease is over.
-func (t *Table) bury(l *line, now int64, dead []string, live map[string]lease) {
+func (t *Table) bury(l *line, dead []string, live map[string]lease) {
 	if len(dead) > 0 && len(live) == 0 {
 		t.store.Delete()
 		l.keyExpires = 0

@@ -155,7 +155,7 @@ func (t *Table) Acquire(now int64, r *Request) (Verdict, error) {
 	if l := t.line(r.DB, r.Name); l != nil {
 		t.serve(l, now, found)
 		if l.queue.Len() > 0 {
-			return t.mustWait(now, r, l)
+			return t.mustWait(r, l)
 		}
 		found = t.store.Open(r.DB, r.Name) // they were served, all of them
 	}
@@ -180,7 +180,7 @@ func (t *Table) Acquire(now int64, r *Request) (Verdict, error) {
 	}
 	l := &line{key: Key{r.DB, string(r.Name)}, name: append([]byte(nil), r.Name...)}
 	t.read(l, now, t.store.Open(r.DB, r.Name))
-	return t.mustWait(now, r, l)
+	return t.mustWait(r, l)
 }
 
 // admits decides for a lock that nobody waits for. In the common cases it

@@ -1,7 +1,7 @@
 package locktable
 
 // mustWait is the verdict on a request that cannot be granted now.
-func (t *Table) mustWait(now int64, r *Request, l *line) (Verdict, error) {
+func (t *Table) mustWait(r *Request, l *line) (Verdict, error) {
 	if l.foreign {
 		return Verdict{}, ErrWrongType
 	}

@@ -13,7 +13,7 @@ var fetchCommand = redismodule.Command{
 	Since:      "1.0.0",
 	Arity:      -4,
 	Flags:      "write blocking",
-	Categories: "write blocking",
+	Categories: "write blocking slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
 	Opens:      redismodule.Opening{Mode: redismodule.Read},
 	Args: []redismodule.Argument{

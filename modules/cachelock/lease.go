@@ -65,7 +65,7 @@ var failCommand = redismodule.Command{
 	Since:      "1.0.0",
 	Arity:      4,
 	Flags:      "write",
-	Categories: "write",
+	Categories: "write slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
 	Args: []redismodule.Argument{keyArgument, tokenArgument,
 		{Name: "message", Summary: "What they are told, behind LOADFAILED."}},

@@ -45,7 +45,7 @@ var setCommand = redismodule.Command{
 	Arity:      -4,
 	// Not deny-oom: the server would refuse it before anybody could be told.
 	Flags:      "write",
-	Categories: "write",
+	Categories: "write slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate),
 	Args:       []redismodule.Argument{keyArgument, valueArgument, ttlArgument, ifToken},
 	Reply:      "OK; with TOKEN nil, and nothing stored, when that is not the live lease.",
@@ -67,7 +67,7 @@ var setNilCommand = redismodule.Command{
 	Since:      "1.0.0",
 	Arity:      -3,
 	Flags:      "write", // not deny-oom, as cache.set
-	Categories: "write",
+	Categories: "write slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate),
 	Args:       []redismodule.Argument{keyArgument, ttlArgument, ifToken},
 	Reply:      "OK; with TOKEN nil, and nothing stored, when that is not the live lease.",
@@ -160,7 +160,7 @@ var delCommand = redismodule.Command{
 	Since:      "1.0.0",
 	Arity:      -2,
 	Flags:      "write",
-	Categories: "write",
+	Categories: "write slow",
 	Keys:       []redismodule.KeySpec{{Flags: redismodule.KeyRM | redismodule.KeyDelete, Index: 1, Last: -1}},
 	Args:       []redismodule.Argument{{Name: "key", Type: redismodule.ArgKey, Multiple: true, Summary: "A value's key; it need not be there."}},
 	Reply:      "The number of values removed, remembered absences among them.",

@@ -11,10 +11,10 @@ var infoCommand = redismodule.Command{
 	Name:       "lock.info",
 	Summary:    "Tells who holds a lock and who waits for it.",
 	Complexity: "O(N) for N holders and waiters",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      2,
 	Flags:      "readonly",
-	Categories: "read",
+	Categories: "read slow",
 	Keys:       lockKey(redismodule.KeyRO | redismodule.KeyAccess),
 	Args:       []redismodule.Argument{nameArgument},
 	Reply: "A map of mode, limit (0 for shared and for none), holders (owner, token, ttl_ms, held_ms, session, meta) " +

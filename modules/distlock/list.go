@@ -12,7 +12,7 @@ var listCommand = redismodule.Command{
 	Name:       "lock.list",
 	Summary:    "Lists the locks of this node and database by cursor, as SCAN lists keys.",
 	Complexity: "O(N) for COUNT N, O(K) for a whole walk through K keys of any kind",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -1,
 	Flags:      "readonly",
 	Categories: "read slow",
