@@ -89,8 +89,8 @@ func operate(t *testing.T, more func(step int) bool) {
 		c.Do(ctx, "CLIENT", "UNPAUSE")
 		c.ConfigSet(ctx, "maxmemory", "0")
 	}
-	nodes[0].SlaveOf(ctx, "NO", "ONE")
-	nodes[1].SlaveOf(ctx, "127.0.0.1", strconv.Itoa(a.Port))
+	nodes[0].ReplicaOf(ctx, "NO", "ONE")
+	nodes[1].ReplicaOf(ctx, "127.0.0.1", strconv.Itoa(a.Port))
 	awaitLink(t, nodes[1])
 	for _, c := range nodes {
 		await(t, "nobody to wait", func() bool {
