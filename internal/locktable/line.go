@@ -71,6 +71,14 @@ func (l *line) admits(owner string, limit int64) bool {
 	return limit == Shared || int64(len(l.holders)) < limit
 }
 
+// lastExpiry is when the last of the holders' leases ends.
+func (l *line) lastExpiry() (last int64) {
+	for _, h := range l.holders {
+		last = max(last, h.expires)
+	}
+	return last
+}
+
 // serve grants the open lock to those at the head of the queue that it admits,
 // and then to no one behind the first that it does not: nobody overtakes, and
 // a stream of shared holders starves no exclusive one.
@@ -130,6 +138,9 @@ func (t *Table) handOver(l *line, w *Waiter, now int64) {
 	l.limit = w.Limit
 	l.holders[w.Owner] = lease{w.Token, expires}
 	t.indexHolder(l, w.Owner, +1)
+	if l.keyExpires == 0 { // there was no key, or somebody made it PERSIST
+		l.keyExpires = l.lastExpiry()
+	}
 	l.keyExpires = max(l.keyExpires, expires)
 	if l.due.Set() && expires < l.due.At() {
 		t.due.Put(&l.due, expires)

@@ -331,20 +331,34 @@ func TestASessionKeepsItsLongLeaseAmongManyShortOnes(t *testing.T) {
 	s.heldBy("last")
 }
 
-func TestASessionFollowsItsLockToAnotherDatabase(t *testing.T) {
-	s := newService(t)
-	r := request("l", "a", exclusive, long)
-	r.Session, r.Client = true, 7
-	if _, err := s.Acquire(s.keyspace.now, &r); err != nil {
-		t.Fatal(err)
+func TestALockIsTakenBackInTheDatabaseItWasSwappedTo(t *testing.T) {
+	swap := func(s *service) {
+		s.keyspace.keys[locktable.Key{DB: 3, Name: "l"}] = s.keyspace.keys[locktable.Key{Name: "l"}]
+		delete(s.keyspace.keys, locktable.Key{Name: "l"})
+		s.Swap(3, 0)
 	}
-	s.keyspace.keys[locktable.Key{DB: 3, Name: "l"}] = s.keyspace.keys[locktable.Key{Name: "l"}]
-	delete(s.keyspace.keys, locktable.Key{Name: "l"})
-	s.Swap(3, 0)
-	s.Disconnected(7)
-	s.pass(0)
-	if len(s.keyspace.keys) != 0 {
-		t.Fatal("the lock outlived its session")
+	for name, end := range map[string]func(s *service, a *caller){
+		"a session that ends then":  func(s *service, _ *caller) { swap(s); s.Disconnected(7) },
+		"a session that just ended": func(s *service, _ *caller) { s.Disconnected(7); swap(s) },
+		"a ghost":                   func(s *service, a *caller) { s.Gone(&a.Waiter); swap(s) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t)
+			s.mustGet("l", "x", exclusive, long)
+			r := request("l", "a", exclusive, long)
+			r.Session, r.Client = true, 7
+			a, err := s.ask(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.release("l", "x")
+			s.wokenAre("a")
+			end(s, a)
+			s.pass(0)
+			if len(s.keyspace.keys) != 0 {
+				t.Fatal("the lock outlives its holder")
+			}
+		})
 	}
 }
 
