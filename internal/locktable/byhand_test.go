@@ -97,3 +97,31 @@ func TestNoRecordMovesTheTokensOutOfTheirRange(t *testing.T) {
 		t.Errorf("token %d", token)
 	}
 }
+
+// The server makes a copy of a hash to walk it, which for one of a million
+// fields holds up everyone.
+func TestAHashThatIsNoLockIsNotWalked(t *testing.T) {
+	s := newService(t)
+	s.mustGet("l", "a", exclusive, long)
+	b := s.mustWait("l", "b", exclusive, long)
+	s.keyspace.keys[locktable.Key{Name: "l"}] = &entry{fields: map[string]string{"x": "1", "y": "2"}}
+	s.keyspace.walks = 0
+	s.pass(100)
+	if !errors.Is(b.Err, locktable.ErrWrongType) {
+		t.Error(b.Err)
+	}
+	for name, do := range map[string]func(name []byte) error{
+		"acquire": func(name []byte) error { _, err := s.ask(request(string(name), "a", shared, long)); return err },
+		"extend":  func(name []byte) error { _, err := s.Extend(s.keyspace.now, 0, name, []byte("x"), long); return err },
+		"release": func(name []byte) error { _, err := s.Release(s.keyspace.now, 0, name, []byte("a")); return err },
+		"break":   func(name []byte) error { _, err := s.Break(s.keyspace.now, 0, name, nil); return err },
+		"inspect": func(name []byte) error { _, err := s.Holders(s.keyspace.now, 0, name, nil); return err },
+	} {
+		if err := do([]byte("l")); !errors.Is(err, locktable.ErrWrongType) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if s.keyspace.walks != 0 {
+		t.Errorf("walked %d times", s.keyspace.walks)
+	}
+}

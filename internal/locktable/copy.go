@@ -8,16 +8,11 @@ func (t *Table) read(l *line, now int64, found Found) {
 	limit := int64(mixed)
 	if found.Kind == Hash {
 		var dead []string
-		t.store.Each(func(owner, record []byte) bool {
-			h, ok := ParseRecord(record)
-			if !ok {
-				l.foreign = true
-				return false
-			}
+		l.foreign = !t.records(func(owner []byte, h *Record) {
 			t.fence.Saw(h.Token)
 			if !h.Live(now) {
 				dead = append(dead, string(owner))
-				return true
+				return
 			}
 			if len(fresh) == 0 {
 				limit = h.Limit
@@ -25,7 +20,6 @@ func (t *Table) read(l *line, now int64, found Found) {
 				limit = mixed
 			}
 			fresh[string(owner)] = lease{h.Token, h.Expires}
-			return true
 		})
 		if l.foreign {
 			clear(fresh)

@@ -188,7 +188,6 @@ func TestHoweverALockVanishesTheWaitersAreServed(t *testing.T) {
 		"flushed":           func(s *service) { clear(s.keyspace.keys); s.StirAll(-1); s.pass(0) },
 		"flushed db":        func(s *service) { clear(s.keyspace.keys); s.StirAll(0); s.pass(0) },
 		"removed untold":    func(s *service) { delete(s.keyspace.keys, key); s.pass(100) },
-		"field removed":     func(s *service) { delete(s.keyspace.keys[key].fields, "a"); s.pass(100) },
 		"swapped": func(s *service) {
 			s.keyspace.keys[locktable.Key{DB: 1, Name: "l"}] = s.keyspace.keys[key]
 			delete(s.keyspace.keys, key)
