@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,6 +126,59 @@ func TestAPromotedReplicaGoesOnWithTheLocksItHas(t *testing.T) {
 	waiting.hears("-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
 	l.nothingLeft()
 	replica.nothingLeft()
+}
+
+// A primary that hands over, or shuts down, pauses its writes until the replica
+// has caught up. A lease and a session end meanwhile, and a write would abort it.
+func TestAPrimaryThatWaitsForItsReplicaHandsNoLockOver(t *testing.T) {
+	for way, begun := range map[string]string{
+		"FAILOVER": "FAILOVER requested", "SHUTDOWN NOSAVE": "Waiting for replicas before shutting down",
+	} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			l, replica := lockServer(t, holdfasttest.WithArgs("--shutdown-timeout", "60")), lockServer(t)
+			l.follow(replica)
+			l.wants("1", "LOCK.ACQUIRE kept a 60000")
+			l.wants("1", "LOCK.ACQUIRE l a 60000")
+			w := l.park("LOCK.ACQUIRE l w 60000 BLOCK 0")
+			late := l.park("LOCK.ACQUIRE l late 60000 BLOCK 500")
+			session := l.another()
+			session.wants("1", "LOCK.ACQUIRE m s 60000 SESSION")
+			l.synced(replica)
+
+			stopped := func(sig syscall.Signal) {
+				if err := syscall.Kill(replica.PID(), sig); err != nil {
+					t.Fatal(err)
+				}
+			}
+			stopped(syscall.SIGSTOP)
+			defer stopped(syscall.SIGCONT)
+			l.wants("1", "LOCK.EXTEND l a 100")
+			l.another().send(way)
+			if !l.AwaitLog(begun) {
+				t.Fatal("it does not begin")
+			}
+			_ = session.Close()
+			late.hears("0") // a timeout writes nothing, and comes in time
+			l.wants("nil", "HGET l w")
+			stopped(syscall.SIGCONT)
+			if way == "FAILOVER" {
+				w.hears("-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
+				l.nothingLeft()
+			} else {
+				<-l.Done()
+				if log := l.Log(); !strings.Contains(log, "bye bye") {
+					t.Fatalf("the server did not end in order:\n%s", log)
+				}
+				replica.wants("OK", "REPLICAOF NO ONE")
+			}
+			replica.until("primary", 1, func() int64 { return int64(strings.Count(replica.do("ROLE"), "master")) })
+			replica.wants("0", "LOCK.ACQUIRE kept b 60000")
+			l2 := replica.another().send("LOCK.ACQUIRE l b 60000 BLOCK 0")
+			l2.hears("1")
+			replica.wants("0", "LOCK.ACQUIRE m b 60000") // sessions are the old primary's
+		})
+	}
 }
 
 // What reaches a replica is plain commands: one without the module ends up with
