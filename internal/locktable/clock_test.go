@@ -11,21 +11,21 @@ import (
 // what nobody tells of is noticed as soon as ever.
 func TestAClockThatIsSetBackGrantsNoLockTwiceAndDelaysNoHandOver(t *testing.T) {
 	const hour = 3_600_000
-	key := locktable.Key{Name: "l"}
+	key, theLock := locktable.Key{Name: "l"}, []byte("l")
 	for _, c := range []struct {
 		name string
 		end  func(s *service)
 	}{
 		{"the holder lets go", func(s *service) { s.release("l", "a") }},
 		{"the holder extends, and its lease ends", func(s *service) {
-			if ok, err := s.Extend(s.keyspace.now, 0, key2, []byte("a"), 500); !ok || err != nil {
+			if ok, err := s.Extend(s.keyspace.now, 0, theLock, []byte("a"), 500); !ok || err != nil {
 				s.t.Fatal(ok, err)
 			}
 			s.pass(499)
 			s.wokenAre()
 			s.pass(1)
 		}},
-		{"it is removed", func(s *service) { delete(s.keyspace.keys, key); s.Stir(0, key2); s.pass(0) }},
+		{"it is removed", func(s *service) { delete(s.keyspace.keys, key); s.Stir(0, theLock); s.pass(0) }},
 		{"it is removed, and nobody tells", func(s *service) { delete(s.keyspace.keys, key); s.pass(100) }},
 		{"its session ends", func(s *service) { s.Disconnected(7); s.pass(0) }},
 		{"the lease ends where it said", func(s *service) {
@@ -64,4 +64,12 @@ func TestAClockThatIsSetBackGrantsNoLockTwiceAndDelaysNoHandOver(t *testing.T) {
 	}
 }
 
-var key2 = []byte("l")
+func TestAClockThatIsSetBackProlongsNoQuarantine(t *testing.T) {
+	s := newService(t)
+	s.limits.Quarantine = 1000
+	s.mustWait("l", "a", exclusive, long)
+	s.keyspace.now -= 3_600_000
+	s.pass(100) // somebody asks, or the round comes by
+	s.pass(1000)
+	s.wokenAre("a")
+}

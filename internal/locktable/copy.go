@@ -5,7 +5,7 @@ package locktable
 func (t *Table) read(l *line, now int64, found Found) {
 	l.keyExpires, l.foreign, l.moved = found.Expires, found.Kind == Other, found.Kind == Elsewhere
 	fresh := make(map[string]lease, found.Holders)
-	limit := int64(mixed)
+	limit := int64(Exclusive)
 	if found.Kind == Hash {
 		var dead []string
 		l.foreign = !t.records(func(owner []byte, h *Record) {
@@ -14,11 +14,7 @@ func (t *Table) read(l *line, now int64, found Found) {
 				dead = append(dead, string(owner))
 				return
 			}
-			if len(fresh) == 0 {
-				limit = h.Limit
-			} else if limit != h.Limit {
-				limit = mixed
-			}
+			limit = h.Limit
 			fresh[string(owner)] = lease{h.Token, h.Expires}
 		})
 		if l.foreign {
@@ -28,7 +24,7 @@ func (t *Table) read(l *line, now int64, found Found) {
 		}
 	}
 	for owner, was := range l.holders {
-		if is, still := fresh[owner]; still && is.token == was.token {
+		if _, still := fresh[owner]; still {
 			continue
 		}
 		t.indexHolder(l, owner, -1)
@@ -40,8 +36,8 @@ func (t *Table) read(l *line, now int64, found Found) {
 			t.store.Event(Broken)
 		}
 	}
-	for owner, is := range fresh {
-		if was, before := l.holders[owner]; !before || was.token != is.token {
+	for owner := range fresh {
+		if _, before := l.holders[owner]; !before {
 			t.indexHolder(l, owner, +1)
 		}
 	}

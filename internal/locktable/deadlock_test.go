@@ -3,16 +3,17 @@ package locktable_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
-	"time"
 
 	"holdfast/internal/locktable"
 )
 
-// Everyone on the server waits while a chain is followed, so a chain that is
-// sixteen times as long may cost that much more, and not its square.
+// Everyone on the server waits while a chain is followed, so one that is sixteen
+// times as long may cost that much more, and not its square. What is allocated
+// on the way tells, and does not depend on what else the machine does.
 func TestALongChainOfBlockedOwnersIsFollowedInItsLengthAlone(t *testing.T) {
-	best := func(n int) (took time.Duration) {
+	cost := func(n int) uint64 {
 		s := newService(t)
 		lock := func(i int) string { return fmt.Sprint("lock:", i) }
 		owner := func(i int) string { return fmt.Sprint("owner:", i) }
@@ -22,22 +23,19 @@ func TestALongChainOfBlockedOwnersIsFollowedInItsLengthAlone(t *testing.T) {
 		for i := range n - 1 {
 			s.mustWait(lock(i+1), owner(i), exclusive, long)
 		}
-		for try := range 10 {
-			start := time.Now()
-			_, err := s.ask(request(lock(0), owner(n-1), exclusive, long))
-			if d := time.Since(start); try == 0 || d < took {
-				took = d
-			}
-			var deadlock *locktable.DeadlockError
-			if !errors.As(err, &deadlock) || len(deadlock.Cycle) != n+1 {
-				t.Fatalf("no deadlock of %d: %v", n, deadlock)
-			}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := s.ask(request(lock(0), owner(n-1), exclusive, long))
+		runtime.ReadMemStats(&after)
+		var deadlock *locktable.DeadlockError
+		if !errors.As(err, &deadlock) || len(deadlock.Cycle) != n+1 {
+			t.Fatalf("no deadlock of %d: %v", n, deadlock)
 		}
-		return took
+		return after.TotalAlloc - before.TotalAlloc
 	}
-	short, long := best(500), best(8000)
-	t.Logf("%v and %v", short, long)
-	if long > 128*short {
-		t.Errorf("500 owners take %v, 8000 take %v", short, long)
+	short, long := cost(500), cost(8000)
+	t.Logf("%d and %d bytes", short, long)
+	if long > 64*short {
+		t.Errorf("500 owners take %d bytes, 8000 take %d", short, long)
 	}
 }

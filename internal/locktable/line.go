@@ -34,7 +34,7 @@ type line struct {
 	key        Key
 	name       []byte
 	queue      waitq.Queue[*Waiter]
-	limit      int64 // of the holders; mixed if they disagree
+	limit      int64 // of the holders, who agree on it unless somebody wrote by hand
 	holders    map[string]lease
 	keyExpires int64 // 0 when there is no key
 	foreign    bool  // what stands there is no lock
@@ -47,10 +47,6 @@ type line struct {
 }
 
 type lease struct{ token, expires int64 }
-
-// mixed is the limit of holders whose records disagree, which somebody must
-// have written by hand. It matches no request, so all must go first.
-const mixed = -1
 
 func (t *Table) line(db int, name []byte) *line {
 	if len(t.lines) == 0 {
