@@ -35,7 +35,8 @@ typedef struct {
     RedisModuleKey *key;
     int64_t expire_at, now;
     size_t len;
-    long field; /* length of the field's value, -1: none; hf_got is its bytes */
+    long field; /* length of the field's value, -1: none */
+    const void *value;
     int type, db;
 
     int change, event_class, reply;

@@ -91,7 +91,7 @@ func goInfo(slot C.int, c *C.RedisModuleInfoCtx) {
 	m := modules[slot]
 	ctx := enter(nil, m)
 	defer contain(ctx)
-	w := &Info{c}
+	w := &Info{c, ctx}
 	w.Section("")
 	m.Info(w)
 }

@@ -75,15 +75,17 @@ var setNilCommand = redismodule.Command{
 		return store(ctx, args[1], args[2], args[3:], "cache.setnil",
 			func() leasetable.Outcome { return leasetable.Outcome{Status: leasetable.Absent} },
 			func(old entry, ttl int64) error {
-				if ctx.Flags()&redismodule.FlagOOM != 0 {
-					return redismodule.ErrOOM // before the old value is gone
-				}
 				if old.there() && !old.absent {
+					// Sets nothing, but is refused where there is no room: ask before
+					// the old value is gone.
+					if err := ctx.Cmd("SETRANGE").Arg(args[1]).Int(0).Str("").Do("ME"); err != nil {
+						return err
+					}
 					if err := ctx.Cmd("DEL").Arg(args[1]).Do(""); err != nil {
 						return err
 					}
 				}
-				if err := ctx.Cmd("HSET").Arg(args[1]).Bytes(absentField).Str("1").Do(""); err != nil {
+				if err := ctx.Cmd("HSET").Arg(args[1]).Bytes(absentField).Str("1").Do("ME"); err != nil {
 					return err
 				}
 				return ctx.Cmd("PEXPIRE").Arg(args[1]).Int(ttl).Do("")
