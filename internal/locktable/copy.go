@@ -1,5 +1,7 @@
 package locktable
 
+import "math"
+
 // read copies the holders of the open lock, and clears away those whose lease
 // is over. Who is gone without a word was broken, or its time was up.
 func (t *Table) read(l *line, now int64, found Found) {
@@ -43,10 +45,19 @@ func (t *Table) read(l *line, now int64, found Found) {
 	}
 	l.holders, l.limit, l.doubt = fresh, limit, false
 	t.due.Remove(&l.due) // arm sets it anew
+	t.count(l, now)
+}
+
+// count keeps the gauge. What runs out while somebody waits is counted by read,
+// for each holder, so the gauge is not to count it as well.
+func (t *Table) count(l *line, now int64) {
 	hash := t.held.hash(l.key.DB, l.name)
-	if len(fresh) == 0 {
+	switch {
+	case len(l.holders) == 0:
 		t.held.drop(hash, now)
-	} else if l.keyExpires > now {
+	case l.listed:
+		t.held.put(hash, math.MaxInt64, now)
+	default:
 		t.held.put(hash, l.keyExpires, now)
 	}
 }

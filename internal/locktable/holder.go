@@ -18,7 +18,7 @@ func (t *Table) Extend(now int64, db int, name, owner []byte, ttl int64) (bool, 
 	}
 	keyExpires := t.settle(now, db, name, found, before, h.Expires)
 	if l := t.line(db, name); l != nil {
-		t.extendInLine(l, owner, h.Expires, keyExpires)
+		t.extendInLine(l, now, owner, h.Expires, keyExpires)
 	}
 	t.Stats.Extended++
 	return true, nil
@@ -118,7 +118,7 @@ func (t *Table) takeOut(l *line, now int64, owner string) {
 	if len(l.holders) == 0 {
 		t.store.Delete()
 		l.keyExpires = 0
-		t.held.drop(t.held.hash(l.key.DB, l.name), now)
+		t.count(l, now)
 		t.letGo(now, l.key.DB, l.name)
 		return
 	}
@@ -129,7 +129,7 @@ func (t *Table) takeOut(l *line, now int64, owner string) {
 	if last := l.lastExpiry(); last != l.keyExpires {
 		l.keyExpires = last
 		t.store.ExpireAt(last)
-		t.held.put(t.held.hash(l.key.DB, l.name), last, now)
+		t.count(l, now)
 	}
 }
 
@@ -157,13 +157,14 @@ func (t *Table) releaseInLine(l *line, now int64, owner []byte) bool {
 
 // extendInLine keeps the copy of the holders true to a lease that now ends at
 // expires.
-func (t *Table) extendInLine(l *line, owner []byte, expires, keyExpires int64) {
+func (t *Table) extendInLine(l *line, now int64, owner []byte, expires, keyExpires int64) {
 	was, known := l.holders[string(owner)]
 	if !known {
 		return // written by hand; the round will find it
 	}
 	l.holders[string(owner)] = lease{was.token, expires}
 	l.keyExpires = keyExpires
+	t.count(l, now)
 	if l.due.Set() && expires < l.due.At() {
 		t.due.Put(&l.due, expires)
 	}

@@ -109,17 +109,17 @@ func (t *Table) serveSynced(l *line, now int64) {
 	if l.keyExpires != before {
 		t.store.ExpireAt(l.keyExpires)
 	}
-	if granted > 0 {
-		t.held.put(t.held.hash(l.key.DB, l.name), l.keyExpires, now)
-		for range granted {
-			t.store.Event(Acquired)
-		}
+	for range granted {
+		t.store.Event(Acquired)
 	}
 	if l.queue.Len() == 0 {
 		t.forget(l)
-	} else {
-		t.arm(l, now)
+		return
 	}
+	if granted > 0 {
+		t.count(l, now)
+	}
+	t.arm(l, now)
 }
 
 // handOver makes a waiter a holder.

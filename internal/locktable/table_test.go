@@ -117,6 +117,43 @@ func TestALeaseThatEndsIsHandedOverAtItsVeryEnd(t *testing.T) {
 	s.wokenAre("c")
 }
 
+// Whoever asks for the gauge in the moment between a lease's end and the timer
+// must not have that end counted twice.
+func TestALeaseThatEndsWhileHeldIsCountedOnce(t *testing.T) {
+	s := newService(t)
+	gauge := func(want int64) {
+		t.Helper()
+		if held := s.Held(s.keyspace.now); held != want {
+			t.Fatalf("%d held, want %d", held, want)
+		}
+	}
+	s.mustGet("l", "a", exclusive, 500)
+	gauge(1)
+	b := s.mustWait("l", "b", exclusive, 700)
+	s.keyspace.now += 500
+	gauge(1)
+	s.pass(0)
+	s.wokenAre("b")
+	gauge(1)
+	s.mustWait("l", "c", exclusive, long)
+	if ok, _ := s.Extend(s.keyspace.now, 0, []byte("l"), []byte("b"), 600); !ok {
+		t.Fatal("not extended")
+	}
+	s.keyspace.now += 600
+	gauge(1)
+	s.pass(0)
+	s.wokenAre("c")
+	s.mustGet("m", "a", exclusive, 500)
+	d := s.mustWait("m", "d", exclusive, long)
+	s.Timeout(&d.Waiter)
+	gauge(2)
+	s.keyspace.now += 501 // with nobody waiting it is the gauge that tells
+	gauge(1)
+	if s.try("m", "e", exclusive, long) == 0 || s.Stats.Expired != 3 || b.Token == 0 {
+		t.Fatalf("%d leases ran out", s.Stats.Expired)
+	}
+}
+
 func TestEachHolderOfASemaphoreRunsOutByItself(t *testing.T) {
 	s := newService(t)
 	s.mustGet("l", "a", 2, 1000)
