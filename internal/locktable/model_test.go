@@ -338,6 +338,9 @@ func (m *machine) check(t *rapid.T) {
 		}
 		watched += len(queue)
 	}
+	if _, ok := m.table.Next(m.keyspace.now); ok && watched == 0 {
+		t.Fatal("nobody waits, and yet there is something to do later")
+	}
 	held := 0
 	for _, l := range m.model.locks {
 		held += min(1, len(l.holders))

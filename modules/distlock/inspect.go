@@ -1,8 +1,6 @@
 package distlock
 
 import (
-	"time"
-
 	"holdfast/internal/locktable"
 	"holdfast/redismodule"
 )
@@ -98,7 +96,7 @@ func replyMode(ctx *redismodule.Ctx, limit int64) {
 }
 
 func writeInfo(w *redismodule.Info) {
-	now := time.Now().UnixMilli() // INFO gives no context to ask
+	now := w.Now()
 	s := &table.Stats
 	w.Int("held", table.Held(now))
 	w.Int("waiting", int64(table.Waiting()))
