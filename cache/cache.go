@@ -18,6 +18,7 @@ type Cache[T any] struct {
 	err   error // of the options, told by Fetch
 	conns *blocking.Pool
 	loads chan struct{} // slots of those that run without Redis
+	fetch []any         // CACHE.FETCH as it is always sent, but for the key
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelCauseFunc
@@ -42,6 +43,7 @@ func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
 	c := &Cache[T]{rdb: rdb, conns: blocking.NewPool(rdb), flights: map[string]*flight[T]{}}
 	c.o, c.err = options.filled()
 	c.loads = make(chan struct{}, max(c.o.MaxLoads, 1))
+	c.fetch = c.o.command()
 	if c.err == nil && c.o.Near.Size > 0 {
 		c.near, c.trackers = newNear[T](c.o.Near.Size), map[string]*tracker[T]{}
 		c.idle = max(idle, c.o.Near.MaxAge)
@@ -77,15 +79,17 @@ func (c *Cache[T]) Fetch(ctx context.Context, key string, load func(ctx context.
 		return none, failed("fetch", key, ErrClosed)
 	}
 	f := c.flights[key]
-	first := f == nil
-	if first {
-		f = &flight[T]{key: key, load: load, done: make(chan struct{})}
+	if f == nil {
+		f = &flight[T]{key: key, load: load, callers: 1}
 		c.flights[key] = f
-	}
-	f.callers++
-	c.mu.Unlock()
-	if first {
-		c.lead(ctx, f)
+		c.mu.Unlock()
+		if c.lead(ctx, f) {
+			return f.value, f.err
+		}
+	} else {
+		f.callers++
+		f.wanted()
+		c.mu.Unlock()
 	}
 	select {
 	case <-f.done:

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/internal/blocking"
+	"holdfast/internal/codec"
 )
 
 // patience is how long an error that passes is ridden out before values are loaded
@@ -40,11 +41,18 @@ func parse(reply any) (a answer, err error) {
 	return a, nil
 }
 
-func (c *Cache[T]) command(key string, more ...any) []any {
-	args := []any{"CACHE.FETCH", key, blocking.Millis(c.o.Lease), blocking.Millis(c.o.LoadTimeout)}
-	if early := c.o.RefreshAhead + c.o.StaleOnError; early > 0 {
+// command is CACHE.FETCH, with room for the key.
+func (o *Options) command() []any {
+	args := []any{"CACHE.FETCH", nil, blocking.Millis(o.Lease), blocking.Millis(o.LoadTimeout)}
+	if early := o.RefreshAhead + o.StaleOnError; early > 0 {
 		args = append(args, "REFRESH", blocking.Millis(early))
 	}
+	return args
+}
+
+func (c *Cache[T]) command(key string, more ...any) []any {
+	args := append(make([]any, 0, len(c.fetch)+len(more)), c.fetch...)
+	args[1] = key
 	return append(args, more...)
 }
 
@@ -90,7 +98,7 @@ func (c *Cache[T]) settle(f *flight[T], a answer) bool {
 	var value T
 	switch a.status {
 	case "HIT", "STALE":
-		if err := c.o.Codec.Unmarshal([]byte(a.value), &value); err != nil {
+		if err := codec.Decode(c.o.Codec, a.value, &value); err != nil {
 			return false
 		}
 		c.finish(f, value, nil)

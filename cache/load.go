@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"holdfast/internal/blocking"
+	"holdfast/internal/codec"
 )
 
 // loadAndStore loads a value, which the server told this process to do, and stores
 // it with the lease's token: if that is another's by now, it stores nothing.
 func (c *Cache[T]) loadAndStore(ctx context.Context, f *flight[T], a answer) {
 	var old T
-	had := a.there && c.o.Codec.Unmarshal([]byte(a.value), &old) == nil
+	had := a.there && codec.Decode(c.o.Codec, a.value, &old) == nil
 	ahead := had && c.fresh(ctx, f.key)
 	if ahead { // nobody need wait for what comes before it is due
 		c.mu.Lock()
@@ -111,7 +112,7 @@ func (c *Cache[T]) spawn(f func()) {
 // store stores a value. Only one that cannot be encoded is an error: that it was
 // superseded is how it should be, and what Redis cannot take is loaded again.
 func (c *Cache[T]) store(key, token string, value T) error {
-	data, err := c.o.Codec.Marshal(value)
+	data, err := codec.Encode(c.o.Codec, value)
 	if err != nil {
 		c.tell("CACHE.FAIL", key, token, oneLine(err.Error()))
 		return err
