@@ -336,3 +336,32 @@ func TestNoTwoHoldALockWhileWaitersAreKilled(t *testing.T) {
 		}
 	}
 }
+
+// The server is silent for longer than a caller has time; what it does when it speaks
+// again leaves nothing held, and a Release that was in doubt is told from a lost lock.
+func TestACallerDoesNotWaitForAServerThatIsSilent(t *testing.T) {
+	s := start(t)
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, ReadTimeout: 100 * time.Millisecond})
+	c := s.clientOver(rdb, lock.Options{})
+	l := s.acquire(c, "held")
+	if err := syscall.Kill(s.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for name, ask := range map[string]func(context.Context) error{
+		"Acquire":            func(ctx context.Context) error { _, err := c.Acquire(ctx, "x"); return err },
+		"TryAcquire":         func(ctx context.Context) error { _, err := c.TryAcquire(ctx, "x"); return err },
+		"Acquire, a session": func(ctx context.Context) error { _, err := c.Acquire(ctx, "x", lock.Session()); return err },
+		"Release":            l.Release,
+	} {
+		ctx, cancel := context.WithTimeout(s.Context(), 50*time.Millisecond)
+		if err := ask(ctx); err == nil || errors.Is(err, lock.ErrLost) {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+	}
+	if err := syscall.Kill(s.PID(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("nothing is left of it", func() bool { return s.info("x", "holders")+s.info("x", "waiters") == 0 })
+	s.release(l)
+}

@@ -21,15 +21,32 @@ func (s socket) Write(b []byte) (int, error) {
 	if s.c.left {
 		return 0, net.ErrClosed
 	}
-	var deadline time.Time
-	if s.c.within > 0 {
-		deadline = time.Now().Add(s.c.within)
-	}
-	if err := s.SetReadDeadline(deadline); err != nil {
+	if err := s.allow(s.c.within); err != nil {
 		return 0, err
 	}
 	return s.Conn.Write(b)
 }
+
+// allow sets when a reply is late. Setting that is dear, and commands that do not
+// wait come one behind the other: a time that still will do is left as it is. The
+// caller has c.mu.
+func (s socket) allow(within time.Duration) error {
+	c, most := s.c, within+within/4
+	switch left := time.Until(c.late); {
+	case within == 0 && c.late.IsZero(), within > 0 && left >= within && left <= most:
+		return nil
+	case within == 0:
+		c.late = time.Time{}
+	default:
+		c.late = time.Now().Add(most)
+	}
+	return s.Conn.SetReadDeadline(c.late)
+}
+
+// SetReadDeadline is not for the client: it takes away what allow has set.
+func (s socket) SetReadDeadline(time.Time) error { return nil }
+
+func (s socket) SetDeadline(t time.Time) error { return s.SetWriteDeadline(t) }
 
 func (s socket) Read(b []byte) (int, error) {
 	n, err := s.Conn.Read(b)
