@@ -55,7 +55,8 @@ func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
 // Fetch returns the value of a key, and loads it if there is none: in one of all
 // the callers that miss it at the time; the others get what that one got. load's
 // context has the values of ctx, and ends after LoadTimeout or when nobody waits
-// for it any more.
+// for it any more; nobody waits for a load that does not heed that. A panic of load is
+// an error.
 //
 // The error is [ErrNotFound] if load said so, load's own if it failed here, and
 // [ErrLoadFailed] if it failed in another process. That Redis does not answer is
@@ -129,8 +130,8 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 	return nil
 }
 
-// Close ends all calls with [ErrClosed], calls the loads off, and waits for them and
-// for all else it started. It leaves the go-redis client open.
+// Close ends all calls with [ErrClosed], calls the loads off, and waits for them (also
+// for one that does not heed its context) and for all else it started. It leaves the go-redis client open.
 func (c *Cache[T]) Close() error {
 	c.mu.Lock()
 	c.closed = true

@@ -65,6 +65,10 @@ func (c *Cache[T]) ask(ctx context.Context, key string) (answer, error) {
 	return parse(reply)
 }
 
+// round is how long one request waits at most: where its connection leads, nobody may
+// be any more, and nobody would tell. Who asks again gets the value all the same.
+const round = 5 * time.Second
+
 // await asks for a key and waits for who loads it.
 func (c *Cache[T]) await(ctx context.Context, key string) (answer, error) {
 	conn, _, err := c.conns.Get(ctx, key)
@@ -72,7 +76,8 @@ func (c *Cache[T]) await(ctx context.Context, key string) (answer, error) {
 		return answer{}, err
 	}
 	conn.Waiting()
-	reply, err := conn.Do(ctx, c.o.LoadTimeout+5*time.Second, nil, c.command(key, "BLOCK", blocking.Millis(c.o.LoadTimeout))...)
+	block := min(c.o.LoadTimeout, round)
+	reply, err := conn.Do(ctx, block+round, nil, c.command(key, "BLOCK", blocking.Millis(block))...)
 	a, perr := parse(reply)
 	switch {
 	case err == nil && perr == nil:

@@ -24,7 +24,7 @@ func (c *Cache[T]) loadAndStore(ctx context.Context, f *flight[T], a answer) {
 		c.mu.Unlock()
 		c.finish(f, old, nil)
 	}
-	value, err := c.run(ctx, f, a.token)
+	value, err := c.run(ctx, f, a.token, func() {})
 	switch {
 	case err == nil:
 		err = c.store(f.key, a.token, value)
@@ -65,21 +65,48 @@ func (c *Cache[T]) fresh(ctx context.Context, key string) bool {
 	return err == nil && left > c.o.StaleOnError
 }
 
-// run runs the loader and renews the lease meanwhile. A panic is an error: it is on
-// a goroutine that no caller could recover.
-func (c *Cache[T]) run(ctx context.Context, f *flight[T], token string) (value T, err error) {
+// errGoexit is the failure of a loader that ended its goroutine.
+var errGoexit = errors.New("the loader ended its goroutine")
+
+// run runs the loader, on a goroutine of its own, and renews the lease meanwhile. It
+// returns when the load's time is over, be it that the loader does not heed that; over
+// is called when the loader has returned. A panic is an error: no caller could recover
+// it.
+func (c *Cache[T]) run(ctx context.Context, f *flight[T], token string, over func()) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.LoadTimeout)
 	defer cancel()
 	if token != "" {
 		renewal := time.AfterFunc(c.o.Lease/3, func() { c.renew(ctx, f.key, token) })
 		defer renewal.Stop()
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the loader panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f.load(ctx)
+	type loaded struct {
+		value T
+		err   error
+	}
+	came := make(chan loaded, 1)
+	c.work.Go(func() {
+		l := loaded{err: errGoexit}
+		defer func() {
+			if p := recover(); p != nil {
+				l.err = fmt.Errorf("the loader panicked: %v\n%s", p, debug.Stack())
+			}
+			over()
+			came <- l
+		}()
+		l.value, l.err = f.load(ctx)
+	})
+	select {
+	case l := <-came:
+		return l.value, l.err
+	case <-ctx.Done():
+	}
+	select {
+	case l := <-came: // in the same instant
+		return l.value, l.err
+	default:
+		var none T
+		return none, context.Cause(ctx)
+	}
 }
 
 // renew renews a lease until the load is over, or the lease somebody else's: the
