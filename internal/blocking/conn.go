@@ -57,6 +57,7 @@ func (c *Conn) open(addr string) {
 		if err != nil {
 			return nil, err
 		}
+		keepAlive(raw)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.left {

@@ -71,6 +71,18 @@ func wrap(raw net.Conn, c *Conn) net.Conn {
 	return s
 }
 
+// keepAlive has the system see within half a minute that the other machine is gone, or
+// the way there. Who waits says nothing, so nothing else would tell; the client's own
+// setting takes more than five minutes.
+func keepAlive(raw net.Conn) {
+	if t, ok := raw.(interface{ NetConn() net.Conn }); ok { // TLS
+		raw = t.NetConn()
+	}
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4})
+	}
+}
+
 // leave sends a last command and shuts the connection's sending half. What the
 // server still has to say is read, because closing on unread data would reset
 // the connection, and with it what the server has not read yet.
