@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 	"holdfast/lock"
 )
 
@@ -364,4 +365,24 @@ func TestACallerDoesNotWaitForAServerThatIsSilent(t *testing.T) {
 	}
 	s.Until("nothing is left of it", func() bool { return s.info("x", "holders")+s.info("x", "waiters") == 0 })
 	s.release(l)
+}
+
+// The network breaks without a word while one waits.
+func TestAWaitOnABrokenNetworkEndsWithItsContext(t *testing.T) {
+	s := start(t)
+	proxy := clienttest.NewProxy(t, s.Addr)
+	b := s.clientOver(redis.NewClient(&redis.Options{Addr: proxy.Addr, ReadTimeout: 200 * time.Millisecond}), lock.Options{})
+	l := s.acquire(s.client(lock.Options{}), "x")
+	ctx, cancel := context.WithCancel(s.Context())
+	failed := make(chan error, 1)
+	go func() { _, err := b.Acquire(ctx, "x"); failed <- err }()
+	s.waiters("x", 1)
+	proxy.Freeze()
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	s.release(l) // to who does not want it any more, which is told when the network is mended
+	proxy.Thaw()
+	s.Until("nothing is left of it", func() bool { return s.info("x", "holders")+s.info("x", "waiters") == 0 })
 }
