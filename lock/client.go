@@ -128,10 +128,13 @@ func (c *Client) request(name string, options []Option) (request, error) {
 		return request{}, c.err
 	}
 	o := c.base
-	for _, set := range options {
-		set(&o)
+	var err error
+	if len(options) > 0 {
+		for _, set := range options {
+			set(&o)
+		}
+		o, err = o.filled()
 	}
-	o, err := o.filled()
 	if err == nil && name == "" {
 		err = errors.New("lock: a lock needs a name")
 	}

@@ -38,7 +38,8 @@ type periodic struct {
 }
 
 // NewPeriodic returns a publisher of periodic tasks. Those of one name must have
-// the same tasks. A nil logger is slog.Default().
+// the same tasks. The name is the key of the lock, and so not that of a queue. A nil
+// logger is slog.Default().
 func NewPeriodic(rdb redis.UniversalClient, name string, logger *slog.Logger) *Periodic {
 	return &Periodic{rdb: rdb, name: name, logger: cmp.Or(logger, slog.Default())}
 }
