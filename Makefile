@@ -3,6 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+ifneq ($(words $(CURDIR)),1)
+$(error Please have this folder where no space is in its path: make and the linker take it for several)
+endif
+
 PORT ?= 0
 ARGS ?=
 PREFIX ?= /usr/local
@@ -37,6 +41,7 @@ build: $(SO) $(TOOL) ## build the three modules, their library and the tool into
 
 # Installed by rename, never overwritten in place: a server may have it mapped.
 $(LIBRARY): $(GOFILES) | tools
+	@scripts/need go
 	@mkdir -p $(BUILD)
 	CGO_ENABLED=1 $(GO) build $(GOFLAGS_SO) -ldflags='-s -w -buildid= -extldflags "$(LD_SO)"' -o $(BUILD)/.libholdfast.so.new ./modules/library
 	@rm -f $(BUILD)/.libholdfast.so.h $(BUILD)/.libholdfast.h

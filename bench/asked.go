@@ -29,7 +29,7 @@ func asked(b *Bench) error {
 	})
 	b.Figure("a lock that 50 want is handed on in, on average", "ms", AtMost(5), func() float64 {
 		c := s.contest(50, max(time.Duration(b.size(1000))*time.Millisecond, 300*time.Millisecond), (*Server).locks)
-		return 1000/c.rate - ms(hold)
+		return 1000/c.rate - ms(c.held)
 	})
 	return nil
 }

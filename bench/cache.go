@@ -61,6 +61,8 @@ func hitsByClients(b *Bench, s *Server) error {
 	defer rdb.Close()
 	ours := cache.New[string](rdb, cache.Options{Codec: cache.Bytes, TTL: time.Hour})
 	defer ours.Close()
+	shared := cache.New[string](s.Client, cache.Options{Codec: cache.Bytes, TTL: time.Hour})
+	defer shared.Close()
 	aside, err := s.aside(10*time.Second, 64<<20)
 	if err != nil {
 		return err
@@ -104,6 +106,12 @@ func hitsByClients(b *Bench, s *Server) error {
 	for _, p := range percentiles {
 		beside(b, "cache.Fetch of a value that is there, "+p.name, "µs", nil, sides, results, func(h hits) float64 { return result.Quantile(h.took, p.q) })
 	}
+	many := b.size(50_000)
+	b.Compare("cache.Fetch of a value that is there, 20 goroutines", "per s", "go-redis GET", AtLeast(0.9),
+		func() float64 {
+			return ops(many, func(i int) { _, err := shared.Fetch(bg, page(i%keys), never); must(err) })
+		},
+		func() float64 { return ops(many, func(i int) { must(s.Get(bg, page(i%keys)).Err()) }) })
 	beside(b, "commands per cache.Fetch", "", nil, sides, results, func(h hits) float64 { return h.commands })
 	return nil
 }

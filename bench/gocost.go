@@ -29,6 +29,15 @@ func costOfGo(b *Bench) error {
 	}
 	defer s.Close()
 	do(s, "SET", "page", payload)
+	cpu := func(stat string, n int, words func(i int) []string) func() float64 {
+		return func() float64 {
+			s.run("FLUSHALL")
+			do(s, "SET", "page", payload)
+			s.resetStats()
+			s.load(n, 100, words)
+			return s.cpuPerCall(stat)
+		}
+	}
 	n := b.size(200_000)
 	for _, what := range []struct {
 		name  string
@@ -38,26 +47,29 @@ func costOfGo(b *Bench) error {
 		{"get", func(int) []string { return []string{"", "page"} }},
 		{"acquire", func(i int) []string { return []string{"", page(i), owner, "600000"} }},
 	} {
-		cpu := func(module string) func() float64 {
-			return func() float64 {
-				s.run("FLUSHALL")
-				do(s, "SET", "page", payload)
-				s.resetStats()
-				s.load(n, 100, func(i int) []string {
-					words := what.words(i)
-					words[0] = module + "." + what.name
-					return words
-				})
-				return s.cpuPerCall(module + "." + what.name)
-			}
+		in := func(module string) func() float64 {
+			command := module + "." + what.name
+			return cpu(command, n, func(i int) []string {
+				words := what.words(i)
+				words[0] = command
+				return words
+			})
 		}
-		f := b.Compare(what.name, "µs of server CPU", "in C", nil, cpu("gonoop"), cpu("cnoop"))
+		f := b.Compare(what.name, "µs of server CPU", "in C", nil, in("gonoop"), in("cnoop"))
 		var goal *result.Goal
 		if what.name == "noop" {
 			goal = AtMost(0.15)
 		}
 		b.Above(what.name+", Go above C", "µs of server CPU", goal, f)
 	}
+	// What of the cost of a lock is the server's own: the writes alone, in C, without
+	// a token, a record and a look at who waits.
+	locks := b.size(50_000)
+	inC := cpu("cnoop.acquire", locks, func(i int) []string { return []string{"cnoop.acquire", page(i), owner, "600000"} })
+	b.Compare("LOCK.ACQUIRE", "µs of server CPU", "its writes alone, in C", nil,
+		cpu("lock.acquire", locks, func(i int) []string { return []string{"lock.acquire", page(i), owner, "600000"} }), inC)
+	b.Compare("the writes of LOCK.ACQUIRE, in C", "µs of server CPU", "SET NX PX", nil,
+		inC, cpu("set", locks, func(i int) []string { return []string{"set", page(i), owner, "NX", "PX", "600000"} }))
 	s.run("FLUSHALL")
 	do(s, "SET", "page", payload)
 	crossings(b, s)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"holdfast/bench/internal/result"
@@ -17,8 +19,9 @@ const hold = 500 * time.Microsecond
 type turns struct {
 	rate     float64 // grants in a second
 	commands float64 // of the server, for each grant
-	fairness float64 // Jain's index of the clients' grants: 1 is the same for all
+	least    float64 // grants of the client with the fewest, beside the one with the most
 	waits    []float64
+	held     time.Duration // on average, which is a little more than hold
 }
 
 // contendedLocks: many clients want one lock, and hold it for half a
@@ -32,9 +35,9 @@ func contendedLocks(b *Bench) error {
 	}
 	defer s.Close()
 	for _, size := range []struct {
-		clients int
-		during  time.Duration
-	}{{2, time.Second / 2}, {50, 3 * time.Second / 2}, {500, 4 * time.Second}} {
+		clients, rounds int
+		during          time.Duration
+	}{{2, b.Rounds(), time.Second / 2}, {50, b.Rounds(), 3 * time.Second / 2}, {500, b.Rounds(), 5 * time.Second}} {
 		if b.Quick {
 			size.during /= 4
 		}
@@ -42,8 +45,8 @@ func contendedLocks(b *Bench) error {
 		for _, l := range lockers {
 			sides = append(sides, side[turns]{l.name, func() turns { return s.contest(size.clients, size.during, l.maker) }})
 		}
-		results := contest(b, b.Rounds(), sides)
-		turn := s.turn()
+		results := contest(b, size.rounds, sides)
+		trip := s.roundTrip()
 		write := func(name, unit string, goal *result.Goal, of func(turns) float64) {
 			name = fmt.Sprintf("%d clients: %s", size.clients, name)
 			if goal != nil { // ours alone, because the goal is no ratio
@@ -57,22 +60,23 @@ func contendedLocks(b *Bench) error {
 		}
 		write("grants", "per s", nil, func(t turns) float64 { return t.rate })
 		write("commands per grant", "", nil, func(t turns) float64 { return t.commands })
-		write("fairness", "fair share", nil, func(t turns) float64 { return t.fairness })
+		write("fewest grants of a client, beside the most", "share", nil, func(t turns) float64 { return t.least })
 		for _, p := range percentiles {
 			write("wait, "+p.name, "ms", nil, wait(p.q))
 		}
 		write("longest wait", "ms", nil, wait(1))
-		write("commands per grant, ours", "", AtMost(2.1), func(t turns) float64 { return t.commands })
-		write("fairness, ours", "fair share", AtLeast(0.99), func(t turns) float64 { return t.fairness })
-		write("longest wait, in turns of all", "", AtMost(1.5), func(t turns) float64 {
-			return result.Quantile(t.waits, 1) / ms(time.Duration(size.clients)*turn)
+		write("commands per grant, ours", "", AtMost(2.05), func(t turns) float64 { return t.commands })
+		write("fewest grants beside the most, ours", "share", AtLeast(0.9), func(t turns) float64 { return t.least })
+		write("longest wait, in clients × (hold + round trip)", "", AtMost(1.2), func(t turns) float64 {
+			return result.Quantile(t.waits, 1) / ms(time.Duration(size.clients)*(t.held+trip))
 		})
 	}
 	return nil
 }
 
 // contest lets clients take turns for a while. Each is made and connected
-// beforehand.
+// beforehand, and it counts from when each has had the lock, or all have tried for
+// a while, to when they are told to stop: who waits then has waited so long.
 func (s *Server) contest(clients int, during time.Duration, maker makers) (t turns) {
 	s.run("FLUSHALL")
 	takers := make([]taker, clients)
@@ -81,42 +85,76 @@ func (s *Server) contest(clients int, during time.Duration, maker makers) (t tur
 		takers[i], done = maker(s)
 		defer done()
 	}
-	grants, waits := make([]int, clients), make([][]float64, clients)
-	// Before it counts each has had the lock, or all have tried for a while.
-	warm, cancel := context.WithTimeout(bg, time.Duration(clients)*2*time.Millisecond+100*time.Millisecond)
-	race(takers, func(i int, take taker) {
-		if release, err := take(warm, "lock"); err == nil {
-			release()
-		}
-	})
-	cancel()
-	before := s.commands()
-	ctx, cancel := context.WithTimeout(bg, during)
-	defer cancel()
-	race(takers, func(i int, take taker) {
-		for ctx.Err() == nil {
-			began := time.Now()
-			release, err := take(ctx, "lock")
-			// Who had no turn at all waited all the same.
-			waits[i] = append(waits[i], ms(time.Since(began)))
-			if err != nil {
-				return
+	var (
+		counts atomic.Bool
+		grants = make([]int, clients)
+		waits  = make([][]float64, clients)
+		held   = make([]time.Duration, clients)
+		had    sync.WaitGroup // each has had the lock
+	)
+	had.Add(clients)
+	ctx, stop := context.WithCancel(bg)
+	defer stop()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		race(takers, func(i int, take taker) {
+			first := sync.OnceFunc(had.Done)
+			defer first()
+			for ctx.Err() == nil {
+				began := time.Now()
+				release, err := take(ctx, "lock")
+				got := time.Now()
+				if counting := counts.Load(); counting || err != nil {
+					waits[i] = append(waits[i], ms(got.Sub(began)))
+				}
+				if err != nil {
+					return
+				}
+				if first(); counts.Load() {
+					grants[i]++
+				}
+				pause(hold)
+				if counts.Load() {
+					held[i] += time.Since(got)
+				}
+				release()
 			}
-			grants[i]++
-			time.Sleep(hold)
-			release()
-		}
-	})
-	total, squares := 0.0, 0.0
-	for _, n := range grants {
-		total += float64(n)
-		squares += float64(n) * float64(n)
+		})
+	}()
+	all := make(chan struct{})
+	go func() { had.Wait(); close(all) }()
+	select {
+	case <-all:
+	case <-time.After(time.Duration(clients)*4*time.Millisecond + 200*time.Millisecond):
 	}
-	t.rate = total / during.Seconds()
-	t.commands = (s.commands() - before) / max(total, 1)
-	t.fairness = total * total / max(squares, 1) / float64(clients)
+	before := s.commands()
+	counts.Store(true)
+	time.Sleep(during)
+	counts.Store(false)
+	commands := s.commands() - before
+	stop()
+	<-over
+	total := 0
+	for _, n := range grants {
+		total += n
+	}
+	t.rate = float64(total) / during.Seconds()
+	t.commands = commands / float64(max(total, 1))
+	t.least = float64(slices.Min(grants)) / float64(max(slices.Max(grants), 1))
 	t.waits = slices.Concat(waits...)
+	for _, d := range held {
+		t.held += d / time.Duration(max(total, 1))
+	}
 	return t
+}
+
+// pause sleeps more exactly than time.Sleep, which rounds up to milliseconds
+// where nothing else is due.
+func pause(d time.Duration) {
+	left := syscall.NsecToTimespec(d.Nanoseconds())
+	for syscall.Nanosleep(&left, &left) == syscall.EINTR {
+	}
 }
 
 // race runs f for all at once and waits for the last.
@@ -128,18 +166,10 @@ func race(takers []taker, f func(i int, take taker)) {
 	all.Wait()
 }
 
-// turn is what a client's turn takes when nobody else is there: it lets go and
-// takes the lock, and holds it.
-func (s *Server) turn() time.Duration {
-	take, done := s.locks()
-	defer done()
-	const turns = 200
-	began := time.Now()
-	for range turns {
-		release, err := take(bg, "lock")
-		must(err)
-		time.Sleep(hold)
-		release()
-	}
-	return time.Since(began) / turns
+// roundTrip is what a PING takes when nobody else is there.
+func (s *Server) roundTrip() time.Duration {
+	c := s.alone()
+	defer c.Close()
+	took := latencies(2000, func(int) { must(c.Ping(bg).Err()) })
+	return time.Duration(result.Quantile(took, 0.5) * float64(time.Microsecond))
 }

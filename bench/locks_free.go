@@ -5,7 +5,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bsm/redislock"
+
 	"holdfast/bench/internal/result"
+	"holdfast/lock"
 )
 
 // uncontended: take a free lock and give it back.
@@ -124,7 +127,41 @@ func pairsByClients(b *Bench, s *Server) error {
 		beside(b, "acquire and release by clients, "+p.name, "µs", nil, sides, results, func(r pairs) float64 { return result.Quantile(r.took, p.q) })
 	}
 	beside(b, "commands per acquire and release", "", nil, sides, results, func(r pairs) float64 { return r.commands })
+	b.pairs("acquire and release by clients, one goroutine", "per s", sides[2].name, AtLeast(1),
+		each(results[0], func(r pairs) float64 { return perSecond(r.took) }), each(results[2], func(r pairs) float64 { return perSecond(r.took) }))
+	pairsByMany(b, s)
 	return nil
+}
+
+// perSecond is how many there were in a second of what took so many µs, one after
+// the other.
+func perSecond(took []float64) float64 {
+	total := 0.0
+	for _, us := range took {
+		total += us
+	}
+	return float64(len(took)) / total * 1e6
+}
+
+// pairsByMany: through one client, by twenty goroutines, each on locks of its own.
+func pairsByMany(b *Bench, s *Server) {
+	n := b.size(20_000)
+	locks := lock.New(s.Client, lock.Options{Lease: lease})
+	defer locks.Close()
+	peer := redislock.New(s.Client)
+	b.Compare("acquire and release by clients, 20 goroutines", "per s", "redislock", AtLeast(1), func() float64 {
+		return ops(n, func(i int) {
+			l, err := locks.Acquire(bg, "free:"+strconv.Itoa(i%1000))
+			must(err)
+			must(l.Release(bg))
+		})
+	}, func() float64 {
+		return ops(n, func(i int) {
+			l, err := peer.Obtain(bg, "free:"+strconv.Itoa(i%1000), lease, nil)
+			must(err)
+			must(l.Release(bg))
+		})
+	})
 }
 
 // grantsAtExpiry: how long after a lease ended is the next in line told, seen

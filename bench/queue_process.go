@@ -10,12 +10,8 @@ import (
 	"github.com/hibiken/asynq"
 
 	"holdfast/bench/internal/result"
+	"holdfast/queue"
 )
-
-// byWorker has n tasks that are in the stream s processed by the workers of the
-// queue's Go client, with a handler that does nothing, and answers how many a
-// second. It is nil where the client is not there to be measured.
-var byWorker func(s *Server, n int) float64
 
 // queueProcess: publish, and process with twenty workers whose handler does
 // nothing, beside streams read by hand and the Go library people use for this.
@@ -45,7 +41,7 @@ func queueProcess(b *Bench) error {
 	byHand := func(k int, native bool) func() float64 {
 		return func() float64 {
 			fill(s, n)
-			return consumeAll(s, n, k, native)
+			return consumeAll(s, n, k, native, true)
 		}
 	}
 	byAsynq := func() float64 {
@@ -67,12 +63,50 @@ func queueProcess(b *Bench) error {
 		b.Compare(fmt.Sprintf("process by hand, %d at a time", k), "tasks per s", "XREADGROUP, XACK and XDEL", AtLeast(0.9), byHand(k, false), byHand(k, true))
 	}
 	b.Compare("process by hand, 10 at a time", "tasks per s", "asynq", AtLeast(5), byHand(10, false), byAsynq)
-	if byWorker != nil {
-		client := func() float64 { publish(); return byWorker(s, n) }
-		b.Compare("process by the queue's client", "tasks per s", "XREADGROUP, XACK and XDEL, 10 at a time", nil, client, byHand(10, true))
-		b.Compare("process by the queue's client", "tasks per s", "asynq", AtLeast(1), client, byAsynq)
-	}
+	byWorkers(b, s, byAsynq)
 	return nil
+}
+
+// byWorkers: the worker of the queue's client, whose handler does nothing, beside the
+// loop one would write by hand. Either has as many goroutines and takes as many tasks
+// at a time; either deletes what is done, or leaves it in the stream.
+func byWorkers(b *Bench, s *Server, byAsynq func() float64) {
+	n := b.size(50_000)
+	worker := func(ahead int) func() float64 {
+		return func() float64 {
+			fill(s, n)
+			return processAll(s, n, ahead)
+		}
+	}
+	byHand := func(k int, remove bool) func() float64 {
+		return func() float64 {
+			fill(s, n)
+			return consumeAll(s, n, k, true, remove)
+		}
+	}
+	const name = "process by the client's worker"
+	b.Compare(name, "tasks per s", "asynq", AtLeast(5), worker(0), byAsynq)
+	b.Compare(name, "tasks per s", "XREADGROUP, XACK and XDEL by hand, 10 at a time", AtLeast(0.8), worker(0), byHand(10, true))
+	b.Compare(name+", 2,000 ahead", "tasks per s", "XREADGROUP, XACK and XDEL by hand, 100 at a time", AtLeast(0.8), worker(2000), byHand(100, true))
+	s.run("CONFIG SET taskqueue.keep-acked yes")
+	b.Compare(name+", nothing deleted", "tasks per s", "XREADGROUP and XACK by hand, 10 at a time", AtLeast(0.8), worker(0), byHand(10, false))
+}
+
+// processAll has a worker process n tasks, and answers how many a second. Its start
+// and its end, with the last acknowledgement, are part of it.
+func processAll(s *Server, n, ahead int) float64 {
+	ctx, stop := context.WithCancel(bg)
+	var done atomic.Int64
+	q := queue.New[[]byte](s.Client, "s", queue.Options{Codec: queue.Bytes})
+	w := queue.NewWorker(q, func(context.Context, *queue.Task[[]byte]) error {
+		if done.Add(1) == int64(n) {
+			stop()
+		}
+		return nil
+	}, queue.WorkerOptions{Concurrency: workers, Group: "g", Lease: time.Minute, Prefetch: ahead})
+	began := time.Now()
+	must(w.Run(ctx))
+	return float64(n) / time.Since(began).Seconds()
 }
 
 // queuePickup: how soon an idle worker has its task.
@@ -147,8 +181,9 @@ func serveAsynq(opt asynq.RedisClientOpt, handle func()) (stop func()) {
 }
 
 // consumeAll has n tasks consumed and acknowledged, k at a time, and answers how
-// many a second.
-func consumeAll(s *Server, n, k int, native bool) float64 {
+// many a second. The native commands remove what is done if they are to; ours do so
+// by themselves.
+func consumeAll(s *Server, n, k int, native, remove bool) float64 {
 	var done atomic.Int64
 	var all sync.WaitGroup
 	var took time.Duration // until the last was acknowledged; the others wait a little longer
@@ -167,14 +202,17 @@ func consumeAll(s *Server, n, k int, native bool) float64 {
 				if len(ids) == 0 {
 					continue
 				}
-				if native {
+				switch {
+				case !native:
+					do(s, append([]any{"TASK.ACK", "s", "g"}, ids...)...)
+				case remove:
 					pipe := s.Pipeline()
 					pipe.Do(bg, append([]any{"XACK", "s", "g"}, ids...)...)
 					pipe.Do(bg, append([]any{"XDEL", "s"}, ids...)...)
 					_, err := pipe.Exec(bg)
 					must(err)
-				} else {
-					do(s, append([]any{"TASK.ACK", "s", "g"}, ids...)...)
+				default:
+					do(s, append([]any{"XACK", "s", "g"}, ids...)...)
 				}
 				if done.Add(int64(len(ids))) == int64(n) {
 					took = time.Since(began)

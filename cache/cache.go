@@ -18,6 +18,7 @@ type Cache[T any] struct {
 	err   error // of the options, told by Fetch
 	conns *blocking.Pool
 	loads chan struct{} // slots of those that run without Redis
+	fetch []any         // CACHE.FETCH as it is always sent, but for the key
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelCauseFunc
@@ -42,6 +43,7 @@ func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
 	c := &Cache[T]{rdb: rdb, conns: blocking.NewPool(rdb), flights: map[string]*flight[T]{}}
 	c.o, c.err = options.filled()
 	c.loads = make(chan struct{}, max(c.o.MaxLoads, 1))
+	c.fetch = c.o.command()
 	if c.err == nil && c.o.Near.Size > 0 {
 		c.near, c.trackers = newNear[T](c.o.Near.Size), map[string]*tracker[T]{}
 		c.idle = max(idle, c.o.Near.MaxAge)
@@ -53,7 +55,8 @@ func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
 // Fetch returns the value of a key, and loads it if there is none: in one of all
 // the callers that miss it at the time; the others get what that one got. load's
 // context has the values of ctx, and ends after LoadTimeout or when nobody waits
-// for it any more.
+// for it any more; nobody waits for a load that does not heed that. A panic of load is
+// an error.
 //
 // The error is [ErrNotFound] if load said so, load's own if it failed here, and
 // [ErrLoadFailed] if it failed in another process. That Redis does not answer is
@@ -77,15 +80,17 @@ func (c *Cache[T]) Fetch(ctx context.Context, key string, load func(ctx context.
 		return none, failed("fetch", key, ErrClosed)
 	}
 	f := c.flights[key]
-	first := f == nil
-	if first {
-		f = &flight[T]{key: key, load: load, done: make(chan struct{})}
+	if f == nil {
+		f = &flight[T]{key: key, load: load, callers: 1}
 		c.flights[key] = f
-	}
-	f.callers++
-	c.mu.Unlock()
-	if first {
-		c.lead(ctx, f)
+		c.mu.Unlock()
+		if c.lead(ctx, f) {
+			return f.value, f.err
+		}
+	} else {
+		f.callers++
+		f.wanted()
+		c.mu.Unlock()
 	}
 	select {
 	case <-f.done:
@@ -125,8 +130,8 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 	return nil
 }
 
-// Close ends all calls with [ErrClosed], calls the loads off, and waits for them and
-// for all else it started. It leaves the go-redis client open.
+// Close ends all calls with [ErrClosed], calls the loads off, and waits for them (also
+// for one that does not heed its context) and for all else it started. It leaves the go-redis client open.
 func (c *Cache[T]) Close() error {
 	c.mu.Lock()
 	c.closed = true

@@ -461,8 +461,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	if _, err := s.cache(cache.Options{}).Fetch(s.Context(), "k", never(t)); err == nil || !strings.Contains(err.Error(), "loadmodule") {
 		t.Errorf("a server without the module: %v", err)
 	}
-	if _, err := s.cache(cache.Options{TTL: -1}).Fetch(s.Context(), "k", never(t)); err == nil {
-		t.Error("a negative TTL was accepted")
+	if _, err := s.cache(cache.Options{TTL: -1}).Fetch(s.Context(), "k", never(t)); err == nil || !strings.Contains(err.Error(), "TTL") {
+		t.Errorf("a negative TTL: %v", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/internal/blocking"
+	"holdfast/internal/codec"
 )
 
 // patience is how long an error that passes is ridden out before values are loaded
@@ -40,11 +41,18 @@ func parse(reply any) (a answer, err error) {
 	return a, nil
 }
 
-func (c *Cache[T]) command(key string, more ...any) []any {
-	args := []any{"CACHE.FETCH", key, blocking.Millis(c.o.Lease), blocking.Millis(c.o.LoadTimeout)}
-	if early := c.o.RefreshAhead + c.o.StaleOnError; early > 0 {
+// command is CACHE.FETCH, with room for the key.
+func (o *Options) command() []any {
+	args := []any{"CACHE.FETCH", nil, blocking.Millis(o.Lease), blocking.Millis(o.LoadTimeout)}
+	if early := o.RefreshAhead + o.StaleOnError; early > 0 {
 		args = append(args, "REFRESH", blocking.Millis(early))
 	}
+	return args
+}
+
+func (c *Cache[T]) command(key string, more ...any) []any {
+	args := append(make([]any, 0, len(c.fetch)+len(more)), c.fetch...)
+	args[1] = key
 	return append(args, more...)
 }
 
@@ -57,6 +65,10 @@ func (c *Cache[T]) ask(ctx context.Context, key string) (answer, error) {
 	return parse(reply)
 }
 
+// round is how long one request waits at most: where its connection leads, nobody may
+// be any more, and nobody would tell. Who asks again gets the value all the same.
+const round = 5 * time.Second
+
 // await asks for a key and waits for who loads it.
 func (c *Cache[T]) await(ctx context.Context, key string) (answer, error) {
 	conn, _, err := c.conns.Get(ctx, key)
@@ -64,7 +76,8 @@ func (c *Cache[T]) await(ctx context.Context, key string) (answer, error) {
 		return answer{}, err
 	}
 	conn.Waiting()
-	reply, err := conn.Do(ctx, c.o.LoadTimeout+5*time.Second, nil, c.command(key, "BLOCK", blocking.Millis(c.o.LoadTimeout))...)
+	block := min(c.o.LoadTimeout, round)
+	reply, err := conn.Do(ctx, block+round, nil, c.command(key, "BLOCK", blocking.Millis(block))...)
 	a, perr := parse(reply)
 	switch {
 	case err == nil && perr == nil:
@@ -90,7 +103,7 @@ func (c *Cache[T]) settle(f *flight[T], a answer) bool {
 	var value T
 	switch a.status {
 	case "HIT", "STALE":
-		if err := c.o.Codec.Unmarshal([]byte(a.value), &value); err != nil {
+		if err := codec.Decode(c.o.Codec, a.value, &value); err != nil {
 			return false
 		}
 		c.finish(f, value, nil)

@@ -15,17 +15,24 @@ type flight[T any] struct {
 	alone   bool // goes on when nobody does
 	cancel  context.CancelCauseFunc
 
-	done  chan struct{} // closed when it has come to this:
+	done  chan struct{} // closed when it has come to this; nil if nobody waits for it
 	value T
 	err   error
 }
 
+// wanted sees to it that done can be waited for. The caller has the cache's mu.
+func (f *flight[T]) wanted() {
+	if f.done == nil {
+		f.done = make(chan struct{})
+	}
+}
+
 // lead asks the server, in the first caller's goroutine: most often the value is
-// there. What takes longer goes on in one of its own.
-func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) {
+// there. What takes longer goes on in one of its own. It tells which it was.
+func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) (over bool) {
 	if c.without(f.key) {
 		c.detach(ctx, f, func(ctx context.Context) { c.loadAlone(ctx, f) })
-		return
+		return false
 	}
 	a, kept, ok := c.askNear(ctx, f.key)
 	var err error
@@ -38,10 +45,11 @@ func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) {
 			if ok {
 				c.keep(f, a, kept)
 			}
-			return
+			return true
 		}
 	}
 	c.detach(ctx, f, func(ctx context.Context) { c.pursue(ctx, f, a, err) })
+	return false
 }
 
 // detach goes on with a flight in a goroutine that outlives the caller, for as long
@@ -49,6 +57,7 @@ func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) {
 func (c *Cache[T]) detach(ctx context.Context, f *flight[T], work func(ctx context.Context)) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	c.mu.Lock()
+	f.wanted()
 	f.cancel = cancel
 	closed := c.closed
 	if !closed {
@@ -69,16 +78,18 @@ func (c *Cache[T]) detach(ctx context.Context, f *flight[T], work func(ctx conte
 
 // finish tells the callers what a flight came to.
 func (c *Cache[T]) finish(f *flight[T], value T, err error) {
-	c.mu.Lock()
-	if c.flights[f.key] == f {
-		delete(c.flights, f.key)
-	}
-	c.mu.Unlock()
 	if err != nil {
 		err = failed("fetch", f.key, err)
 	}
 	f.value, f.err = value, err
-	close(f.done)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flights[f.key] == f {
+		delete(c.flights, f.key)
+	}
+	if f.done != nil {
+		close(f.done)
+	}
 }
 
 // errDeserted is why a load is called off that nobody waits for.

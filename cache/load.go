@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"holdfast/internal/blocking"
+	"holdfast/internal/codec"
 )
 
 // loadAndStore loads a value, which the server told this process to do, and stores
 // it with the lease's token: if that is another's by now, it stores nothing.
 func (c *Cache[T]) loadAndStore(ctx context.Context, f *flight[T], a answer) {
 	var old T
-	had := a.there && c.o.Codec.Unmarshal([]byte(a.value), &old) == nil
+	had := a.there && codec.Decode(c.o.Codec, a.value, &old) == nil
 	ahead := had && c.fresh(ctx, f.key)
 	if ahead { // nobody need wait for what comes before it is due
 		c.mu.Lock()
@@ -23,7 +24,7 @@ func (c *Cache[T]) loadAndStore(ctx context.Context, f *flight[T], a answer) {
 		c.mu.Unlock()
 		c.finish(f, old, nil)
 	}
-	value, err := c.run(ctx, f, a.token)
+	value, err := c.run(ctx, f, a.token, func() {})
 	switch {
 	case err == nil:
 		err = c.store(f.key, a.token, value)
@@ -64,21 +65,48 @@ func (c *Cache[T]) fresh(ctx context.Context, key string) bool {
 	return err == nil && left > c.o.StaleOnError
 }
 
-// run runs the loader and renews the lease meanwhile. A panic is an error: it is on
-// a goroutine that no caller could recover.
-func (c *Cache[T]) run(ctx context.Context, f *flight[T], token string) (value T, err error) {
+// errGoexit is the failure of a loader that ended its goroutine.
+var errGoexit = errors.New("the loader ended its goroutine")
+
+// run runs the loader, on a goroutine of its own, and renews the lease meanwhile. It
+// returns when the load's time is over, be it that the loader does not heed that; over
+// is called when the loader has returned. A panic is an error: no caller could recover
+// it.
+func (c *Cache[T]) run(ctx context.Context, f *flight[T], token string, over func()) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.LoadTimeout)
 	defer cancel()
 	if token != "" {
 		renewal := time.AfterFunc(c.o.Lease/3, func() { c.renew(ctx, f.key, token) })
 		defer renewal.Stop()
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the loader panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f.load(ctx)
+	type loaded struct {
+		value T
+		err   error
+	}
+	came := make(chan loaded, 1)
+	c.work.Go(func() {
+		l := loaded{err: errGoexit}
+		defer func() {
+			if p := recover(); p != nil {
+				l.err = fmt.Errorf("the loader panicked: %v\n%s", p, debug.Stack())
+			}
+			over()
+			came <- l
+		}()
+		l.value, l.err = f.load(ctx)
+	})
+	select {
+	case l := <-came:
+		return l.value, l.err
+	case <-ctx.Done():
+	}
+	select {
+	case l := <-came: // in the same instant
+		return l.value, l.err
+	default:
+		var none T
+		return none, context.Cause(ctx)
+	}
 }
 
 // renew renews a lease until the load is over, or the lease somebody else's: the
@@ -111,7 +139,7 @@ func (c *Cache[T]) spawn(f func()) {
 // store stores a value. Only one that cannot be encoded is an error: that it was
 // superseded is how it should be, and what Redis cannot take is loaded again.
 func (c *Cache[T]) store(key, token string, value T) error {
-	data, err := c.o.Codec.Marshal(value)
+	data, err := codec.Encode(c.o.Codec, value)
 	if err != nil {
 		c.tell("CACHE.FAIL", key, token, oneLine(err.Error()))
 		return err

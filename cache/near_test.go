@@ -204,7 +204,7 @@ func TestALostTrackingConnectionLeavesNothingNear(t *testing.T) {
 // tracking is the connection that is told of changes.
 func (s *server) tracking() (id string) {
 	s.Until("a connection tracks", func() bool {
-		for _, line := range strings.Split(s.ClientList(s.Context()).Val(), "\n") {
+		for line := range strings.SplitSeq(s.ClientList(s.Context()).Val(), "\n") {
 			_, flags, _ := strings.Cut(line, " flags=")
 			flags, _, _ = strings.Cut(flags, " ")
 			if strings.Contains(flags, "B") {

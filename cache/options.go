@@ -59,10 +59,22 @@ type Options struct {
 
 // filled is the options with what they default to.
 func (o Options) filled() (Options, error) {
-	if o.Lease < 0 || o.LoadTimeout < 0 || o.MaxLoads < 0 || o.NegativeTTL < 0 ||
-		o.RefreshAhead < 0 || o.StaleOnError < 0 || o.TTL < 0 || o.Jitter > 1 ||
-		o.Near.Size < 0 || o.Near.MaxAge < 0 {
-		return o, fmt.Errorf("cache: an option is out of range: %+v", o)
+	err := blocking.NotNegative(
+		blocking.Option{Name: "Lease", Value: int64(o.Lease)},
+		blocking.Option{Name: "LoadTimeout", Value: int64(o.LoadTimeout)},
+		blocking.Option{Name: "NegativeTTL", Value: int64(o.NegativeTTL)},
+		blocking.Option{Name: "Near.MaxAge", Value: int64(o.Near.MaxAge)},
+		blocking.Option{Name: "RefreshAhead", Value: int64(o.RefreshAhead)},
+		blocking.Option{Name: "StaleOnError", Value: int64(o.StaleOnError)},
+		blocking.Option{Name: "TTL", Value: int64(o.TTL)},
+		blocking.Option{Name: "MaxLoads", Value: int64(o.MaxLoads)},
+		blocking.Option{Name: "Near.Size", Value: int64(o.Near.Size)},
+	)
+	if o.Jitter > 1 {
+		err = fmt.Errorf("the option Jitter is %v: it is a share of TTL, 1 at most", o.Jitter)
+	}
+	if err != nil {
+		return o, fmt.Errorf("cache: %w", err)
 	}
 	if o.Codec == nil {
 		o.Codec = JSON

@@ -83,9 +83,7 @@ func (c *Cache[T]) loadAlone(ctx context.Context, f *flight[T]) {
 	var value T
 	select {
 	case c.loads <- struct{}{}:
-		var err error
-		value, err = c.run(ctx, f, "")
-		<-c.loads
+		value, err := c.run(ctx, f, "", func() { <-c.loads })
 		c.finish(f, value, err)
 	case <-ctx.Done():
 		c.finish(f, value, context.Cause(ctx))

@@ -37,11 +37,11 @@ type tracker[T any] struct {
 
 	mu     sync.Mutex
 	stream *blocking.Stream  // nil while it is not up
-	sent   []func(reply any) // what awaits a reply, in order; lost where none will come
+	sent   []func(reply any) // what awaits a reply, in order; errLost where none will come
 }
 
-// lost is the reply where the connection broke first.
-var lost = errors.New("the tracking connection broke")
+// errLost is the reply where the connection broke first.
+var errLost = errors.New("the tracking connection broke")
 
 // fresh tells whether the server had the time to say what has changed.
 func (t *tracker[T]) fresh(now time.Duration) bool {
@@ -187,7 +187,7 @@ func (t *tracker[T]) follow(stream *blocking.Stream) error {
 	t.mu.Unlock()
 	c.near.clear() // before anybody is told, or asks otherwise
 	for _, told := range sent {
-		told(lost)
+		told(errLost)
 	}
 	cancel()
 	if stop() {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/holdfasttest"
 )
 
 const wrongType = "-WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -48,8 +50,9 @@ func TestAValueIsAPlainString(t *testing.T) {
 
 func TestTheLeaseGoesOnWhenItRanOut(t *testing.T) {
 	c := cacheServer(t)
-	first := c.loads("CACHE.LOCK k 20 1000 WITHTOKEN")
-	c.wants(`["WAIT" nil]`, "CACHE.LOCK k 20 1000 WITHTOKEN")
+	first := c.loads("CACHE.LOCK k 60000 60000 WITHTOKEN")
+	c.wants(`["WAIT" nil]`, "CACHE.LOCK k 60000 60000 WITHTOKEN")
+	c.wants("1", "CACHE.EXTEND k % 20", first)
 	second := first
 	for end := time.Now().Add(patience); second == first && time.Now().Before(end); {
 		if reply := c.do("CACHE.LOCK k 60000 60000 WITHTOKEN"); reply != `["WAIT" nil]` {
@@ -155,7 +158,8 @@ func TestInvalidationEndsTheLoadsBegunBefore(t *testing.T) {
 	c := cacheServer(t)
 	for _, how := range []string{
 		"CACHE.DEL k", // also of a key that is not there
-		"SET k theirs", "SET k theirs PX 60000", "APPEND k x", "SETRANGE k 0 x", "GETSET k x", "LPUSH k x", "HSET k f v", "RESTORE k 0 %",
+		"SET k theirs", "SET k theirs PX 60000", "APPEND k x", "SETRANGE k 0 x", "SETBIT k 1 1", "INCRBYFLOAT k 1", "MSET k x other x", "SETEX k 60 x", "BITOP NOT k src", "GETSET k x",
+		"EVAL redis.call('SET',KEYS[1],'x') 1 k", "LPUSH k x", "HSET k f v", "RESTORE k 0 %",
 		"COPY src k REPLACE", "RENAME src k", "FLUSHDB", "FLUSHALL", "SWAPDB 0 1", "DEBUG RELOAD",
 	} {
 		c.wants("OK", "FLUSHALL")
@@ -190,7 +194,7 @@ func TestInvalidationEndsTheLoadsBegunBefore(t *testing.T) {
 
 func TestWhatMakesNoValueWrongEndsNoLease(t *testing.T) {
 	c := cacheServer(t)
-	for _, how := range []string{"PEXPIRE k 50000", "PERSIST k", "GETEX k PX 40000", "OBJECT FREQ k", "DEL other", "FLUSHDB 1", "SWAPDB 2 3"} {
+	for _, how := range []string{"PEXPIRE k 50000", "PERSIST k", "GETEX k PX 40000", "GETEX k PERSIST", "GET k", "TOUCH k", "SETNX k x", "DEL other", "FLUSHDB 1", "SWAPDB 2 3"} {
 		c.wants("OK", "CACHE.SET k v 5000")
 		token := c.isToLoad(c.do("CACHE.FETCH k 60000 60000 REFRESH 10000"))
 		if how == "FLUSHDB 1" {
@@ -208,6 +212,44 @@ func TestWhatMakesNoValueWrongEndsNoLease(t *testing.T) {
 	for c.do("EXISTS k") == "1" {
 	}
 	c.wants("OK", "CACHE.SET k new 60000 TOKEN %", token)
+}
+
+// Each begins to count tokens anew. The first lease of a key has the first token
+// before and after, so that only a new beginning tells them apart.
+func TestATokenFromBeforeIsGoodForNoLeaseAfter(t *testing.T) {
+	for _, how := range []struct {
+		name string
+		do   func(c *cache) *cache
+	}{
+		{"a restart", func(c *cache) *cache {
+			c.Kill()
+			c.Restart()
+			return &cache{c.Instance, c.another()}
+		}},
+		{"a module loaded again", func(c *cache) *cache {
+			c.wants("OK", "MODULE LOAD %", c.unload())
+			return c
+		}},
+		{"a failover", func(c *cache) *cache {
+			replica := cacheServer(t)
+			replica.wants("OK", "REPLICAOF 127.0.0.1 %", c.Port)
+			cacheInSync(c, replica)
+			replica.wants("OK", "REPLICAOF NO ONE")
+			return replica
+		}},
+	} {
+		t.Run(how.name, func(t *testing.T) {
+			c := cacheServer(t, holdfasttest.WithArgs("--repl-diskless-sync-delay", "0"))
+			before := c.loads("CACHE.LOCK k 60000 60000 WITHTOKEN")
+			c = how.do(c)
+			after := c.loads("CACHE.LOCK k 60000 60000 WITHTOKEN")
+			c.wants("nil", "CACHE.SET k old 60000 TOKEN %", before)
+			c.wants("0", "CACHE.EXTEND k % 1000", before)
+			c.wants("0", "CACHE.FAIL k % gone", before)
+			c.wants("0", "CACHE.UNLOCK k %", before)
+			c.wants("OK", "CACHE.SET k v 60000 TOKEN %", after)
+		})
+	}
 }
 
 func TestKeysOfDifferentDatabasesAreDifferent(t *testing.T) {
@@ -245,6 +287,7 @@ func TestTheCacheRefusesWrongInputAndChangesNothing(t *testing.T) {
 			"CACHE.DEL %", "CACHE.INFO %", "CACHE.UNLOCK % 1", "CACHE.EXTEND % 1 1000", "CACHE.FAIL % 1 m", "CACHE.SET % v 1000 TOKEN 1",
 		} {
 			c.wants(wrongType, line, wrong)
+			c.refusedAlike(strings.Replace(line, "%", wrong, 1))
 		}
 	}
 	const (
@@ -307,6 +350,7 @@ func TestTheCacheRefusesWrongInputAndChangesNothing(t *testing.T) {
 		{"CACHE.INFO", arity("cache.info")},
 	} {
 		c.wants(w.want, w.line)
+		c.refusedAlike(w.line)
 	}
 	c.wants("nil", "CACHE.INFO n")
 	c.wants("3", "DBSIZE")

@@ -233,3 +233,20 @@ func (c *cacheConn) nobodyWaits() {
 		c.t.Errorf("the server has blocked clients:\n%s", clients)
 	}
 }
+
+// unload unloads the module, as soon as its timer has fired, and is where it came from.
+func (c *cacheConn) unload() (path string) {
+	c.t.Helper()
+	for _, word := range strings.Fields(c.do("MODULE LIST")) {
+		if word = strings.Trim(word, `[]"`); strings.HasSuffix(word, ".so") {
+			path = word
+		}
+	}
+	reply := ""
+	for end := time.Now().Add(patience); reply != "OK"; {
+		if reply = c.do("MODULE UNLOAD cachelock"); time.Now().After(end) {
+			c.t.Fatalf("MODULE UNLOAD: %s, even after %v", reply, patience)
+		}
+	}
+	return path
+}

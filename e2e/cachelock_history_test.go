@@ -79,18 +79,30 @@ func (h *cacheHistory) write(c *cacheConn, rng *rand.Rand) {
 		k := rng.IntN(historyKeys)
 		v := h.truth[k].Add(1)
 		c.do("CACHE.DEL %", fmt.Sprint("k", k))
-		for old := h.atLeast[k].Load(); v > old && !h.atLeast[k].CompareAndSwap(old, v); old = h.atLeast[k].Load() {
-		}
-		h.invalidations.Add(1)
+		h.promise(k, v)
 		cachePause(rng, 40*time.Millisecond)
 	}
 }
 
-// flush is an operator with a heavy hand. It invalidates too.
+// promise notes that an invalidation has ended.
+func (h *cacheHistory) promise(k int, v int64) {
+	for old := h.atLeast[k].Load(); v > old && !h.atLeast[k].CompareAndSwap(old, v); old = h.atLeast[k].Load() {
+	}
+	h.invalidations.Add(1)
+}
+
+// flush is an operator with a heavy hand: it invalidates everything.
 func (h *cacheHistory) flush(c *cacheConn, rng *rand.Rand) {
 	for h.ctx.Err() == nil {
-		cachePause(rng, 500*time.Millisecond)
+		cachePause(rng, 100*time.Millisecond)
+		var v [historyKeys]int64
+		for k := range v {
+			v[k] = h.truth[k].Add(1)
+		}
 		c.do("FLUSHDB")
+		for k := range v {
+			h.promise(k, v[k])
+		}
 	}
 }
 

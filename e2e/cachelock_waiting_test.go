@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"fmt"
 	"strings"
 	"testing"
-
-	"holdfast/holdfasttest"
 )
 
 const parkForEver = "CACHE.FETCH k 60000 60000 BLOCK 0"
@@ -21,14 +18,15 @@ func TestTheValueIsPushedToAllWhoWait(t *testing.T) {
 		c.wants("OK", "SET src v")
 		token := c.loads("CACHE.FETCH k 60000 60000")
 		waiting := c.park(3, parkForEver)
-		if how == "MOVE" {
+		switch {
+		case how == "MOVE":
 			c.do("SELECT 1")
 			c.do("SET k v")
 			c.wants("1", "MOVE k 0")
 			c.do("SELECT 0")
-		} else if strings.Contains(how, "%") {
+		case strings.Contains(how, "%"):
 			c.do(how, token)
-		} else {
+		default:
 			c.do(how)
 		}
 		for _, w := range waiting {
@@ -38,18 +36,53 @@ func TestTheValueIsPushedToAllWhoWait(t *testing.T) {
 	}
 }
 
+// Whoever finds a value that others still wait for, because a plain SET stored it
+// in the same instant, takes nothing from them, also where it is to be refreshed.
+func TestARefreshInTheSameTransactionAsAPlainSetTakesNoValueFromThoseWhoWait(t *testing.T) {
+	c := cacheServer(t)
+	c.loads("CACHE.FETCH k 60000 60000")
+	waiting := c.park(2, parkForEver)
+	c.do("MULTI")
+	c.do("SET k v PX 5000")
+	c.do("CACHE.FETCH k 60000 60000 REFRESH 10000")
+	if reply := c.do("EXEC"); !strings.HasPrefix(reply, `[OK ["LOAD" "v" `) {
+		t.Errorf("%s, want LOAD with the old value", reply)
+	}
+	for _, w := range waiting {
+		w.hears(`["HIT" "v" nil]`)
+	}
+	c.nobodyWaits()
+}
+
+// However many values a turn of the event loop brings, it wakes one batch.
+func TestOneTurnWakesOneBatch(t *testing.T) {
+	c := cacheServer(t)
+	var waiting []*cacheConn
+	for _, key := range []string{"a", "b"} {
+		c.loads("CACHE.FETCH % 60000 60000", key)
+		waiting = append(waiting, c.park(200, "CACHE.FETCH % 60000 60000 BLOCK 0", key)...)
+	}
+	c.do("MULTI") // one turn
+	c.do("CACHE.SET a v 60000")
+	c.do("CACHE.SET b v 60000")
+	c.do("INFO cachelock")
+	if reply := c.do("EXEC"); !strings.Contains(reply, `cachelock_waiting:144\r`) {
+		t.Errorf("of 400 who wait 256 are to be woken: %s", reply)
+	}
+	for _, w := range waiting {
+		w.hears(`["HIT" "v" nil]`)
+	}
+	c.nobodyWaits()
+}
+
 func TestOneWaiterSucceedsALoaderThatIsNoMore(t *testing.T) {
 	c := cacheServer(t)
 	for _, how := range []string{
 		"CACHE.UNLOCK k %", "CACHE.DEL k", "SET k v EX 100 GET|DEL k", "FLUSHDB", "FLUSHALL", "SWAPDB 0 1", "DEBUG RELOAD", "lease runs out",
 	} {
 		c.wants("OK", "FLUSHALL")
-		lease := 60000
-		if how == "lease runs out" {
-			lease = 30
-		}
 		loader := c.another()
-		token := loader.loads("CACHE.FETCH k % 60000", lease)
+		token := loader.loads("CACHE.FETCH k 60000 60000")
 		waiting := c.park(3, parkForEver)
 		switch set, undo, two := strings.Cut(how, "|"); {
 		case two: // in one step, so that nobody sees the value
@@ -58,6 +91,7 @@ func TestOneWaiterSucceedsALoaderThatIsNoMore(t *testing.T) {
 			c.do(undo)
 			c.do("EXEC")
 		case how == "lease runs out":
+			c.wants("1", "CACHE.EXTEND k % 20", token)
 			_ = loader.Close() // killed
 		default:
 			if reply := c.do(how, token); strings.HasPrefix(reply, "-") {
@@ -100,65 +134,6 @@ func TestWhoWaitsForAKeyOfAnotherTypeIsToldSo(t *testing.T) {
 		w.hears(wrongType)
 	}
 	c.nobodyWaits()
-}
-
-// The value reaches those who wait from the SET itself, whatever becomes of the
-// key before they are answered.
-func TestAValueDeletedInTheSameTransactionReachesThoseWhoWait(t *testing.T) {
-	c := cacheServer(t)
-	token := c.loads("CACHE.FETCH k 60000 60000")
-	waiting := c.park(300, parkForEver) // more than a batch
-	c.do("MULTI")
-	c.do("CACHE.SET k v 60000 TOKEN %", token)
-	c.do("DEL k")
-	c.wants(`[OK 1]`, "EXEC")
-	for _, w := range waiting {
-		w.hears(`["HIT" "v" nil]`)
-	}
-	c.wants("0", "EXISTS k")
-	c.nobodyWaits()
-}
-
-func TestAValueTheServerHasNoRoomForReachesThoseWhoWait(t *testing.T) {
-	const oom = "-OOM command not allowed when used memory > 'maxmemory'."
-	c := cacheServer(t)
-	token := c.loads("CACHE.FETCH k 60000 60000")
-	absent := c.loads("CACHE.FETCH n 60000 60000")
-	waiting := c.park(3, parkForEver)
-	waitingForNothing := c.park(1, "CACHE.FETCH n 60000 60000 BLOCK 0")
-	c.wants("OK", "SET kept v")
-	c.wants("OK", "CONFIG SET maxmemory 1")
-	c.wants(oom, "CACHE.SET k v 60000 TOKEN %", token)
-	c.wants(oom, "CACHE.SETNIL n 60000 TOKEN %", absent)
-	for _, w := range waiting {
-		w.hears(`["HIT" "v" nil]`)
-	}
-	waitingForNothing[0].hears(`["ABSENT" nil nil]`)
-	c.wants(oom, "CACHE.SETNIL kept 60000")
-	c.wants(`"v"`, "CACHE.GET kept")
-	// What is not stored is loaded again, by one at a time.
-	again := c.loads("CACHE.FETCH k 60000 60000")
-	c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000")
-	c.wants("OK", "CONFIG SET maxmemory 0")
-	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", again)
-	c.nobodyWaits()
-}
-
-// Eviction makes room; it says nothing about whether a value is right.
-func TestEvictionEndsNoLease(t *testing.T) {
-	c := cacheServer(t)
-	c.wants("OK", "CONFIG SET maxmemory-policy allkeys-random")
-	c.wants("OK", "CACHE.SET k old 60000")
-	token := c.isToLoad(c.do("CACHE.FETCH k 60000 60000 REFRESH 100000"))
-	c.wants("OK", "CONFIG SET maxmemory 1")
-	for c.do("EXISTS k") == "1" {
-		c.do("SET filler x") // refused; but first the server evicts
-	}
-	c.wants(`["WAIT" nil nil]`, "CACHE.FETCH k 60000 60000")
-	waiting := c.park(1, parkForEver)
-	c.wants("OK", "CONFIG SET maxmemory 0")
-	c.wants("OK", "CACHE.SET k new 60000 TOKEN %", token)
-	waiting[0].hears(`["HIT" "new" nil]`)
 }
 
 // A waiter that was told to load and died before it heard of it loads nothing:
@@ -209,7 +184,7 @@ func TestAWaitEndsWhenItsTimeIsOverOrSomeoneEndsIt(t *testing.T) {
 	_ = gone[0].Close()
 	c.nobodyWaits()
 	// Each to its own time: the first leaves, the second is served.
-	short := c.another().send("CACHE.FETCH k 60000 60000 BLOCK 50")
+	short := c.another().send("CACHE.FETCH k 60000 60000 BLOCK 300")
 	c.until("waiting", 1)
 	long := c.park(1, parkForEver)
 	short.hears(`["WAIT" nil nil]`)
@@ -272,12 +247,15 @@ func TestReadersDisturbNobody(t *testing.T) {
 // While writes are paused nobody is promoted; afterwards nobody is forgotten.
 func TestALeaseThatRunsOutInAWritePauseIsPassedOnAfterIt(t *testing.T) {
 	c := cacheServer(t)
-	c.loads("CACHE.FETCH k 30 60000")
+	token := c.loads("CACHE.FETCH k 60000 60000")
 	waiting := c.park(2, parkForEver)
-	c.wants("OK", "CLIENT PAUSE 200 WRITE")
+	c.do("MULTI")
+	c.do("CACHE.EXTEND k % 30", token)
+	c.do("CLIENT PAUSE 200 WRITE")
+	c.wants("[1 OK]", "EXEC")
 	for cacheInfo(t, c, "k", "left_ms") > 0 {
 	}
-	token := waiting[0].isToLoad(waiting[0].read())
+	token = waiting[0].isToLoad(waiting[0].read())
 	c.wants("OK", "CACHE.SET k v 60000 TOKEN %", token)
 	waiting[1].hears(`["HIT" "v" nil]`)
 	c.nobodyWaits()
@@ -294,98 +272,12 @@ func TestTheModuleGoesOnlyWhenNobodyWaitsAndComesBackAfresh(t *testing.T) {
 	waiting[0].hears(`["HIT" "v" nil]`)
 	c.nobodyWaits()
 	token = c.loads("CACHE.LOCK other 60000 60000 WITHTOKEN")
-	path := c.do("MODULE LIST")
-	c.wants("OK", "MODULE UNLOAD cachelock")
+	path := c.unload()
 	c.wants(`"v"`, "GET k")
-	c.wants("OK", "MODULE LOAD %", cacheModulePath(t, path))
+	c.wants("OK", "MODULE LOAD %", path)
 	c.wants("nil", "CACHE.SET other late 60000 TOKEN %", token)
 	c.wants(`"v"`, "CACHE.GET k")
 	if n := c.info("hits"); n != 1 {
 		t.Errorf("%d hits since it was loaded afresh, want 1", n)
-	}
-}
-
-func cacheModulePath(t testing.TB, list string) string {
-	t.Helper()
-	for _, word := range strings.Fields(list) {
-		if word = strings.Trim(word, `[]"`); strings.HasSuffix(word, ".so") {
-			return word
-		}
-	}
-	t.Fatalf("no path in %s", list)
-	return ""
-}
-
-// A replica reads; who loads is decided on the primary alone.
-func TestAReplicaReadsAndGrantsNothing(t *testing.T) {
-	soon := holdfasttest.WithArgs("--repl-diskless-sync-delay", "0")
-	primary, replica := cacheServer(t, soon), cacheServer(t, soon)
-	replica.wants("OK", "REPLICAOF 127.0.0.1 %", primary.Port)
-	primary.wants("OK", "CACHE.SET k v 60000")
-	primary.wants("OK", "CACHE.SETNIL n 60000")
-	cacheInSync(primary, replica)
-	const readonly = "-READONLY You can't write against a read only replica."
-	replica.wants(`"v"`, "CACHE.GET k")
-	replica.wants("nil", "CACHE.GET n")
-	replica.wants(`"v"`, "GET k")
-	if info := replica.do("CACHE.INFO n"); !strings.Contains(info, `"absent" 1`) {
-		t.Errorf("CACHE.INFO on a replica: %s", info)
-	}
-	for _, line := range []string{
-		"CACHE.LOCK x 1000 1000", "CACHE.FETCH k 1000 1000", "CACHE.SET k v 1000", "CACHE.SETNIL k 1000", "CACHE.DEL k", "CACHE.UNLOCK k 1",
-		"CACHE.EXTEND k 1 1000", "CACHE.FAIL k 1 m",
-	} {
-		replica.wants(readonly, line)
-	}
-	// The expiry is the primary's, to the millisecond.
-	if p, r := primary.do("PEXPIRETIME k"), replica.do("PEXPIRETIME k"); p != r {
-		t.Errorf("expires at %s on the primary, at %s on the replica", p, r)
-	}
-	// Whoever waits on a primary that becomes a replica is told to go elsewhere;
-	// the promoted one knows of no lease, so a token from before stores nothing.
-	token := primary.loads("CACHE.FETCH x 60000 60000")
-	waiting := primary.park(2, "CACHE.FETCH x 60000 60000 BLOCK 0")
-	replica.wants("OK", "REPLICAOF NO ONE")
-	primary.wants("OK", "REPLICAOF 127.0.0.1 %", replica.Port)
-	for _, w := range waiting {
-		if heard := w.read(); !strings.HasPrefix(heard, "-UNBLOCKED") {
-			t.Errorf("heard %s, want -UNBLOCKED", heard)
-		}
-	}
-	primary.nobodyWaits()
-	replica.wants("nil", "CACHE.SET x late 60000 TOKEN %", token)
-	replica.loads("CACHE.FETCH x 60000 60000")
-}
-
-// cacheInSync waits until the replica has all that the primary wrote.
-func cacheInSync(primary, replica *cache) {
-	for replica.do("DBSIZE") != primary.do("DBSIZE") {
-	}
-	primary.wants("1", "WAIT 1 0")
-}
-
-// What the cache leaves behind is readable by a server that knows nothing of it.
-func TestTheDataIsReadableWithoutTheModule(t *testing.T) {
-	c := cacheServer(t, holdfasttest.WithArgs("--appendonly", "yes", "--aof-use-rdb-preamble", "no"))
-	c.wants("OK", "CACHE.SET k v 60000")
-	c.wants("OK", "CACHE.SET gone v 60000")
-	c.wants("OK", "CACHE.SETNIL n 60000")
-	c.wants("OK", "CACHE.SETNIL k2 60000")
-	c.wants("OK", "CACHE.SET k2 w 60000")
-	c.wants("1", "CACHE.DEL gone")
-	var before []string
-	read := []string{"GET k", "GET k2", "HGETALL n", "EXISTS gone", "PEXPIRETIME k", "PEXPIRETIME k2", "PEXPIRETIME n"}
-	for _, line := range read {
-		before = append(before, c.do(line))
-	}
-	c.send("SHUTDOWN")
-	_, _ = c.tryRead()
-	plain := holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithDir(c.Dir), holdfasttest.WithArgs("--appendonly", "yes"))
-	p := dialCache(t, plain.Addr)
-	for i, line := range read {
-		p.wants(before[i], line)
-	}
-	if text := fmt.Sprint(before); !strings.Contains(text, `"cachelock:absent"`) {
-		t.Error(text)
 	}
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -109,6 +110,7 @@ func TestARefusedLockCommandSaysWhyAndChangesNothing(t *testing.T) {
 		"LOCK.LIST CURSOR x":                           "-ERR invalid cursor",
 	} {
 		l.wants(want, line)
+		l.refusedAlike(line)
 	}
 	if after := l.do("DEBUG DIGEST"); after != before {
 		t.Error("a refused command changed something")
@@ -214,6 +216,32 @@ func TestLISTFindsEveryLockAndNothingElse(t *testing.T) {
 			if !got[name] && (match == "" || strings.HasPrefix(name, `"lock:1`)) {
 				t.Errorf("LIST %s does not name %s", match, name)
 			}
+		}
+	}
+}
+
+// Locks that are only waited for have no key, so LIST itself must match them as
+// the server matches keys.
+func TestLISTMatchesLocksWithoutAHolderAsTheServerMatchesKeys(t *testing.T) {
+	l := lockServer(t, onlyDistlock(t, "quarantine-ms", "600000"))
+	keys := l.another()
+	keys.wants("OK", "SELECT 1")
+	for _, name := range []string{"", "a", "ab", "a*b", "a]b", "a-b", "a^b", `a\b`, "b", "c-c", "ba", strings.Repeat("a", 40)} {
+		keys.wants("OK", "SET % v", name)
+		l.park("LOCK.ACQUIRE % w 60000 BLOCK 0", name)
+	}
+	sorted := func(names string) string {
+		words := strings.Fields(strings.Trim(names, "[]"))
+		slices.Sort(words)
+		return strings.Join(words, " ")
+	}
+	for _, glob := range []string{
+		"", "*", "?", "??", "a*", "*b", "a*b", "a**b", `a\*b`, `a\\b`, `a\`, "a[*]b", "[ab]", "[^a]", "[^a]*", "[a-c]", "[c-a]*", "a[]b",
+		"a[^b]b", "a[-]b", `a[\]]b`, "[", "a[", "*[", "?[^-]?", strings.Repeat("a*", 15) + "b", strings.Repeat("a*", 15) + "?",
+	} {
+		names, _ := strings.CutPrefix(l.do("LOCK.LIST MATCH %", glob), `["0" `)
+		if got, want := sorted(names), sorted(keys.do("KEYS %", glob)); got != want {
+			t.Errorf("MATCH %s: %s, KEYS %s", glob, got, want)
 		}
 	}
 }

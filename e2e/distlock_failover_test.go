@@ -2,9 +2,10 @@ package e2e
 
 import (
 	"fmt"
-	"os"
+	"io"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,6 +128,59 @@ func TestAPromotedReplicaGoesOnWithTheLocksItHas(t *testing.T) {
 	replica.nothingLeft()
 }
 
+// A primary that hands over, or shuts down, pauses its writes until the replica
+// has caught up. A lease and a session end meanwhile, and a write would abort it.
+func TestAPrimaryThatWaitsForItsReplicaHandsNoLockOver(t *testing.T) {
+	for way, begun := range map[string]string{
+		"FAILOVER": "FAILOVER requested", "SHUTDOWN NOSAVE": "Waiting for replicas before shutting down",
+	} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			l, replica := lockServer(t, holdfasttest.WithArgs("--shutdown-timeout", "60")), lockServer(t)
+			l.follow(replica)
+			l.wants("1", "LOCK.ACQUIRE kept a 60000")
+			l.wants("1", "LOCK.ACQUIRE l a 60000")
+			w := l.park("LOCK.ACQUIRE l w 60000 BLOCK 0")
+			late := l.park("LOCK.ACQUIRE l late 60000 BLOCK 500")
+			session := l.another()
+			session.wants("1", "LOCK.ACQUIRE m s 60000 SESSION")
+			l.synced(replica)
+
+			stopped := func(sig syscall.Signal) {
+				if err := syscall.Kill(replica.PID(), sig); err != nil {
+					t.Fatal(err)
+				}
+			}
+			stopped(syscall.SIGSTOP)
+			defer stopped(syscall.SIGCONT)
+			l.wants("1", "LOCK.EXTEND l a 100")
+			l.another().send(way)
+			if !l.AwaitLog(begun) {
+				t.Fatal("it does not begin")
+			}
+			_ = session.Close()
+			late.hears("0") // a timeout writes nothing, and comes in time
+			l.wants("nil", "HGET l w")
+			stopped(syscall.SIGCONT)
+			if way == "FAILOVER" {
+				w.hears("-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)")
+				l.nothingLeft()
+			} else {
+				<-l.Done()
+				if log := l.Log(); !strings.Contains(log, "bye bye") {
+					t.Fatalf("the server did not end in order:\n%s", log)
+				}
+				replica.wants("OK", "REPLICAOF NO ONE")
+			}
+			replica.until("primary", 1, func() int64 { return int64(strings.Count(replica.do("ROLE"), "master")) })
+			replica.wants("0", "LOCK.ACQUIRE kept b 60000")
+			l2 := replica.another().send("LOCK.ACQUIRE l b 60000 BLOCK 0")
+			l2.hears("1")
+			replica.wants("0", "LOCK.ACQUIRE m b 60000") // sessions are the old primary's
+		})
+	}
+}
+
 // What reaches a replica is plain commands: one without the module ends up with
 // the same data, and so does a server that loads the AOF.
 func TestAServerWithoutTheModuleReadsTheSameLocks(t *testing.T) {
@@ -217,35 +271,46 @@ func TestTheQuarantineBeginsWithEveryStart(t *testing.T) {
 	}
 }
 
-// With a reload of the data in the middle: no token is used twice, and none is
-// smaller than one before.
-func TestTokensGrowWithEveryGrant(t *testing.T) { tokensGrow(t, 50_000) }
-
-func TestSoakTokensGrowOverAMillionGrants(t *testing.T) {
-	if os.Getenv("HOLDFAST_SOAK") == "" {
-		t.Skip("HOLDFAST_SOAK is not set")
-	}
-	tokensGrow(t, 1_000_000)
+// A million grants, with the server killed after some of them and its replica
+// promoted after others: no token is used twice, and none is smaller than one
+// before.
+func TestTokensGrowOverAMillionGrantsARestartAndAPromotion(t *testing.T) {
+	const each = 250_000
+	l := lockServer(t, holdfasttest.WithArgs("--appendonly", "yes"))
+	last := l.tokensGrow(0, each)
+	l.wants("1", "LOCK.ACQUIRE held a 600000") // else nothing tells of the tokens before
+	l.Kill()
+	l.Restart()
+	l.redial()
+	last = l.tokensGrow(last, each)
+	l.wants("OK", "DEBUG LOADAOF")
+	last = l.tokensGrow(last, each)
+	replica := lockServer(t)
+	l.follow(replica)
+	l.wants("1", "LOCK.RELEASE held a")
+	l.synced(replica)
+	l.Kill()
+	replica.wants("OK", "REPLICAOF NO ONE")
+	replica.tokensGrow(last, each)
 }
 
-func tokensGrow(t *testing.T, grants int) {
-	l := lockServer(t, holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "no"))
-	last := int64(0)
+// tokensGrow grants and releases a lock so many times, and is the last token.
+func (l *locks) tokensGrow(last int64, grants int) int64 {
+	l.t.Helper()
 	const batch = 500
-	for done := 0; done < grants; done += batch {
-		if done == grants/2 {
-			l.wants("OK", "DEBUG LOADAOF")
-		}
-		for range batch {
-			l.send("LOCK.ACQUIRE l a 60000 WITHTOKEN").send("LOCK.RELEASE l a")
+	pairs := strings.Repeat("LOCK.ACQUIRE l a 60000 WITHTOKEN\r\nLOCK.RELEASE l a\r\n", batch)
+	for range grants / batch {
+		if _, err := io.WriteString(l.Conn, pairs); err != nil {
+			l.t.Fatal(err)
 		}
 		for range batch {
 			token, err := strconv.ParseInt(l.read(), 10, 64)
 			if err != nil || token <= last {
-				t.Fatalf("token %d after %d (%v)", token, last, err)
+				l.t.Fatalf("token %d after %d (%v)", token, last, err)
 			}
 			last = token
 			l.hears("1")
 		}
 	}
+	return last
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,45 +52,86 @@ func TestWhatTheDocsShowIsWhatAServerSays(t *testing.T) {
 	}
 }
 
-// TestTheKoreanGuideShowsTheSameSessions holds the two guides together.
-func TestTheKoreanGuideShowsTheSameSessions(t *testing.T) {
-	var guides [2][]transcript.Step
-	for i, name := range []string{"guide.md", "guide.ko.md"} {
+// TestTheKoreanGuideSaysTheSame holds the two guides together: as many sections,
+// with as many paragraphs and the same code and links in each.
+func TestTheKoreanGuideSaysTheSame(t *testing.T) {
+	type section struct {
+		Level      string
+		Paragraphs int
+		Code       []string
+		Links      []string
+	}
+	read := func(name string) (all []section) {
 		text, err := os.ReadFile(filepath.Join("..", "docs", name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, section := range transcript.Parse(string(text)) {
-			for _, step := range section.Steps {
-				step.Line = 0
-				guides[i] = append(guides[i], step)
+		var now *section
+		for _, part := range strings.Split(string(text), "\n\n") {
+			if m := heading.FindStringSubmatch(part); m != nil && strings.HasPrefix(part, "#") {
+				all = append(all, section{Level: m[1]})
+				now = &all[len(all)-1]
+				continue
+			}
+			if block.MatchString(part) {
+				now.Code = append(now.Code, part)
+				continue
+			}
+			now.Paragraphs++
+			for _, m := range link.FindAllStringSubmatch(part, -1) {
+				if !strings.HasPrefix(m[1], "guide.") { // to each other
+					now.Links = append(now.Links, m[1])
+				}
 			}
 		}
+		return all
 	}
-	for i, step := range guides[0] {
-		if i >= len(guides[1]) || guides[1][i] != step {
-			t.Fatalf("the English guide has %+v where the Korean one has %+v", step, guides[1][min(i, len(guides[1])-1)])
-		}
-	}
-	if len(guides[0]) != len(guides[1]) {
-		t.Errorf("%d steps in English, %d in Korean", len(guides[0]), len(guides[1]))
+	if diff := cmp.Diff(read("guide.md"), read("guide.ko.md")); diff != "" {
+		t.Errorf("-English +Korean:\n%s", diff)
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)#: ]+)(?:#[^)]*)?\)`)
+var (
+	link    = regexp.MustCompile(`\]\(([^)#: ]*)(?:#([^)]*))?\)`)
+	heading = regexp.MustCompile(`(?m)^(#+) (.*)$`)
+	block   = regexp.MustCompile("(?ms)^```.*?^```$")
+	noSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// prose is a page without the blocks of code in it.
+func prose(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return block.ReplaceAllString(string(text), "")
+}
 
 func TestLinksBetweenPagesLeadSomewhere(t *testing.T) {
 	for _, path := range pages(t) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+		for _, m := range link.FindAllStringSubmatch(prose(t, path), -1) {
+			to := path
+			if m[1] != "" {
+				to = filepath.Join(filepath.Dir(path), m[1])
+			}
+			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s links to %s, which is not there", path, m[1])
+			} else if m[2] != "" && !hasSection(prose(t, to), m[2]) {
+				t.Errorf("%s links to a section #%s that %s does not have", path, m[2], to)
 			}
 		}
 	}
+}
+
+// hasSection tells whether a page has a heading that is linked to so.
+func hasSection(page, anchor string) bool {
+	for _, m := range heading.FindAllStringSubmatch(page, -1) {
+		if strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(m[2]), ""), " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
 }
 
 // pages are the Markdown files of the project.
@@ -117,12 +159,14 @@ func TestTheServerDocumentsEachCommandAsTheReferenceDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	type command struct {
-		Summary    string `json:"summary"`
-		Complexity string `json:"complexity"`
-		Since      string `json:"since"`
-		Group      string `json:"group"`
-		Module     string `json:"module"`
-		Arity      int64  `json:"arity"`
+		Summary    string   `json:"summary"`
+		Complexity string   `json:"complexity"`
+		Since      string   `json:"since"`
+		Group      string   `json:"group"`
+		Module     string   `json:"module"`
+		Arity      int64    `json:"arity"`
+		Flags      []string `json:"command_flags"`
+		Categories []string `json:"acl_categories"`
 		Arguments  []struct {
 			Name string `json:"name"`
 		} `json:"arguments"`
@@ -151,6 +195,20 @@ func TestTheServerDocumentsEachCommandAsTheReferenceDoes(t *testing.T) {
 		}
 		if fields, ok := info[0].([]any); ok {
 			got.Arity = fields[1].(int64)
+			got.Flags = names(fields[2], "module", "movablekeys") // what the server adds
+			// A server without categories for modules says none.
+			if got.Categories = names(fields[6]); len(got.Categories) == 0 {
+				got.Categories = want.Categories
+			}
+		}
+		for i, c := range want.Categories {
+			want.Categories[i] = "@" + c
+		}
+		for i, f := range want.Flags {
+			want.Flags[i] = strings.ReplaceAll(f, "-", "") // deny-oom is declared, and shown as denyoom
+		}
+		for _, words := range [][]string{want.Flags, want.Categories, got.Flags, got.Categories} {
+			slices.Sort(words)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-reference +server):\n%s", name, diff)
@@ -178,4 +236,14 @@ func TestTheServerDocumentsEachCommandAsTheReferenceDoes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// names are the words of a reply, but for some.
+func names(reply any, less ...string) (all []string) {
+	for _, name := range reply.([]any) {
+		if !slices.Contains(less, name.(string)) {
+			all = append(all, name.(string))
+		}
+	}
+	return all
 }

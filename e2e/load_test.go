@@ -133,6 +133,45 @@ func TestWithoutTheLibraryTheErrorNamesIt(t *testing.T) {
 	}
 }
 
+// What cannot be loaded is refused with a reason, and leaves what is there alone.
+func TestALoadThatFailsSaysWhyAndChangesNothing(t *testing.T) {
+	ctx := context.Background()
+	s := holdfasttest.Server(t)
+	c := s.Client()
+	dir := copied(t)
+	if err := os.Chmod(filepath.Join(dir, "cachelock.so"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	distlock := built(t)["distlock"]
+	unload(t, c, "distlock")
+	try := func(why string, args ...any) {
+		t.Helper()
+		if err := c.Do(ctx, append([]any{"MODULE", "LOAD"}, args...)...).Err(); err == nil || !s.AwaitLog(why) {
+			t.Errorf("MODULE LOAD %v: %v, and the log lacks %q", args, err, why)
+		}
+	}
+	try(`unknown setting "max"`, distlock, "max", 1)
+	try(`setting "max-waiters" takes an integer`, distlock, "max-waiters", "many")
+	try(`setting "max-waiters" has no value`, distlock, "max-waiters")
+	try("execute permissions", filepath.Join(dir, "cachelock.so"))
+	try("load one of the modules, not the library they share", filepath.Join(dir, "libholdfast.so"))
+	try("a module named taskqueue is loaded already", built(t)["taskqueue"])
+	if found := loadedModules(t, c); len(found) != 2 {
+		t.Error(found)
+	}
+	if err := c.Do(ctx, "MODULE", "LOAD", distlock, "distlock.max-waiters", 7, "max-ttl-ms", 8000).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"distlock.max-waiters": "7", "distlock.max-ttl-ms": "8000", "distlock.quarantine-ms": "0"} {
+		if got := c.ConfigGet(ctx, name).Val()[name]; got != want {
+			t.Errorf("%s is %s, not %s", name, got, want)
+		}
+	}
+	if found := loadedModules(t, c); len(found) != 3 {
+		t.Error(found)
+	}
+}
+
 func TestADaemonLoadsThem(t *testing.T) {
 	dir := t.TempDir()
 	socket, log := filepath.Join(dir, "s"), filepath.Join(dir, "log")
@@ -180,16 +219,37 @@ func unload(t *testing.T, c *redis.Client, name string) {
 	}
 }
 
+// resident is the server's memory and threads, from /proc.
+func resident(t *testing.T, pid int) (kb, threads int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		_, _ = fmt.Sscanf(line, "VmRSS: %d kB", &kb)
+		_, _ = fmt.Sscanf(line, "Threads: %d", &threads)
+	}
+	return kb, threads
+}
+
+// Whatever the order and however often, and the process does not grow with it.
 func TestEachModuleUnloadsAndLoadsAgain(t *testing.T) {
 	ctx := context.Background()
-	c := holdfasttest.Server(t, holdfasttest.WithArgs("--enable-module-command", "local")).Client()
+	s := holdfasttest.Server(t, holdfasttest.WithArgs("--enable-module-command", "local"))
+	c := s.Client()
 	use := map[string][]any{
 		"cachelock": {"CACHE.SET", "k", "v", 60000},
 		"taskqueue": {"TASK.PUBLISH", "q", "p"},
 		"distlock":  {"LOCK.ACQUIRE", "l", "o", 60000},
 	}
-	for round := range 3 {
-		for name, path := range built(t) {
+	const rounds, settled = 100, 20
+	var before, threads int
+	for round := range rounds {
+		if round == settled {
+			before, threads = resident(t, s.PID())
+		}
+		for name, path := range built(t) { // in any order: it is a map
 			unload(t, c, name)
 			if err := c.Do(ctx, use[name]...).Err(); err == nil || !strings.Contains(err.Error(), "unknown command") {
 				t.Errorf("%v without its module: %v", use[name], err)
@@ -205,11 +265,17 @@ func TestEachModuleUnloadsAndLoadsAgain(t *testing.T) {
 			t.Errorf("round %d: %v", round, found)
 		}
 	}
+	after, now := resident(t, s.PID())
+	t.Logf("%d kB and %d threads after %d rounds, %d kB and %d threads after %d", before, threads, settled, after, now, rounds)
+	// Go may start a few threads more; a leak would be one for each load.
+	if after > before+4<<10 || now > threads+10 {
+		t.Error("the process grows")
+	}
 	// The data stayed throughout.
 	if v, err := c.Get(ctx, "k").Result(); v != "v" {
 		t.Error(v, err)
 	}
-	if n, err := c.XLen(ctx, "q").Result(); n != 3 {
+	if n, err := c.XLen(ctx, "q").Result(); n != rounds {
 		t.Error(n, err)
 	}
 	if n, err := c.Exists(ctx, "l").Result(); n != 1 {

@@ -77,6 +77,7 @@ func TestWrongInputToTheQueueIsRefusedAndChangesNothing(t *testing.T) {
 		kind    = "WRONGTYPE Operation against a key holding the wrong kind of value"
 		id      = "ERR Invalid stream ID specified as stream command argument"
 	)
+	bare := dialCache(t, q.Options().Addr)
 	before := q.do("DEBUG DIGEST")
 	for line, want := range map[string]string{
 		"TASK.PUBLISH s":                                   arity + "task.publish' command",
@@ -161,6 +162,7 @@ func TestWrongInputToTheQueueIsRefusedAndChangesNothing(t *testing.T) {
 		"TASK.CONSUME g c s MAXDELIVERIES 1 DEAD d ALSO x": integer,
 	} {
 		q.fails(want, line)
+		bare.refusedAlike(line)
 	}
 	if after := q.do("DEBUG DIGEST"); after != before {
 		t.Error("a refused command changed the data")

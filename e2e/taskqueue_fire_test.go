@@ -48,9 +48,7 @@ func TestNoTaskIsLostUnderFire(t *testing.T) {
 		workers[i] = startWorker(t, s.Addr, fmt.Sprint("w", i, ".", 0), h)
 	}
 	var kills, crashes int
-	world.Add(1)
-	go func() { // the fire
-		defer world.Done()
+	world.Go(func() { // the fire
 		for generation := 1; ; generation++ {
 			select {
 			case <-stop:
@@ -68,7 +66,7 @@ func TestNoTaskIsLostUnderFire(t *testing.T) {
 				kills++
 			}
 		}
-	}()
+	})
 
 	publishUnderFire(t, s.Addr, n)
 	q := tasksOn(t, s)
@@ -139,13 +137,11 @@ func startWorker(t *testing.T, addr, name string, h *history) *worker {
 		t.Error(err)
 		return w
 	}
-	w.read.Add(1)
-	go func() {
-		defer w.read.Done()
+	w.read.Go(func() {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			h.note(name, lines.Text())
 		}
-	}()
+	})
 	return w
 }
 

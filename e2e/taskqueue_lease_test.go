@@ -54,7 +54,7 @@ func TestALeaseIsAsLongAsTheOneWhoTakesOverSays(t *testing.T) {
 	noAnswer(t, w)
 	noAnswer(t, never)
 	v = q.waits("TASK.CONSUME g NAME s 1 0 LEASE 1000", "third")
-	for i := 0; i < 200; i++ {
+	for range 200 {
 		if q.do("TASK.EXTEND s g eager %", id) != int64(1) {
 			t.Fatal("the owner could not extend")
 		}

@@ -2,7 +2,6 @@ package holdfasttest
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,7 +91,7 @@ func (c *ClusterInstance) Primary(key string) *Instance {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addrs()})
-	defer rdb.Close()
+	defer func() { _ = rdb.Close() }()
 	var primary *Instance
 	await(ctx, c.t, "somebody has the slot", func() bool {
 		node, err := rdb.MasterForKey(ctx, key)
@@ -140,7 +139,7 @@ func await(ctx context.Context, t testing.TB, what string, so func() bool) {
 	for !so() {
 		select {
 		case <-ctx.Done():
-			t.Fatal(fmt.Sprintf("not even after %v: %s", startTimeout, what))
+			t.Fatalf("not even after %v: %s", startTimeout, what)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

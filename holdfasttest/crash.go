@@ -9,7 +9,7 @@ func crashed(log string) bool {
 
 // panicked tells whether a module contained a panic: as much a defect.
 func panicked(log string) bool {
-	return strings.Contains(log, "<holdfast>") && strings.Contains(log, ": panic: ")
+	return strings.Contains(log, ": panic: ")
 }
 
 func tail(s string, n int) string {

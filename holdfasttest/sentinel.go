@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -32,7 +33,7 @@ func Sentinel(t testing.TB, replicas, sentinels int, options ...Option) *Sentine
 	primary := s.Nodes[0]
 	for _, replica := range s.Nodes[1:] {
 		rdb := replica.Client()
-		must(t, rdb.SlaveOf(ctx, "127.0.0.1", fmt.Sprint(primary.Port)).Err())
+		must(t, rdb.ReplicaOf(ctx, "127.0.0.1", strconv.Itoa(primary.Port)).Err())
 		await(ctx, t, "the replica follows", func() bool {
 			return rdb.InfoMap(ctx, "replication").Item("Replication", "master_link_status") == "up"
 		})
@@ -45,7 +46,7 @@ func Sentinel(t testing.TB, replicas, sentinels int, options ...Option) *Sentine
 		t.Cleanup(func() { _ = rdb.Close() })
 		await(ctx, t, "every Sentinel knows all", func() bool {
 			m := rdb.Master(ctx, s.Name).Val()
-			return m["flags"] == "master" && m["num-slaves"] == fmt.Sprint(replicas) && m["num-other-sentinels"] == fmt.Sprint(sentinels-1)
+			return m["flags"] == "master" && m["num-slaves"] == strconv.Itoa(replicas) && m["num-other-sentinels"] == strconv.Itoa(sentinels-1)
 		})
 	}
 	return s
@@ -97,7 +98,7 @@ func (s *SentinelInstance) Primary() *Instance {
 			_ = rdb.Close()
 		}
 		for _, n := range s.Nodes {
-			if named[fmt.Sprint(n.Port)] == len(s.Sentinels) && n.is("master") {
+			if named[strconv.Itoa(n.Port)] == len(s.Sentinels) && n.is("master") {
 				primary = n
 			}
 		}
@@ -109,6 +110,6 @@ func (s *SentinelInstance) Primary() *Instance {
 // is tells whether a server answers, and in this role.
 func (s *Instance) is(role string) bool {
 	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1})
-	defer rdb.Close()
+	defer func() { _ = rdb.Close() }()
 	return rdb.InfoMap(context.Background(), "replication").Item("Replication", "role") == role
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,8 +39,8 @@ func in(t *testing.T, test func(t testing.TB)) *stub {
 	done := make(chan struct{})
 	go func() { defer close(done); test(s) }()
 	<-done
-	for i := len(s.cleanups) - 1; i >= 0; i-- {
-		s.cleanups[i]()
+	for _, clean := range slices.Backward(s.cleanups) {
+		clean()
 	}
 	return s
 }

@@ -3,7 +3,6 @@ package lock
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -129,12 +128,15 @@ func (c *Client) request(name string, options []Option) (request, error) {
 		return request{}, c.err
 	}
 	o := c.base
-	for _, set := range options {
-		set(&o)
+	var err error
+	if len(options) > 0 {
+		for _, set := range options {
+			set(&o)
+		}
+		o, err = o.filled()
 	}
-	o, err := o.filled()
 	if err == nil && name == "" {
-		err = fmt.Errorf("lock: a lock needs a name")
+		err = errors.New("lock: a lock needs a name")
 	}
 	return request{name, o}, err
 }

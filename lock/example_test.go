@@ -112,6 +112,17 @@ func ExampleShared() {
 	// Output: <nil> <nil> lock: try "index": held by others
 }
 
+// A lock that counts only when a replica has it outlives the death of the primary.
+// Here there is no replica.
+func ExampleWithReplicas() {
+	locks := lock.New(rdb, lock.Options{})
+	defer locks.Close()
+
+	_, err := locks.Acquire(context.Background(), "ledger", lock.WithReplicas(1, 10*time.Millisecond))
+	fmt.Println(errors.Is(err, lock.ErrNotReplicated))
+	// Output: true
+}
+
 // A holder that was paused for longer than its lease still believes that it holds
 // the lock. Its token tells: it is smaller than that of the present holder.
 func ExampleClient_Fence() {

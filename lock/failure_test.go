@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 	"holdfast/lock"
 )
 
@@ -170,11 +171,11 @@ func TestAWaiterThatIsUnblockedWaitsAgain(t *testing.T) {
 	// As it happens to all waiters when their server becomes a replica.
 	r := holdfasttest.Server(t)
 	host, port := "127.0.0.1", r.Addr[len("127.0.0.1:"):]
-	if err := s.SlaveOf(s.Context(), host, port).Err(); err != nil {
+	if err := s.ReplicaOf(s.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	s.Until("nobody waits", func() bool { return s.info("x", "waiters") == 0 })
-	if err := s.SlaveOf(s.Context(), "NO", "ONE").Err(); err != nil {
+	if err := s.ReplicaOf(s.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	s.Until("it waits again, or has it", func() bool { return s.info("x", "waiters")+s.info("x", "holders") > 0 })
@@ -335,4 +336,53 @@ func TestNoTwoHoldALockWhileWaitersAreKilled(t *testing.T) {
 			killed += s.killWaiters()
 		}
 	}
+}
+
+// The server is silent for longer than a caller has time; what it does when it speaks
+// again leaves nothing held, and a Release that was in doubt is told from a lost lock.
+func TestACallerDoesNotWaitForAServerThatIsSilent(t *testing.T) {
+	s := start(t)
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, ReadTimeout: 100 * time.Millisecond})
+	c := s.clientOver(rdb, lock.Options{})
+	l := s.acquire(c, "held")
+	if err := syscall.Kill(s.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for name, ask := range map[string]func(context.Context) error{
+		"Acquire":            func(ctx context.Context) error { _, err := c.Acquire(ctx, "x"); return err },
+		"TryAcquire":         func(ctx context.Context) error { _, err := c.TryAcquire(ctx, "x"); return err },
+		"Acquire, a session": func(ctx context.Context) error { _, err := c.Acquire(ctx, "x", lock.Session()); return err },
+		"Release":            l.Release,
+	} {
+		ctx, cancel := context.WithTimeout(s.Context(), 50*time.Millisecond)
+		if err := ask(ctx); err == nil || errors.Is(err, lock.ErrLost) {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+	}
+	if err := syscall.Kill(s.PID(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("nothing is left of it", func() bool { return s.info("x", "holders")+s.info("x", "waiters") == 0 })
+	s.release(l)
+}
+
+// The network breaks without a word while one waits.
+func TestAWaitOnABrokenNetworkEndsWithItsContext(t *testing.T) {
+	s := start(t)
+	proxy := clienttest.NewProxy(t, s.Addr)
+	b := s.clientOver(redis.NewClient(&redis.Options{Addr: proxy.Addr, ReadTimeout: 200 * time.Millisecond}), lock.Options{})
+	l := s.acquire(s.client(lock.Options{}), "x")
+	ctx, cancel := context.WithCancel(s.Context())
+	failed := make(chan error, 1)
+	go func() { _, err := b.Acquire(ctx, "x"); failed <- err }()
+	s.waiters("x", 1)
+	proxy.Freeze()
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	s.release(l) // to who does not want it any more, which is told when the network is mended
+	proxy.Thaw()
+	s.Until("nothing is left of it", func() bool { return s.info("x", "holders")+s.info("x", "waiters") == 0 })
 }

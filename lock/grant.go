@@ -118,7 +118,7 @@ func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait 
 	case err != nil:
 		conn.Close()
 		if !blocking.Refused(err) { // the reply is lost, and with it who holds the lock
-			c.disown(r.name, owner)
+			c.disown(r, owner)
 		}
 		return nil, err
 	case token == 0:
@@ -171,13 +171,19 @@ func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
 }
 
 // disown gives back what an owner may have been granted on a connection that has
-// closed since. If that fails too its lease bounds it.
-func (c *Client) disown(name, owner string) {
-	var backoff blocking.Backoff
-	for {
-		_, err := c.conns.Send(context.Background(), "LOCK.RELEASE", name, owner)
-		if !blocking.Passes(err) || !backoff.Pause(c.ctx, time.Second) {
-			return
+// closed since. It keeps nobody waiting: a server that left a caller without a reply
+// may take its time. What fails for longer than a lease is over by itself.
+func (c *Client) disown(r request, owner string) {
+	work := func() {
+		var backoff blocking.Backoff
+		for {
+			_, err := c.conns.Send(context.Background(), "LOCK.RELEASE", r.name, owner)
+			if !blocking.Passes(err) || !backoff.Pause(c.ctx, r.Lease) {
+				return
+			}
 		}
+	}
+	if !c.spawn(work) { // after Close, which waits for those it knows of
+		work()
 	}
 }

@@ -119,7 +119,7 @@ func (c *deafConn) Read(b []byte) (int, error) {
 // ids are the connections there are.
 func (s *server) ids() map[string]bool {
 	all := map[string]bool{}
-	for _, line := range strings.Split(s.ClientList(s.Context()).Val(), "\n") {
+	for line := range strings.SplitSeq(s.ClientList(s.Context()).Val(), "\n") {
 		if id, _, ok := strings.Cut(strings.TrimPrefix(line, "id="), " "); ok {
 			all[id] = true
 		}

@@ -138,7 +138,7 @@ func (c *Client) deliver(l *line, lock *Lock, err error) {
 	switch {
 	case c.closed && err != nil:
 		err = ErrClosed
-	case context.Canceled == err: // called off, because nobody stood here then
+	case errors.Is(err, context.Canceled): // called off, because nobody stood here then
 		return
 	}
 	switch {

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ type Lock struct {
 	cancel context.CancelCauseFunc
 
 	releasing sync.Mutex // held for as long as a release takes
+	maybe     bool       // a release of a lease that was good is sent, and unanswered
 	settled   bool       // the server has answered a release
 	outcome   error      // what it said
 
@@ -60,28 +62,28 @@ func (l *Lock) Release(ctx context.Context) error {
 		return l.outcome
 	}
 	l.end(ErrReleased)
-	l.mu.Lock()
-	mine := time.Now().Before(l.safeUntil())
-	l.mu.Unlock()
 	var backoff blocking.Backoff
-	for unsure := false; ; {
+	for {
+		l.mu.Lock()
+		mine := time.Now().Before(l.safeUntil())
+		l.mu.Unlock()
 		held, err := l.ask(context.WithoutCancel(ctx), "LOCK.RELEASE", l.req.name, l.owner)
 		switch {
 		case err == nil:
-			// An earlier try whose reply was lost may be what released it: it did, if
-			// the lease was good when it was sent.
+			// An earlier try whose reply was lost may be what released it, of this call
+			// or of one before: it did, if the lease was good when it was sent.
 			l.settled = true
 			if l.conn != nil {
 				l.conn.Close()
 			}
-			if !held && !(unsure && mine) {
+			if !held && !l.maybe {
 				l.outcome = failed("release", l.req.name, fmt.Errorf("%w: it was not held any more", ErrLost))
 			}
 			return l.outcome
 		case !blocking.Passes(err):
 			return failed("release", l.req.name, err)
 		}
-		unsure = unsure || !blocking.Refused(err)
+		l.maybe = l.maybe || mine && !blocking.Refused(err)
 		if !backoff.Pause(ctx, l.req.Outage) {
 			return failed("release", l.req.name, err)
 		}
@@ -93,7 +95,7 @@ func (l *Lock) discard() {
 	if l.conn != nil {
 		l.conn.Close()
 	}
-	l.c.disown(l.req.name, l.owner)
+	l.c.disown(l.req, l.owner)
 }
 
 // end stops the renewals and ends the context.
@@ -110,7 +112,7 @@ func (l *Lock) end(cause error) {
 		delete(l.c.held, l)
 		l.c.mu.Unlock()
 		// A release is sent before the session ends: else it would come too late.
-		if l.conn != nil && cause != ErrReleased {
+		if l.conn != nil && !errors.Is(cause, ErrReleased) {
 			l.conn.Close()
 		}
 	}

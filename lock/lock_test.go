@@ -212,7 +212,7 @@ func TestALockThatReplicasDidNotConfirmIsGivenBack(t *testing.T) {
 	s.Until("the lock is free", func() bool { return s.info("x", "holders") == 0 })
 
 	r := holdfasttest.Server(t)
-	if err := r.Client().SlaveOf(s.Context(), "127.0.0.1", strconv.Itoa(s.Port)).Err(); err != nil {
+	if err := r.Client().ReplicaOf(s.Context(), "127.0.0.1", strconv.Itoa(s.Port)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	s.Until("the replica follows", func() bool { return s.Wait(s.Context(), 1, time.Second).Val() == 1 })
@@ -260,7 +260,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "loadmodule") {
 		t.Errorf("a server without the module: %v", err)
 	}
-	if _, err := s.client(lock.Options{Lease: -1}).Acquire(s.Context(), "x"); err == nil {
-		t.Error("a negative lease was accepted")
+	if _, err := s.client(lock.Options{Lease: -1}).Acquire(s.Context(), "x"); err == nil || !strings.Contains(err.Error(), "Lease") {
+		t.Errorf("a negative lease: %v", err)
 	}
 }

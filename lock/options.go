@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"holdfast/internal/blocking"
 )
 
 // Options are how locks are taken. The zero value is a good one.
@@ -69,11 +71,18 @@ func WithReplicas(n int, timeout time.Duration) Option {
 
 // filled is the options with what they default to.
 func (o Options) filled() (Options, error) {
-	if o.Lease < 0 || o.Limit < 0 || o.Outage < 0 || o.Replicas < 0 || o.ReplicasTimeout < 0 {
-		return o, fmt.Errorf("lock: a negative option: %+v", o)
-	}
+	err := blocking.NotNegative(
+		blocking.Option{Name: "Lease", Value: int64(o.Lease)},
+		blocking.Option{Name: "Outage", Value: int64(o.Outage)},
+		blocking.Option{Name: "ReplicasTimeout", Value: int64(o.ReplicasTimeout)},
+		blocking.Option{Name: "Limit", Value: int64(o.Limit)},
+		blocking.Option{Name: "Replicas", Value: int64(o.Replicas)},
+	)
 	if o.Shared && o.Limit > 0 {
-		return o, fmt.Errorf("lock: Shared has no Limit (it is %d)", o.Limit)
+		err = fmt.Errorf("a lock that is Shared has no Limit (%d): choose one", o.Limit)
+	}
+	if err != nil {
+		return o, fmt.Errorf("lock: %w", err)
 	}
 	o.Lease = cmp.Or(whole(o.Lease), 30*time.Second)
 	o.Outage = cmp.Or(o.Outage, 30*time.Second)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +73,45 @@ func ExampleQueue_Publish() {
 	// true <nil>
 	// true
 	// true
+}
+
+// The trace that publishes a task goes on where it is done. For OpenTelemetry, whose
+// carrier Headers are, give its propagator to Options.Inject and Options.Extract.
+func ExampleWithTraceparent() {
+	ctx, stop := context.WithCancel(context.Background())
+	names := queue.New[string](rdb, "traced", queue.Options{})
+	traced := queue.WithTraceparent(ctx, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	_, _ = names.Publish(traced, "Ada", queue.Header("tenant", "7"))
+
+	w := queue.NewWorker(names, func(ctx context.Context, t *queue.Task[string]) error {
+		fmt.Println(queue.Traceparent(ctx), t.Headers.Get("tenant"))
+		stop()
+		return nil
+	}, queue.WorkerOptions{})
+	fmt.Println(w.Run(ctx))
+	// Output:
+	// 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 7
+	// <nil>
+}
+
+// Several streams are one queue, {jobs:0} to {jobs:3}: in a cluster they lie on
+// several nodes.
+func ExampleOptions() {
+	ctx, stop := context.WithCancel(context.Background())
+	jobs := queue.New[int](rdb, "jobs", queue.Options{Partitions: 4})
+	for i := range 4 {
+		_, _ = jobs.Publish(ctx, i+1)
+	}
+	var sum, done atomic.Int32
+	w := queue.NewWorker(jobs, func(ctx context.Context, t *queue.Task[int]) error {
+		sum.Add(int32(t.Payload))
+		if done.Add(1) == 4 {
+			stop()
+		}
+		return nil
+	}, queue.WorkerOptions{})
+	fmt.Println(w.Run(ctx), sum.Load())
+	// Output: <nil> 10
 }
 
 // What a handler returns says what becomes of its task.

@@ -3,7 +3,6 @@ package queue_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -20,7 +19,7 @@ import (
 const patience = 20 * time.Second
 
 // quiet is a logger that nobody reads.
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // server is a server and what is asked of it beside the client that is tested.
 type server struct{ *clienttest.Server }

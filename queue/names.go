@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strings"
@@ -10,7 +11,7 @@ import (
 // which a cluster spreads over its nodes.
 func streams(name string, partitions int) ([]string, error) {
 	if name == "" {
-		return nil, fmt.Errorf("queue: a queue needs a name")
+		return nil, errors.New("queue: a queue needs a name")
 	}
 	if partitions <= 1 {
 		if !tagged(name) && strings.Contains(name, "}") {

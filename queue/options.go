@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"holdfast/internal/blocking"
 )
 
 // Options are how a queue is reached. The zero value is a good one. All who
@@ -33,8 +35,12 @@ type Options struct {
 }
 
 func (o Options) filled() (Options, error) {
-	if o.Outage < 0 || o.Partitions < 0 {
-		return o, fmt.Errorf("queue: an option is out of range: Outage %v, Partitions %d", o.Outage, o.Partitions)
+	err := blocking.NotNegative(
+		blocking.Option{Name: "Outage", Value: int64(o.Outage)},
+		blocking.Option{Name: "Partitions", Value: int64(o.Partitions)},
+	)
+	if err != nil {
+		return o, fmt.Errorf("queue: %w", err)
 	}
 	if o.Codec == nil {
 		o.Codec = JSON
@@ -107,8 +113,17 @@ type WorkerOptions struct {
 }
 
 func (o WorkerOptions) filled() (WorkerOptions, error) {
-	if o.Backoff < 0 || o.Concurrency < 0 || o.Lease < 0 || o.MaxBackoff < 0 || o.MaxDeliveries < 0 || o.Timeout < 0 || o.Weight < 0 {
-		return o, fmt.Errorf("queue: an option is out of range: %+v", o)
+	err := blocking.NotNegative(
+		blocking.Option{Name: "Backoff", Value: int64(o.Backoff)},
+		blocking.Option{Name: "Lease", Value: int64(o.Lease)},
+		blocking.Option{Name: "MaxBackoff", Value: int64(o.MaxBackoff)},
+		blocking.Option{Name: "Timeout", Value: int64(o.Timeout)},
+		blocking.Option{Name: "Concurrency", Value: int64(o.Concurrency)},
+		blocking.Option{Name: "MaxDeliveries", Value: int64(o.MaxDeliveries)},
+		blocking.Option{Name: "Weight", Value: int64(o.Weight)},
+	)
+	if err != nil {
+		return o, fmt.Errorf("queue: %w", err)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

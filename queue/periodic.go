@@ -38,7 +38,8 @@ type periodic struct {
 }
 
 // NewPeriodic returns a publisher of periodic tasks. Those of one name must have
-// the same tasks. A nil logger is slog.Default().
+// the same tasks. The name is the key of the lock, and so not that of a queue. A nil
+// logger is slog.Default().
 func NewPeriodic(rdb redis.UniversalClient, name string, logger *slog.Logger) *Periodic {
 	return &Periodic{rdb: rdb, name: name, logger: cmp.Or(logger, slog.Default())}
 }
@@ -67,7 +68,7 @@ func (p *Periodic) Run(ctx context.Context) error {
 		return errors.New("queue: periodic tasks need a name, for their lock")
 	}
 	locks := lock.New(p.rdb, lock.Options{Session: true})
-	defer locks.Close()
+	defer func() { _ = locks.Close() }()
 	for ctx.Err() == nil {
 		l, err := locks.Acquire(ctx, p.name)
 		switch {

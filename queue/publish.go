@@ -13,7 +13,7 @@ import (
 type publication struct {
 	delay   time.Duration
 	at      time.Time
-	unique  string
+	unique  *string
 	ttl     time.Duration
 	limit   int
 	headers Headers
@@ -28,20 +28,21 @@ func Delay(d time.Duration) PublishOption { return func(p *publication) { p.dela
 // At has a task enter the queue at a time, by the server's clock.
 func At(t time.Time) PublishOption { return func(p *publication) { p.at = t } }
 
-// Header gives a task a header.
+// Header gives a task a header. The server refuses the names of a task's own fields,
+// as payload.
 func Header(name, value string) PublishOption {
 	return func(p *publication) { p.headers.Set(name, value) }
 }
 
 // Limit refuses a task with [ErrFull] when its stream holds so many already, those
-// in work included.
+// in work included. Defaults to 0: no limit.
 func Limit(n int) PublishOption { return func(p *publication) { p.limit = n } }
 
 // Unique publishes nothing if a task of this id was published within ttl; Publish
 // returns that one's id then. It makes publishing safe to repeat, and is repeated
 // by Publish itself when a reply is lost.
 func Unique(id string, ttl time.Duration) PublishOption {
-	return func(p *publication) { p.unique, p.ttl = id, ttl }
+	return func(p *publication) { p.unique, p.ttl = &id, ttl }
 }
 
 // Publish adds a task, and hands it to the worker that has waited longest. It returns
@@ -59,7 +60,7 @@ func (q *Queue[T]) Publish(ctx context.Context, payload T, options ...PublishOpt
 	if err != nil {
 		return "", failed("publish to", q.name, err)
 	}
-	reply, err := q.send(ctx, p.unique != "", p.command(q.stream(p), data)...)
+	reply, err := q.send(ctx, p.unique != nil, p.command(q.stream(p), data)...)
 	if err != nil {
 		return "", failed("publish to", q.name, err)
 	}
@@ -76,7 +77,7 @@ func (q *Queue[T]) PublishBatch(ctx context.Context, payloads []T, options ...Pu
 	if err != nil {
 		return nil, err
 	}
-	if p.unique != "" {
+	if p.unique != nil {
 		return nil, failed("publish to", q.name, errors.New("the tasks of a batch cannot be Unique together"))
 	}
 	if len(payloads) == 0 {
@@ -131,10 +132,25 @@ func (q *Queue[T]) publication(ctx context.Context, options []PublishOption) (*p
 	for _, set := range options {
 		set(p)
 	}
-	if p.delay < 0 || p.limit < 0 || p.ttl < 0 || p.delay > 0 && !p.at.IsZero() {
-		return p, failed("publish to", q.name, fmt.Errorf("an option is out of range, or both Delay and At are given"))
+	if err := p.check(); err != nil {
+		return p, failed("publish to", q.name, err)
 	}
 	return p, nil
+}
+
+// check says what is wrong with the options, and how it would be right.
+func (p *publication) check() error {
+	switch {
+	case p.delay < 0:
+		return fmt.Errorf("Delay is %v: it must not be negative", p.delay)
+	case p.delay > 0 && !p.at.IsZero():
+		return errors.New("both Delay and At are given: choose one")
+	case p.limit < 0:
+		return fmt.Errorf("Limit is %d: it must not be negative, and 0 is none", p.limit)
+	case p.unique != nil && (*p.unique == "" || p.ttl <= 0):
+		return fmt.Errorf("Unique has the id %q for %v: it takes an id and a time above 0", *p.unique, p.ttl)
+	}
+	return nil
 }
 
 // stream is where a task goes: in turn, and those of one unique id to the same.
@@ -142,8 +158,8 @@ func (q *Queue[T]) stream(p *publication) string {
 	switch {
 	case len(q.streams) == 1:
 		return q.streams[0]
-	case p.unique != "":
-		return q.streams[spread(p.unique, len(q.streams))]
+	case p.unique != nil:
+		return q.streams[spread(*p.unique, len(q.streams))]
 	}
 	return q.streams[int(q.turn.Add(1)%uint32(len(q.streams)))]
 }
@@ -156,8 +172,8 @@ func (p *publication) command(stream string, payload any) []any {
 	case !p.at.IsZero():
 		args = append(args, "AT", max(p.at.UnixMilli(), 1))
 	}
-	if p.unique != "" {
-		args = append(args, "UNIQUE", p.unique, blocking.Millis(p.ttl))
+	if p.unique != nil {
+		args = append(args, "UNIQUE", *p.unique, blocking.Millis(p.ttl))
 	}
 	if p.limit > 0 {
 		args = append(args, "LIMIT", p.limit)

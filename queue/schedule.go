@@ -105,7 +105,7 @@ func parseField(field string, least, most int, names string) (set uint64, err er
 		}
 		return n, nil
 	}
-	for _, part := range strings.Split(field, ",") {
+	for part := range strings.SplitSeq(field, ",") {
 		span, every, stepped := strings.Cut(part, "/")
 		from, to, step := least, most, 1
 		if stepped {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -39,7 +40,7 @@ func (q *Queue[T]) Stats(ctx context.Context) (s Stats, err error) {
 			return s, failed("stats of", q.name, err)
 		}
 		dead, err := q.rdb.XLen(ctx, deadOf(stream)).Result()
-		if err != nil && err != redis.Nil {
+		if err != nil && !errors.Is(err, redis.Nil) {
 			return s, failed("stats of", q.name, err)
 		}
 		m := fields(reply)

@@ -2,7 +2,9 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -31,8 +33,8 @@ type Middleware[T any] func(Handler[T]) Handler[T]
 
 // With returns the handler with middleware around it, the first outermost.
 func (h Handler[T]) With(around ...Middleware[T]) Handler[T] {
-	for i := len(around) - 1; i >= 0; i-- {
-		h = around[i](h)
+	for _, wrap := range slices.Backward(around) {
+		h = wrap(h)
 	}
 	return h
 }
@@ -63,7 +65,7 @@ func parse[T any](o *Options, t *Task[T], fields []any) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("the entry has no field payload")
+		return errors.New("the entry has no field payload")
 	}
 	return nil
 }

@@ -66,6 +66,9 @@ func Also[T any](w *Worker, q *Queue[T], h Handler[T], weight int) {
 	if w.err == nil {
 		w.err = q.err
 	}
+	if w.err == nil && h == nil {
+		w.err = failed("work on", q.name, errors.New("there is no Handler"))
+	}
 	w.queues = append(w.queues, &source{
 		conns: blocking.NewPool(q.rdb), names: q.streams, work: work(q, h), weight: max(weight, 1),
 	})

@@ -343,8 +343,8 @@ func TestWhatCannotWorkIsAnError(t *testing.T) {
 	if _, err := q.Publish(s.Context(), "x"); err == nil || !strings.Contains(err.Error(), "loadmodule") {
 		t.Errorf("a server without the module: %v", err)
 	}
-	if err := queue.NewWorker(q, newTally().handle, queue.WorkerOptions{Lease: -1}).Run(s.Context()); err == nil {
-		t.Error("a negative lease was accepted")
+	if err := queue.NewWorker(q, newTally().handle, queue.WorkerOptions{Lease: -1}).Run(s.Context()); err == nil || !strings.Contains(err.Error(), "Lease") {
+		t.Errorf("a negative lease: %v", err)
 	}
 	if _, err := s.queue("a}b").Publish(s.Context(), "x"); err == nil {
 		t.Error("a name that admits no dead letters was accepted")

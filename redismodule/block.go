@@ -136,19 +136,20 @@ func (b *Blocked) reply(ctx *Ctx) {
 }
 
 // unblocked is CLIENT UNBLOCK: the server goes on by itself once we have
-// replied, but the handle must be given back all the same.
+// replied, but the handle must be given back all the same, as everywhere here
+// also when the waiter panics.
 func (b *Blocked) unblocked(ctx *Ctx) {
+	defer b.release()
 	if w := b.done(); w != nil {
 		w.Timeout(ctx)
 	}
-	b.release()
 }
 
 func (b *Blocked) gone(ctx *Ctx) {
+	defer b.release()
 	if w := b.done(); w != nil {
 		w.Gone(ctx)
 	}
-	b.release()
 }
 
 func (b *Blocked) release() {
@@ -160,9 +161,9 @@ func (b *Blocked) release() {
 
 // freed is the last the server has to say of a blocked client.
 func (b *Blocked) freed(ctx *Ctx) {
+	b.m.blocked--
+	b.unregister()
 	if w := b.done(); w != nil {
 		w.Gone(ctx)
 	}
-	b.m.blocked--
-	b.unregister()
 }

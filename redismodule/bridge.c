@@ -337,9 +337,13 @@ static void block_free(RedisModuleCtx *ctx, void *id) { if (!forked) goBlockFree
 
 /* The server's own timeout is not used: on 7.0 a client whose timeout strikes
  * between UnblockClient and its reply gets no reply at all. The callback is
- * there for CLIENT UNBLOCK, and because a nil one crashes. */
+ * there for CLIENT UNBLOCK alone. On 7.2 that command, between UnblockClient and
+ * the reply, ends the server by an assertion; without a callback it leaves the
+ * client alone. */
 RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx) {
-    RedisModuleBlockedClient *bc = RM_BlockClient(ctx, block_reply, block_timeout, block_free, 0);
+    static int version;
+    if (!version) version = RM_GetServerVersion() >> 8;
+    RedisModuleBlockedClient *bc = RM_BlockClient(ctx, block_reply, version == 0x0702 ? NULL : block_timeout, block_free, 0);
     if (bc) RM_SetDisconnectCallback(bc, block_gone);
     return bc;
 }
@@ -384,8 +388,8 @@ void hf_reply_raw(RedisModuleCtx *ctx, const char *p, size_t len) {
 }
 
 /* The text is data, never the format. */
-void hf_log(const char *level, const char *text, size_t len) {
-    if (RM_Log) RM_Log(NULL, level, "%.*s", (int)len, text);
+void hf_log(RedisModuleCtx *ctx, const char *level, const char *text, size_t len) {
+    if (RM_Log) RM_Log(ctx, level, "%.*s", (int)len, text);
 }
 
 /* ---- configuration -------------------------------------------------------- */

@@ -35,7 +35,8 @@ typedef struct {
     RedisModuleKey *key;
     int64_t expire_at, now;
     size_t len;
-    long field; /* length of the field's value, -1: none; hf_got is its bytes */
+    long field; /* length of the field's value, -1: none */
+    const void *value;
     int type, db;
 
     int change, event_class, reply;
@@ -111,7 +112,7 @@ RedisModuleTimerID hf_timer_start(RedisModuleCtx *ctx, int module, long long ms)
 int hf_may_write(RedisModuleCtx *ctx);
 void hf_reply_error(RedisModuleCtx *ctx, const char *text);
 void hf_reply_raw(RedisModuleCtx *ctx, const char *p, size_t len);
-void hf_log(const char *level, const char *text, size_t len);
+void hf_log(RedisModuleCtx *ctx, const char *level, const char *text, size_t len);
 
 int hf_config_number(RedisModuleCtx *ctx, const char *name, long long def, long long min, long long max, uintptr_t id);
 int hf_config_bool(RedisModuleCtx *ctx, const char *name, int def, uintptr_t id);

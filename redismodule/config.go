@@ -8,6 +8,7 @@ import "C"
 
 import (
 	"fmt"
+	"strings"
 	"unsafe"
 )
 
@@ -109,15 +110,12 @@ func (m *module) config(name string) *Config {
 }
 
 func (m *module) configNames() string {
-	names := ""
-	for i := range m.Configs {
-		if i > 0 {
-			names += ", "
-		}
-		names += m.Configs[i].Name
-	}
-	if names == "" {
+	if len(m.Configs) == 0 {
 		return "none"
 	}
-	return names
+	names := make([]string, len(m.Configs))
+	for i := range m.Configs {
+		names[i] = m.Configs[i].Name
+	}
+	return strings.Join(names, ", ")
 }

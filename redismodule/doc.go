@@ -37,6 +37,9 @@
 // absolute times: the writing methods of Key do so, and so does Cmd.Call. All
 // that one callback writes arrives as one transaction.
 //
+// A panic in a callback is logged with its stack, and the command it cut off
+// answers an error. Where part of an array had been answered, the rest is missing.
+//
 // An Arg, a Ctx, a Key and the bytes they give belong to the callback. Copy what
 // must outlive it. Memory that Go holds is not counted in used_memory.
 //

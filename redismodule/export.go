@@ -34,7 +34,7 @@ var waiting boundCommand
 // error reply where the client still waits for one.
 func contain(ctx *Ctx) {
 	if p := recover(); p != nil {
-		logLine("warning", fmt.Sprintf("<holdfast> %s: panic: %v\n%s", ctx.m.Name, p, debug.Stack()))
+		logLine("warning", fmt.Sprintf("%s: panic: %v\n%s", ctx.m.Name, p, debug.Stack()))
 		if ctx.command != nil && !ctx.replied {
 			ctx.ReplyError(errInternal)
 		}
@@ -91,7 +91,7 @@ func goInfo(slot C.int, c *C.RedisModuleInfoCtx) {
 	m := modules[slot]
 	ctx := enter(nil, m)
 	defer contain(ctx)
-	w := &Info{c}
+	w := &Info{c, ctx}
 	w.Section("")
 	m.Info(w)
 }
@@ -152,7 +152,7 @@ func goConfigSet(id C.uintptr_t, v C.longlong) { configs[id].set(int64(v)) }
 func goLoad(c *C.RedisModuleCtx, argv **C.RedisModuleString, argc C.int, name *C.char) (rc C.int) {
 	m := find(C.GoString(name))
 	if m == nil {
-		logLine("warning", "<holdfast> load one of the modules, not the library they share")
+		logLine("warning", "load one of the modules, not the library they share")
 		return 1
 	}
 	ctx := enter(c, m)
@@ -165,7 +165,7 @@ func goLoad(c *C.RedisModuleCtx, argv **C.RedisModuleString, argc C.int, name *C
 	// collecting twice as often costs nothing and saves resident memory.
 	debug.SetGCPercent(50)
 	if err := m.load(ctx, arguments(argv, argc)); err != nil {
-		logLine("warning", "<holdfast> "+m.Name+" does not load: "+err.Error())
+		logLine("warning", m.Name+" does not load: "+err.Error())
 		return 1
 	}
 	crashLog(ctx)
@@ -182,7 +182,7 @@ func goUnload(c *C.RedisModuleCtx, name *C.char) (rc C.int) {
 	defer contain(ctx)
 	rc = 1
 	if err := m.unload(ctx); err != nil {
-		logLine("notice", "<holdfast> "+m.Name+" does not unload: "+err.Error())
+		logLine("notice", m.Name+" does not unload: "+err.Error())
 		return 1
 	}
 	return 0

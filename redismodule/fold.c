@@ -22,6 +22,7 @@ void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
     f->type = o.type;
     f->len = o.type ? RM_ValueLength(o.key) : 0;
     f->field = field && field < argc && o.type == 3 ? hf_hash_get(o.key, argv[field], NULL, 0) : -1; /* 3: a hash */
+    f->value = hf_got();
     f->now = RM_Milliseconds();
     f->db = RM_GetSelectedDb(ctx);
 }

@@ -43,7 +43,7 @@ func (ctx *Ctx) Begin(buf []byte) (at Begun, value []byte, ok bool) {
 	if f.field < 0 {
 		return at, buf, false
 	}
-	return at, append(buf, unsafe.Slice((*byte)(C.hf_got()), int(f.field))...), true
+	return at, append(buf, unsafe.Slice((*byte)(f.value), int(f.field))...), true
 }
 
 // Change is one write to a hash opened for writing, and the event it raises. The

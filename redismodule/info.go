@@ -13,7 +13,13 @@ import "C"
 import "unsafe"
 
 // Info writes fields of a module's INFO section, as `module_field:value`.
-type Info struct{ c *C.RedisModuleInfoCtx }
+type Info struct {
+	c   *C.RedisModuleInfoCtx
+	ctx *Ctx
+}
+
+// Now is the server's unix time in milliseconds.
+func (w *Info) Now() int64 { return w.ctx.Now() }
 
 func withC(s string, fn func(*C.char)) {
 	c := C.CString(s)

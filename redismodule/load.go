@@ -101,7 +101,7 @@ func crashLog(ctx *Ctx) {
 	if err != nil {
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	_ = debug.SetCrashOutput(f, debug.CrashOptions{})
 }
 

@@ -17,7 +17,7 @@ import (
 var Log = slog.New(handler{})
 
 // handler is a slog.Handler over the server's log, which has four levels and
-// puts time and level before each line itself.
+// puts time, level and the module's name before each line itself.
 type handler struct {
 	attrs string
 	group string
@@ -27,7 +27,6 @@ func (handler) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h handler) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
-	b.WriteString("<holdfast> ")
 	b.WriteString(r.Message)
 	b.WriteString(h.attrs)
 	r.Attrs(func(a slog.Attr) bool {
@@ -62,12 +61,33 @@ func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (h handler) WithGroup(name string) slog.Handler {
-	h.group += name + "."
+	if name != "" {
+		h.group += name + "."
+	}
 	return h
 }
 
+// longest is what fits into a line of the server's log, which cuts off the rest.
+const longest = 900
+
+// logLine logs in the name of the module whose callback runs. A stack takes
+// several lines.
 func logLine(level, text string) {
+	var c *C.RedisModuleCtx
+	if depth > 0 {
+		c = stack[depth-1].c
+	}
 	withC(level, func(l *C.char) {
-		C.hf_log(l, (*C.char)(unsafe.Pointer(unsafe.StringData(text))), C.size_t(len(text)))
+		for more := true; more; {
+			line := text
+			if more = len(line) > longest; more {
+				line = line[:longest]
+				if end := strings.LastIndexByte(line, '\n'); end > 0 {
+					line = line[:end]
+				}
+			}
+			text = strings.TrimPrefix(text[len(line):], "\n")
+			C.hf_log(c, l, (*C.char)(unsafe.Pointer(unsafe.StringData(line))), C.size_t(len(line)))
+		}
 	})
 }

@@ -118,7 +118,7 @@ func (ctx *Ctx) EndMap(n int) { C.hf_r_setmap(ctx.c, C.long(n)) }
 func (ctx *Ctx) ReplyError(err error) {
 	ctx.replied = true
 	text := err.Error()
-	if _, coded := err.(Error); !coded {
+	if _, coded := err.(Error); !coded { //nolint:errorlint // the text of one that wraps an Error begins with no code
 		text = "ERR " + text
 	}
 	// A line break would end the reply in the middle.

@@ -77,6 +77,11 @@ func (t *timer) stop(ctx *Ctx) {
 func (t *timer) fire(ctx *Ctx) {
 	t.armed = 0
 	now := ctx.Now()
+	// Whoever waits must get its timeout, also when the module's Timer panics.
+	defer func() {
+		t.expire(now)
+		t.arm(ctx)
+	}()
 	if t.due != 0 && t.due <= now {
 		switch {
 		case ctx.MayWrite():
@@ -90,6 +95,4 @@ func (t *timer) fire(ctx *Ctx) {
 			t.due = now + pause
 		}
 	}
-	t.expire(now)
-	t.arm(ctx)
 }

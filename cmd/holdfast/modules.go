@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +25,9 @@ changed to its data folder. Any of the three may be left out.`,
 				return err
 			}
 			for _, path := range paths {
+				if strings.Contains(path, " ") {
+					path = strconv.Quote(path)
+				}
 				fmt.Fprintln(cmd.OutOrStdout(), "loadmodule", path)
 			}
 			return nil

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -86,7 +87,7 @@ func serve(ctx context.Context, out io.Writer, o serveOptions, args []string) er
 	greet(out, p, cfg, o)
 	if o.tour {
 		if err := playTour(ctx, out, p.Addr); err != nil && ctx.Err() == nil {
-			return try(fmt.Errorf("the tour stopped: %w", err), "the same without --tour, and redis-cli -p "+fmt.Sprint(p.Port))
+			return try(fmt.Errorf("the tour stopped: %w", err), "the same without --tour, and redis-cli -p "+strconv.Itoa(p.Port))
 		}
 	}
 	fmt.Fprintf(out, "\nThe server runs until Ctrl-C. In another terminal: redis-cli -p %d\n", p.Port)

@@ -27,7 +27,8 @@ type Conn struct {
 	mu     sync.Mutex
 	raw    net.Conn
 	dials  int
-	within time.Duration // how long a reply may take; 0 is for ever
+	within time.Duration // how long a reply may take, or a quarter more; 0 is for ever
+	late   time.Time     // when what is read is late, as set on raw
 	last   []any         // what to send behind a command that is called off
 	left   bool          // called off: nothing may be sent any more
 }
@@ -56,13 +57,14 @@ func (c *Conn) open(addr string) {
 		if err != nil {
 			return nil, err
 		}
+		keepAlive(raw)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.left {
 			_ = raw.Close()
 			return nil, net.ErrClosed
 		}
-		c.raw = raw
+		c.raw, c.late = raw, time.Time{}
 		c.dials++
 		return wrap(raw, c), nil
 	}
@@ -70,7 +72,7 @@ func (c *Conn) open(addr string) {
 }
 
 // Do sends a command and waits for its reply, for as long as ctx lives and, unless
-// within is 0, that long; in a cluster it follows the command to where its slot is.
+// within is 0, that long (or a quarter more); in a cluster it follows the command to where its slot is.
 // When either ends, last is sent behind the command and the connection is shut: the
 // server either takes the command's wait back, because its client is gone, or, if it
 // has answered already, goes on to last, which undoes it. Both arrive in this order
@@ -87,6 +89,9 @@ func (c *Conn) Do(ctx context.Context, within time.Duration, last []any, args ..
 	c.mu.Lock()
 	c.within, c.last = within, last
 	c.mu.Unlock()
+	if ctx.Done() == nil {
+		return c.send(ctx, args)
+	}
 	gone := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { defer close(gone); c.leave() })
 	reply, err := c.send(context.WithoutCancel(ctx), args)
@@ -143,8 +148,8 @@ func (c *Conn) Watch() {
 	if raw == nil {
 		return
 	}
-	_ = raw.SetReadDeadline(time.Time{})
-	buf := make([]byte, 512) // pushed messages, which nobody asked for
+	_ = raw.SetReadDeadline(time.Time{}) // for good: nothing is sent any more
+	buf := make([]byte, 512)             // pushed messages, which nobody asked for
 	for {
 		if _, err := raw.Read(buf); err != nil {
 			return

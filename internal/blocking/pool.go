@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,9 +70,9 @@ func (p *Pool) Get(ctx context.Context, key string) (c *Conn, used bool, err err
 func (p *Pool) take(addr string) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := len(p.idle) - 1; i >= 0; i-- {
-		if c := p.idle[i]; c.addr == addr {
-			p.idle = append(p.idle[:i], p.idle[i+1:]...)
+	for i, c := range slices.Backward(p.idle) {
+		if c.addr == addr {
+			p.idle = slices.Delete(p.idle, i, i+1)
 			return c
 		}
 	}

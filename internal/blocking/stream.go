@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -106,7 +107,7 @@ func (s *Stream) value() (any, error) {
 	}
 	line = bytes.TrimRight(line, "\r\n")
 	if len(line) == 0 {
-		return nil, fmt.Errorf("the server answered an empty line")
+		return nil, errors.New("the server answered an empty line")
 	}
 	text := string(line[1:])
 	switch line[0] {

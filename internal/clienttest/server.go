@@ -6,6 +6,7 @@ package clienttest
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -94,7 +95,7 @@ lines:
 		}
 		var id int64
 		if _, err := fmt.Sscanf(line, "id=%d ", &id); err == nil {
-			n += int(s.ClientKillByFilter(s.Context(), "ID", fmt.Sprint(id)).Val())
+			n += int(s.ClientKillByFilter(s.Context(), "ID", strconv.FormatInt(id, 10)).Val())
 		}
 	}
 	return n

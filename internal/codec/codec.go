@@ -4,6 +4,7 @@ package codec
 import (
 	"encoding/json"
 	"fmt"
+	"runtime/debug"
 )
 
 // Codec turns values into bytes and back. v of Unmarshal is a pointer to a value of
@@ -20,6 +21,30 @@ var (
 	// Bytes is the codec of []byte and string: the values as they are.
 	Bytes Codec = bytesCodec{}
 )
+
+// Encode turns a value into bytes. A codec that panics fails: nobody could recover
+// that on a goroutine that is not the caller's.
+func Encode(c Codec, v any) (data []byte, err error) {
+	defer recovered(&err)
+	return c.Marshal(v)
+}
+
+// Decode turns what the server answered into the value that v points to. A text that
+// is wanted as it is need not be copied.
+func Decode(c Codec, data string, v any) (err error) {
+	if text, ok := v.(*string); ok && c == Bytes {
+		*text = data
+		return nil
+	}
+	defer recovered(&err)
+	return c.Unmarshal([]byte(data), v)
+}
+
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the codec panicked: %v\n%s", p, debug.Stack())
+	}
+}
 
 type jsonCodec struct{}
 

@@ -3,8 +3,9 @@ package deadline_test
 import (
 	"testing"
 
-	"holdfast/internal/deadline"
 	"pgregory.net/rapid"
+
+	"holdfast/internal/deadline"
 )
 
 // However deadlines are set, moved and removed, what is due comes out earliest

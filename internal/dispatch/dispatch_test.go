@@ -5,8 +5,9 @@ import (
 	"slices"
 	"testing"
 
-	"holdfast/internal/dispatch"
 	"pgregory.net/rapid"
+
+	"holdfast/internal/dispatch"
 )
 
 type waiter struct {
@@ -224,7 +225,7 @@ func TestTheLongestWaitingIsServedFirst(t *testing.T) {
 			},
 			"look": func(t *rapid.T) {
 				now += rapid.Int64Range(0, 40).Draw(t, "passes")
-				for range len(streams) {
+				for range streams {
 					q := table.Look(now)
 					if q == nil {
 						break

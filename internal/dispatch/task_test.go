@@ -7,8 +7,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"holdfast/internal/dispatch"
 	"pgregory.net/rapid"
+
+	"holdfast/internal/dispatch"
 )
 
 func TestADelayedTaskComesBackAsItWasPutAway(t *testing.T) {

@@ -5,8 +5,9 @@ import (
 	"slices"
 	"testing"
 
-	"holdfast/internal/histogram"
 	"pgregory.net/rapid"
+
+	"holdfast/internal/histogram"
 )
 
 // A quantile is never understated and never more than an eighth too great,

@@ -111,7 +111,7 @@ func (t *Table[W]) Extend(k Key, token uint64, now, leaseMs int64) bool {
 	l.deadline = min(after(now, leaseMs), l.end)
 	t.store.put(i, l)
 	if r := t.rooms[i]; r != nil {
-		t.due.Put(&r.due, l.deadline)
+		t.settle(r, l)
 	}
 	return true
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"holdfast/internal/leasetable"
 )
 
@@ -36,14 +37,19 @@ func (s *story) fetch(who string, now int64) (token uint64) {
 // turn is one turn of the event loop in which no value is found for anyone
 // unsettled. It answers with who was woken and what each was told.
 func (s *story) turn(now int64) (woken []string) {
-	s.BeginTurn(now)
-	for k, ok := s.Unsettled(); ok; k, ok = s.Unsettled() {
-		s.Promote(k, now)
-	}
+	s.begin(now)
 	for w := s.Ready(); w != nil; w = s.Ready() {
 		woken = append(woken, told(w))
 	}
 	return woken
+}
+
+// begin is a turn up to where waiters are woken.
+func (s *story) begin(now int64) {
+	s.BeginTurn(now)
+	for k, ok := s.Unsettled(); ok; k, ok = s.Unsettled() {
+		s.Promote(k, now)
+	}
 }
 
 func told(w *leasetable.Waiter[string]) string {
@@ -100,18 +106,18 @@ func TestWhatBecomesOfThoseWhoWait(t *testing.T) {
 			return append(s.turn(10), s.turn(20)...)
 		}, []string{"b loads with 2", "c loads with 3"}},
 		{"a promoted waiter that died before it heard of it passes the lease on", func(s *story) []string {
-			s.BeginTurn(10)
+			s.begin(10)
 			b := s.Ready()
 			s.Gone(b, 10)
 			return s.turn(10)
 		}, []string{"c loads with 3"}},
 		{"a promoted waiter that died before it was woken passes the lease on", func(s *story) []string {
-			s.BeginTurn(10)
+			s.begin(10)
 			s.Gone(s.callers["b"], 10)
 			return s.turn(10)
 		}, []string{"c loads with 3"}},
 		{"the death of a waiter that was promoted long ago takes no lease from its successor", func(s *story) []string {
-			s.BeginTurn(10)
+			s.begin(10)
 			b := s.Ready()
 			c := s.turn(20)
 			s.Gone(b, 21)
@@ -157,6 +163,11 @@ func TestWhatBecomesOfThoseWhoWait(t *testing.T) {
 			none = append(none, s.turn(29)...)
 			return append(none, s.turn(30)...)
 		}, []string{"b loads with 2"}},
+		{"a loader that extends before anybody was promoted in its place goes on", func(s *story) []string {
+			s.BeginTurn(10) // and enough: the next turn decides
+			s.Extend(page, 1, 10, 10)
+			return append(s.turn(19), s.turn(20)...)
+		}, []string{"b loads with 2"}},
 		{"when the loader lets go twice, one is promoted", func(s *story) []string {
 			s.End(page, 1, 5)
 			s.Promote(page, 5)
@@ -190,11 +201,15 @@ func TestManyWaitersAreWokenABatchEachTurn(t *testing.T) {
 	s.End(page, 1, 1)
 	s.Tell(page, value("v"))
 	var woken []string
+	now := int64(1)
 	for turn := 0; s.Waiting() > 0; turn++ {
-		if at, ok := s.Next(); !ok || at != 0 {
-			t.Fatalf("with %d waiting the next turn is %d %v", s.Waiting(), at, ok)
+		// A turn of its own for each batch, and no time lost.
+		want := now + int64(min(turn, 1))
+		if at, ok := s.Next(now); !ok || at != want {
+			t.Fatalf("with %d waiting at %d the next turn is at %d %v, want %d", s.Waiting(), now, at, ok, want)
 		}
-		batch := s.turn(1)
+		now = want
+		batch := s.turn(now)
 		if want := min(leasetable.Batch, callers-len(woken)); len(batch) != want {
 			t.Fatalf("turn %d woke %d, want %d", turn, len(batch), want)
 		}
@@ -205,8 +220,8 @@ func TestManyWaitersAreWokenABatchEachTurn(t *testing.T) {
 			t.Fatalf("woken %d: %s, want %s", i, w, want)
 		}
 	}
-	s.turn(2)
-	if at, ok := s.Next(); ok {
+	s.turn(10)
+	if at, ok := s.Next(10); ok {
 		t.Fatalf("with nobody waiting a turn is wanted at %d", at)
 	}
 }
@@ -225,7 +240,7 @@ func TestALoaderIsWokenBeforeABacklogOfValues(t *testing.T) {
 	}
 	s.End(page, 1, 1)
 	s.Tell(page, value("v"))
-	s.BeginTurn(10)
+	s.begin(10)
 	if got := s.Ready(); got != w {
 		t.Fatalf("the first woken is %v", got)
 	}

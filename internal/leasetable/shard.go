@@ -11,7 +11,7 @@ type slot struct {
 }
 
 // shard is a hash table with linear probing. Its slots hold no pointers, and it
-// grows by a third, so that it is never much more than half empty.
+// grows by a quarter when it is three quarters full, so that little of it is empty.
 type shard struct {
 	slots []slot
 	n     int
@@ -53,8 +53,8 @@ func (s *shard) put(i id, l lease) bool {
 		at.lease = l
 		return false
 	}
-	if s.n*3 >= len(s.slots)*2 {
-		s.resize(max(smallShard, len(s.slots)+len(s.slots)/3))
+	if s.n*4 >= len(s.slots)*3 {
+		s.resize(max(smallShard, len(s.slots)+len(s.slots)/4))
 		at = s.find(i)
 	}
 	*at = slot{i, l}

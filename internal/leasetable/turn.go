@@ -3,9 +3,8 @@ package leasetable
 // What a turn of the event loop does: BeginTurn, then Unsettled until it is
 // empty or enough, then Ready until it is nil, then a timer for Next.
 
-// BeginTurn starts a new batch, and promotes the first waiter of each room
-// whose loader ran out of time: Batch rooms at most, the next turn takes the
-// others.
+// BeginTurn starts a new batch, and unsettles the rooms whose loader ran out of
+// time: Batch of them at most, the next turn takes the others.
 func (t *Table[W]) BeginTurn(now int64) {
 	t.woken = 0
 	for range Batch {
@@ -13,7 +12,7 @@ func (t *Table[W]) BeginTurn(now int64) {
 		if item == nil {
 			return
 		}
-		t.promote(item.Value, now)
+		t.unsettle(item.Value)
 	}
 }
 
@@ -51,11 +50,17 @@ func (t *Table[W]) nextReady() *Waiter[W] {
 	return nil
 }
 
-// Next is when the next turn is wanted: 0 is at once. Nothing is wanted while
-// nobody waits, so an idle server sets no timer however many leases it holds.
-func (t *Table[W]) Next() (at int64, ok bool) {
-	if t.woken > 0 || t.promoted.Len() > 0 || t.told.Len() > 0 || t.unsettled.Len() > 0 {
-		return 0, true
+// Next is when the next turn is wanted. A timer for now still fires in the turn in
+// which it is set, behind the commands, and its batch would come on top of theirs;
+// so once somebody was woken the next turn is a millisecond away, about as long as
+// it takes to answer a batch. Nothing is wanted while nobody waits, so an idle
+// server sets no timer however many leases it holds.
+func (t *Table[W]) Next(now int64) (at int64, ok bool) {
+	switch {
+	case t.woken > 0:
+		return now + 1, true
+	case t.promoted.Len() > 0 || t.told.Len() > 0 || t.unsettled.Len() > 0:
+		return now, true
 	}
 	return t.due.Next()
 }

@@ -10,6 +10,7 @@ import (
 // Status is what a caller is told.
 type Status uint8
 
+// What there is to tell.
 const (
 	Wait   Status = iota // someone else loads
 	Load                 // you load
@@ -24,7 +25,7 @@ const (
 type Outcome struct {
 	Status Status
 	Token  uint64 // with Load
-	Value  []byte // with Hit and Stale
+	Value  []byte // with Hit
 	Err    string // with Failed: a whole error reply
 }
 
@@ -59,7 +60,7 @@ func (t *Table[W]) Wait(k Key, w *Waiter[W]) {
 		r.due.Value, r.place.Waiter = r, r
 		t.rooms[i] = r
 		if l, ok := t.get(i); ok {
-			t.due.Put(&r.due, l.deadline)
+			t.settle(r, l)
 		} else {
 			t.unsettle(r)
 		}
@@ -161,11 +162,16 @@ func (t *Table[W]) promote(r *room[W], now int64) {
 		t.close(r)
 		return
 	}
+	t.settle(r, l)
+}
+
+// settle notes that those in a room wait for this lease.
+func (t *Table[W]) settle(r *room[W], l lease) {
 	r.place.Leave()
 	t.due.Put(&r.due, l.deadline)
 }
 
-// unsettle notes that a room has lost its lease.
+// unsettle notes that those in a room have lost their loader.
 func (t *Table[W]) unsettle(r *room[W]) {
 	t.due.Remove(&r.due)
 	if !r.place.Waiting() {

@@ -1,40 +1,32 @@
 package locktable
 
+import "math"
+
 // read copies the holders of the open lock, and clears away those whose lease
 // is over. Who is gone without a word was broken, or its time was up.
 func (t *Table) read(l *line, now int64, found Found) {
 	l.keyExpires, l.foreign, l.moved = found.Expires, found.Kind == Other, found.Kind == Elsewhere
 	fresh := make(map[string]lease, found.Holders)
-	limit := int64(mixed)
+	limit := int64(Exclusive)
 	if found.Kind == Hash {
 		var dead []string
-		t.store.Each(func(owner, record []byte) bool {
-			h, ok := ParseRecord(record)
-			if !ok {
-				l.foreign = true
-				return false
-			}
+		l.foreign = !t.records(func(owner []byte, h *Record) {
 			t.fence.Saw(h.Token)
 			if !h.Live(now) {
 				dead = append(dead, string(owner))
-				return true
+				return
 			}
-			if len(fresh) == 0 {
-				limit = h.Limit
-			} else if limit != h.Limit {
-				limit = mixed
-			}
+			limit = h.Limit
 			fresh[string(owner)] = lease{h.Token, h.Expires}
-			return true
 		})
 		if l.foreign {
 			clear(fresh)
 		} else {
-			t.bury(l, now, dead, fresh)
+			t.bury(l, dead, fresh)
 		}
 	}
 	for owner, was := range l.holders {
-		if is, still := fresh[owner]; still && is.token == was.token {
+		if _, still := fresh[owner]; still {
 			continue
 		}
 		t.indexHolder(l, owner, -1)
@@ -46,23 +38,32 @@ func (t *Table) read(l *line, now int64, found Found) {
 			t.store.Event(Broken)
 		}
 	}
-	for owner, is := range fresh {
-		if was, before := l.holders[owner]; !before || was.token != is.token {
+	for owner := range fresh {
+		if _, before := l.holders[owner]; !before {
 			t.indexHolder(l, owner, +1)
 		}
 	}
 	l.holders, l.limit, l.doubt = fresh, limit, false
 	t.due.Remove(&l.due) // arm sets it anew
+	t.count(l, now)
+}
+
+// count keeps the gauge. What runs out while somebody waits is counted by read,
+// for each holder, so the gauge is not to count it as well.
+func (t *Table) count(l *line, now int64) {
 	hash := t.held.hash(l.key.DB, l.name)
-	if len(fresh) == 0 {
+	switch {
+	case len(l.holders) == 0:
 		t.held.drop(hash, now)
-	} else if l.keyExpires > now {
+	case l.listed:
+		t.held.put(hash, math.MaxInt64, now)
+	default:
 		t.held.put(hash, l.keyExpires, now)
 	}
 }
 
 // bury removes from the keyspace the holders whose lease is over.
-func (t *Table) bury(l *line, now int64, dead []string, live map[string]lease) {
+func (t *Table) bury(l *line, dead []string, live map[string]lease) {
 	if len(dead) > 0 && len(live) == 0 {
 		t.store.Delete()
 		l.keyExpires = 0

@@ -51,13 +51,23 @@ const walkBudget = 10000
 
 // walk looks for the way from a newcomer back to itself.
 type walk struct {
-	t    *Table
-	path []string        // the owners on the way, each waiting for the next
-	free map[string]bool // owners that will get what they wait for
+	t        *Table
+	newcomer string
+	path     *step           // the last owner on the way, each waiting for the next
+	on       map[string]bool // the owners on it
+	free     map[string]bool // owners that will get what they wait for
 	// In each queue the last of those found free from the front on, so that a
 	// queue is walked once and not once for each who stands in it.
 	verified map[*line]*Waiter
 	budget   int
+}
+
+// step is one owner on the way. Ways share their beginnings, so that a long one
+// costs no more to keep than a short one.
+type step struct {
+	owner  string
+	before *step
+	closes bool // it stands on the way before, too
 }
 
 // cycle is the chain of owners that would wait for each other if owner waited
@@ -69,18 +79,37 @@ type walk struct {
 //
 // An owner that waits for nobody but itself is no deadlock: it may hold the
 // lock on one connection and wait for it on another.
-func (t *Table) cycle(owner string, limit int64, l *line) []string {
+func (t *Table) cycle(owner string, limit int64, l *line) (owners []string) {
 	if t.parties[owner] == nil {
 		return nil // nobody waits for it, so no way leads back
 	}
 	w := walk{
-		t: t, path: []string{owner}, free: map[string]bool{},
+		t: t, newcomer: owner, on: map[string]bool{}, free: map[string]bool{},
 		verified: map[*line]*Waiter{}, budget: walkBudget,
 	}
-	if w.stuck(owner, limit, l, nil) {
-		return w.path
+	w.push(owner)
+	if !w.stuck(owner, limit, l, nil) {
+		return nil
 	}
-	return nil
+	for s := w.path; s != nil; s = s.before {
+		owners = append(owners, s.owner)
+	}
+	slices.Reverse(owners)
+	return owners
+}
+
+func (w *walk) push(owner string) {
+	w.path = &step{owner, w.path, w.on[owner]}
+	w.on[owner] = true
+}
+
+// back returns to an earlier step.
+func (w *walk) back(to *step) {
+	for ; w.path != to; w.path = w.path.before {
+		if !w.path.closes {
+			delete(w.on, w.path.owner)
+		}
+	}
 }
 
 // stuck tells whether a request of owner in l, standing before place (at the
@@ -103,19 +132,21 @@ func (w *walk) stuck(owner string, limit int64, l *line, place *Waiter) bool {
 	case itself || limit == Shared || int64(len(l.holders)) < limit:
 		return false
 	}
-	length := len(w.path) // one may go
-	var way []string
+	here := w.path // one may go
+	var way *step
 	for h := range l.holders {
+		w.back(here)
 		if !w.ownerStuck(h) {
-			w.path = w.path[:length]
 			return false
 		}
-		if way == nil || w.path[len(w.path)-1] == w.path[0] { // tells the newcomer most
-			way = slices.Clone(w.path)
+		if way == nil || way.owner != w.newcomer { // else it tells the newcomer most
+			way = w.path
 		}
-		w.path = w.path[:length]
 	}
-	w.path = way
+	if w.path != way {
+		w.back(here)
+		w.path = way
+	}
 	return true
 }
 
@@ -143,28 +174,28 @@ func (w *walk) queueStuck(owner string, l *line, place *Waiter) bool {
 	return false
 }
 
-// ownerStuck tells whether an owner that others wait for can never go on.
+// ownerStuck tells whether an owner that others wait for can never go on. If
+// not, the path is as it was.
 func (w *walk) ownerStuck(owner string) bool {
 	if w.free[owner] {
 		return false
 	}
-	if slices.Contains(w.path, owner) {
-		w.path = append(w.path, owner)
+	if w.on[owner] {
+		w.push(owner)
 		return true
 	}
 	p := w.t.parties[owner]
 	if w.budget--; p == nil || w.budget < 0 {
 		return false
 	}
-	w.path = append(w.path, owner)
-	length := len(w.path)
+	here := w.path
+	w.push(owner)
 	for _, waiter := range p.waits {
 		if w.stuck(owner, waiter.Limit, waiter.line, waiter) {
 			return true
 		}
-		w.path = w.path[:length]
 	}
-	w.path = w.path[:length-1]
+	w.back(here)
 	w.free[owner] = true
 	return false
 }

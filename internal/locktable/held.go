@@ -15,10 +15,10 @@ import "hash/maphash"
 // would hold the server up for tens of milliseconds.
 type heldSet struct {
 	seed    maphash.Seed
-	log     []heldSlot // expires 0: dropped
-	ranOut  int64      // leases found run out, and not told yet
-	turn    int        // the shard whose turn it is to be swept
-	touched uint64     // keeps the loads of settle from being optimised away
+	log     []heldChange
+	ranOut  int64  // leases found run out, and not told yet
+	turn    int    // the shard whose turn it is to be swept
+	touched uint64 // keeps the loads of settle from being optimised away
 	shards  [heldShards]heldShard
 }
 
@@ -38,8 +38,14 @@ type heldSlot struct {
 	expires int64
 }
 
+// heldChange is a slot as it shall be from a time on; expires 0: dropped.
+type heldChange struct {
+	heldSlot
+	at int64
+}
+
 func newHeldSet() *heldSet {
-	s := &heldSet{seed: maphash.MakeSeed(), log: make([]heldSlot, 0, heldLog)}
+	s := &heldSet{seed: maphash.MakeSeed(), log: make([]heldChange, 0, heldLog)}
 	for i := range s.shards {
 		s.shards[i].slots = make([]heldSlot, 16)
 	}
@@ -58,7 +64,7 @@ func (s *heldSet) put(hash uint64, expires, now int64) {
 	if len(s.log) == heldLog {
 		s.settle(now)
 	}
-	s.log = append(s.log, heldSlot{hash, expires})
+	s.log = append(s.log, heldChange{heldSlot{hash, expires}, now})
 }
 
 // drop forgets a lock that nobody holds any more.
@@ -75,7 +81,7 @@ func (s *heldSet) settle(now int64) {
 	}
 	s.touched = touched
 	for _, change := range s.log {
-		s.apply(change, now)
+		s.apply(change)
 	}
 	s.log = s.log[:0]
 	t := &s.shards[s.turn]
@@ -83,22 +89,22 @@ func (s *heldSet) settle(now int64) {
 	s.ranOut += t.sweep(2*heldLog, now)
 }
 
-func (s *heldSet) apply(change heldSlot, now int64) {
+func (s *heldSet) apply(change heldChange) {
 	t := s.shard(change.hash)
 	i := t.find(change.hash)
 	there := t.slots[i].hash != 0
-	if there && t.slots[i].expires <= now && change.expires != 0 {
+	if there && t.slots[i].expires <= change.at && change.expires != 0 {
 		s.ranOut++ // and was taken again since
 	}
 	switch {
 	case change.expires != 0 && there:
-		t.slots[i] = change
+		t.slots[i] = change.heldSlot
 	case change.expires != 0:
 		if t.n >= len(t.slots)/2 {
 			t.grow()
 			i = t.find(change.hash)
 		}
-		t.slots[i] = change
+		t.slots[i] = change.heldSlot
 		t.n++
 	case there:
 		t.clear(i)

@@ -18,7 +18,7 @@ func (t *Table) Extend(now int64, db int, name, owner []byte, ttl int64) (bool, 
 	}
 	keyExpires := t.settle(now, db, name, found, before, h.Expires)
 	if l := t.line(db, name); l != nil {
-		t.extendInLine(l, owner, h.Expires, keyExpires)
+		t.extendInLine(l, now, owner, h.Expires, keyExpires)
 	}
 	t.Stats.Extended++
 	return true, nil
@@ -29,8 +29,8 @@ func (t *Table) Extend(now int64, db int, name, owner []byte, ttl int64) (bool, 
 func (t *Table) Release(now int64, db int, name, owner []byte) (bool, error) {
 	found := t.store.Open(db, name)
 	defer t.store.Close()
-	if l := t.line(db, name); l != nil {
-		return t.releaseInLine(l, now, found, owner)
+	if l := t.line(db, name); l != nil && t.isLock(l, now, found) {
+		return t.releaseInLine(l, now, owner), nil
 	}
 	h, ok, err := t.holder(now, found, owner)
 	if !ok || err != nil {
@@ -85,7 +85,10 @@ func (t *Table) settle(now int64, db int, name []byte, found Found, before, afte
 	case found.Expires > 0 && before < found.Expires:
 		return found.Expires // another one is the last, as it was
 	default:
-		last = t.lastExpiry()
+		if last = t.lastExpiry(); last == 0 { // somebody wrote into it: the rest is none of ours
+			t.held.drop(t.held.hash(db, name), now)
+			return found.Expires
+		}
 	}
 	if last != found.Expires {
 		t.store.ExpireAt(last)
@@ -115,7 +118,7 @@ func (t *Table) takeOut(l *line, now int64, owner string) {
 	if len(l.holders) == 0 {
 		t.store.Delete()
 		l.keyExpires = 0
-		t.held.drop(t.held.hash(l.key.DB, l.name), now)
+		t.count(l, now)
 		t.letGo(now, l.key.DB, l.name)
 		return
 	}
@@ -123,24 +126,25 @@ func (t *Table) takeOut(l *line, now int64, owner string) {
 	if was.expires < l.keyExpires {
 		return
 	}
-	last := int64(0)
-	for _, h := range l.holders {
-		last = max(last, h.expires)
-	}
-	if last != l.keyExpires {
+	if last := l.lastExpiry(); last != l.keyExpires {
 		l.keyExpires = last
 		t.store.ExpireAt(last)
-		t.held.put(t.held.hash(l.key.DB, l.name), last, now)
+		t.count(l, now)
 	}
 }
 
-// releaseInLine is Release for a lock that somebody waits for.
-func (t *Table) releaseInLine(l *line, now int64, found Found, owner []byte) (bool, error) {
+// isLock makes the copy of the holders true, and tells whether what is open is
+// a lock. If not, those who wait are told so. Who holds it may still let go.
+func (t *Table) isLock(l *line, now int64, found Found) bool {
 	t.sync(l, now, found)
 	if l.foreign {
 		t.fail(l, ErrWrongType)
-		return false, ErrWrongType
 	}
+	return !l.foreign
+}
+
+// releaseInLine is Release for a lock that somebody waits for.
+func (t *Table) releaseInLine(l *line, now int64, owner []byte) bool {
 	_, held := l.holders[string(owner)]
 	if held {
 		t.takeOut(l, now, string(owner))
@@ -148,20 +152,19 @@ func (t *Table) releaseInLine(l *line, now int64, found Found, owner []byte) (bo
 		t.store.Event(Released)
 	}
 	t.serveSynced(l, now)
-	return held, nil
+	return held
 }
 
 // extendInLine keeps the copy of the holders true to a lease that now ends at
 // expires.
-func (t *Table) extendInLine(l *line, owner []byte, expires, keyExpires int64) {
-	was, ok := l.holders[string(owner)]
-	if !ok {
-		l.doubt = true
-		t.summon(l)
-		return
+func (t *Table) extendInLine(l *line, now int64, owner []byte, expires, keyExpires int64) {
+	was, known := l.holders[string(owner)]
+	if !known {
+		return // written by hand; the round will find it
 	}
 	l.holders[string(owner)] = lease{was.token, expires}
 	l.keyExpires = keyExpires
+	t.count(l, now)
 	if l.due.Set() && expires < l.due.At() {
 		t.due.Put(&l.due, expires)
 	}

@@ -11,19 +11,31 @@ func (t *Table) Holders(now int64, db int, name []byte, visit func(owner []byte,
 	case Other:
 		return 0, ErrWrongType
 	}
-	t.store.Each(func(owner, record []byte) bool {
-		h, ok := ParseRecord(record)
-		if !ok {
-			err = ErrWrongType
-			return false
-		}
+	if !t.records(func(owner []byte, h *Record) {
 		if h.Live(now) {
 			limit = h.Limit
-			visit(owner, &h)
+			visit(owner, h)
 		}
-		return true
-	})
-	return limit, err
+	}) {
+		return 0, ErrWrongType
+	}
+	return limit, nil
+}
+
+// records visits the records of the open hash, until it finds that the hash is
+// no lock. One field is looked at first: a big hash of somebody's is not walked.
+func (t *Table) records(visit func(owner []byte, r *Record)) (isLock bool) {
+	first, _ := t.store.Any()
+	if _, isLock = ParseRecord(first); isLock {
+		t.store.Each(func(owner, field []byte) bool {
+			var r Record
+			if r, isLock = ParseRecord(field); isLock {
+				visit(owner, &r)
+			}
+			return isLock
+		})
+	}
+	return isLock
 }
 
 // Waiters visits those who wait for a lock, the first first.

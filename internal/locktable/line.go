@@ -34,7 +34,7 @@ type line struct {
 	key        Key
 	name       []byte
 	queue      waitq.Queue[*Waiter]
-	limit      int64 // of the holders; mixed if they disagree
+	limit      int64 // of the holders, who agree on it unless somebody wrote by hand
 	holders    map[string]lease
 	keyExpires int64 // 0 when there is no key
 	foreign    bool  // what stands there is no lock
@@ -47,10 +47,6 @@ type line struct {
 }
 
 type lease struct{ token, expires int64 }
-
-// mixed is the limit of holders whose records disagree, which somebody must
-// have written by hand. It matches no request, so all must go first.
-const mixed = -1
 
 func (t *Table) line(db int, name []byte) *line {
 	if len(t.lines) == 0 {
@@ -69,6 +65,14 @@ func (l *line) admits(owner string, limit int64) bool {
 		return false
 	}
 	return limit == Shared || int64(len(l.holders)) < limit
+}
+
+// lastExpiry is when the last of the holders' leases ends.
+func (l *line) lastExpiry() (last int64) {
+	for _, h := range l.holders {
+		last = max(last, h.expires)
+	}
+	return last
 }
 
 // serve grants the open lock to those at the head of the queue that it admits,
@@ -105,17 +109,17 @@ func (t *Table) serveSynced(l *line, now int64) {
 	if l.keyExpires != before {
 		t.store.ExpireAt(l.keyExpires)
 	}
-	if granted > 0 {
-		t.held.put(t.held.hash(l.key.DB, l.name), l.keyExpires, now)
-		for range granted {
-			t.store.Event(Acquired)
-		}
+	for range granted {
+		t.store.Event(Acquired)
 	}
 	if l.queue.Len() == 0 {
 		t.forget(l)
-	} else {
-		t.arm(l, now)
+		return
 	}
+	if granted > 0 {
+		t.count(l, now)
+	}
+	t.arm(l, now)
 }
 
 // handOver makes a waiter a holder.
@@ -130,6 +134,9 @@ func (t *Table) handOver(l *line, w *Waiter, now int64) {
 	l.limit = w.Limit
 	l.holders[w.Owner] = lease{w.Token, expires}
 	t.indexHolder(l, w.Owner, +1)
+	if l.keyExpires == 0 { // there was no key, or somebody made it PERSIST
+		l.keyExpires = l.lastExpiry()
+	}
 	l.keyExpires = max(l.keyExpires, expires)
 	if l.due.Set() && expires < l.due.At() {
 		t.due.Put(&l.due, expires)

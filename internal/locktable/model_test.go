@@ -6,8 +6,9 @@ import (
 	"slices"
 	"testing"
 
-	"holdfast/internal/locktable"
 	"pgregory.net/rapid"
+
+	"holdfast/internal/locktable"
 )
 
 // The model of a lock service, written to be believed and not to be fast: all
@@ -230,7 +231,6 @@ func (m *machine) acquire(t *rapid.T) {
 	l := m.model.lock(name)
 
 	v, err := m.table.Acquire(m.keyspace.now, &r)
-	var deadlock *locktable.DeadlockError
 	switch {
 	case len(l.queue) == 0 && l.admits(hold):
 		if err != nil || v.Token == 0 {
@@ -246,7 +246,7 @@ func (m *machine) acquire(t *rapid.T) {
 		l.queue = append(l.queue, modelWait{hold, r.TTL})
 		if m.model.caught(l) {
 			l.queue = l.queue[:len(l.queue)-1]
-			if !errors.As(err, &deadlock) {
+			if _, ok := errors.AsType[*locktable.DeadlockError](err); !ok {
 				t.Fatalf("a deadlock was not seen: %+v, %v", v, err)
 			}
 			return
@@ -337,6 +337,9 @@ func (m *machine) check(t *rapid.T) {
 			t.Fatalf("%s is watched: %v, with %d waiting", l.name, watching, len(queue))
 		}
 		watched += len(queue)
+	}
+	if _, ok := m.table.Next(m.keyspace.now); ok && watched == 0 {
+		t.Fatal("nobody waits, and yet there is something to do later")
 	}
 	held := 0
 	for _, l := range m.model.locks {

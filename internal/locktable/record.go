@@ -63,6 +63,9 @@ func ParseRecord(field []byte) (r Record, ok bool) {
 			return r, false
 		}
 	}
+	if r.Token >= maxToken {
+		return r, false
+	}
 	flags, meta, more := word(rest)
 	if !more {
 		flags = rest

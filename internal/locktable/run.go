@@ -39,11 +39,15 @@ func (t *Table) StirAll(db int) {
 }
 
 // Swap says that two databases changed places. Those who wait go on waiting
-// for the name in their own database; sessions follow the locks they hold.
+// for the name in their own database; sessions follow the locks they hold, and
+// so does what is to be taken back.
 func (t *Table) Swap(a, b int) {
 	t.StirAll(a)
 	t.StirAll(b)
 	t.sessions.swap(a, b)
+	for i := range t.lost {
+		t.lost[i].key.swap(a, b)
+	}
 }
 
 // Disconnected says that a client is gone, and with it what it held as a
@@ -70,6 +74,7 @@ func (t *Table) Next(now int64) (at int64, ok bool) {
 	if t.round.Len() == 0 {
 		return 0, false
 	}
+	t.roundAt = min(t.roundAt, now+roundEvery) // the clock may have been set back
 	at = t.roundAt
 	if due, ok := t.due.Next(); ok {
 		at = min(at, due)
@@ -132,9 +137,7 @@ func (t *Table) takeBack(now int64, g lost) {
 	if found.Kind != Hash {
 		return
 	}
-	l := t.line(g.key.DB, name)
-	if l != nil {
-		t.sync(l, now, found)
+	if l := t.line(g.key.DB, name); l != nil && t.isLock(l, now, found) {
 		if l.holders[g.owner].token == g.token {
 			t.takeOut(l, now, g.owner)
 			t.tookBack(g)

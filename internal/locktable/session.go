@@ -1,5 +1,7 @@
 package locktable
 
+import "slices"
+
 // sessions knows which leases end with which connection. It is as mortal as
 // the connections are: after a restart there are none, and the expiry is what
 // ends the leases of those who held them. The zero value is empty.
@@ -24,6 +26,9 @@ func (s *sessions) add(r *Request, token, expires, now int64) (first bool) {
 	tokens, known := s.clients[r.Client]
 	if len(tokens) == cap(tokens) { // before it grows: a long session must not
 		tokens = s.prune(tokens, now)
+		if len(tokens) > cap(tokens)/2 {
+			tokens = slices.Grow(tokens, len(tokens))
+		}
 	}
 	s.clients[r.Client] = append(tokens, token)
 	s.leases[token] = &sessionLease{r.Client, Key{r.DB, string(r.Name)}, string(r.Owner), expires}
@@ -68,11 +73,6 @@ func (s *sessions) end(client uint64) (ended []lost) {
 
 func (s *sessions) swap(a, b int) {
 	for _, lease := range s.leases {
-		switch lease.key.DB {
-		case a:
-			lease.key.DB = b
-		case b:
-			lease.key.DB = a
-		}
+		lease.key.swap(a, b)
 	}
 }

@@ -20,6 +20,7 @@ type keyspace struct {
 	key   locktable.Key
 	open  bool
 	moved bool // to another node, all of it
+	walks int  // how often all of a hash was read
 }
 
 type entry struct {
@@ -74,11 +75,16 @@ func (k *keyspace) Record(owner []byte) ([]byte, bool) {
 }
 
 func (k *keyspace) Any() (record []byte, ok bool) {
-	k.Each(func(_, r []byte) bool { record, ok = r, true; return false })
+	k.each(func(_, r []byte) bool { record, ok = r, true; return false })
 	return record, ok
 }
 
 func (k *keyspace) Each(visit func(owner, record []byte) bool) {
+	k.walks++
+	k.each(visit)
+}
+
+func (k *keyspace) each(visit func(owner, record []byte) bool) {
 	e := k.at()
 	if e == nil {
 		return

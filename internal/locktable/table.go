@@ -35,6 +35,16 @@ type Key struct {
 	Name string
 }
 
+// swap follows a lock when two databases change places.
+func (k *Key) swap(a, b int) {
+	switch k.DB {
+	case a:
+		k.DB = b
+	case b:
+		k.DB = a
+	}
+}
+
 // Stats counts what happened since the table was made.
 type Stats struct {
 	Grants     int64 // handed over or not
@@ -155,7 +165,7 @@ func (t *Table) Acquire(now int64, r *Request) (Verdict, error) {
 	if l := t.line(r.DB, r.Name); l != nil {
 		t.serve(l, now, found)
 		if l.queue.Len() > 0 {
-			return t.mustWait(now, r, l)
+			return t.mustWait(r, l)
 		}
 		found = t.store.Open(r.DB, r.Name) // they were served, all of them
 	}
@@ -166,8 +176,12 @@ func (t *Table) Acquire(now int64, r *Request) (Verdict, error) {
 	if ok {
 		// The key lives as long as its last holder; 0 leaves it as it is.
 		expires, keyExpires := now+r.TTL, now+r.TTL
-		if found.Kind == Hash && found.Expires >= expires {
+		switch {
+		case found.Kind != Hash:
+		case found.Expires >= expires:
 			keyExpires = 0
+		case found.Expires == 0: // by PERSIST
+			keyExpires = max(expires, t.lastExpiry())
 		}
 		token := t.put(now, r, expires, keyExpires)
 		t.held.put(t.held.hash(r.DB, r.Name), max(found.Expires, expires), now)
@@ -180,7 +194,7 @@ func (t *Table) Acquire(now int64, r *Request) (Verdict, error) {
 	}
 	l := &line{key: Key{r.DB, string(r.Name)}, name: append([]byte(nil), r.Name...)}
 	t.read(l, now, t.store.Open(r.DB, r.Name))
-	return t.mustWait(now, r, l)
+	return t.mustWait(r, l)
 }
 
 // admits decides for a lock that nobody waits for. In the common cases it

@@ -7,6 +7,9 @@ package locktable
 // and whatever record is read raises it above that record too.
 type Fence struct{ last int64 }
 
+// maxToken is what tokens stay below, so that every language can count them.
+const maxToken = 1 << 53
+
 // Next is the token of a grant made at now, in unix milliseconds.
 func (f *Fence) Next(now int64) int64 {
 	f.last = max(f.last+1, now*1000)

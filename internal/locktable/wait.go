@@ -1,7 +1,7 @@
 package locktable
 
 // mustWait is the verdict on a request that cannot be granted now.
-func (t *Table) mustWait(now int64, r *Request, l *line) (Verdict, error) {
+func (t *Table) mustWait(r *Request, l *line) (Verdict, error) {
 	if l.foreign {
 		return Verdict{}, ErrWrongType
 	}
@@ -41,6 +41,7 @@ func (t *Table) Enqueue(now int64, r *Request, v Verdict, w *Waiter) {
 		}
 		t.round.Push(&l.round)
 		t.store.Watch(l.key.DB, l.name)
+		t.count(l, now)
 	}
 	t.arrivals++
 	w.line, w.place.Waiter, w.seq = l, w, t.arrivals
@@ -109,5 +110,6 @@ func (t *Table) forget(l *line) {
 	delete(t.lines, l.key)
 	t.due.Remove(&l.due)
 	l.round.Leave()
+	t.count(l, 0) // at no time in particular: nothing is found run out
 	t.store.Unwatch(l.key.DB, l.name)
 }

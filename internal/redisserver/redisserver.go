@@ -108,8 +108,9 @@ func (p *Process) start(ctx context.Context) error {
 	}
 	args = append(args, "--port", strconv.Itoa(p.Port), "--bind", "127.0.0.1", "--dir", p.Dir, "--save", "")
 	for _, m := range p.cfg.Modules {
-		args = append(args, "--loadmodule")
-		args = append(args, strings.Fields(m)...)
+		path, options, _ := strings.Cut(m, ".so ")
+		args = append(args, "--loadmodule", strings.TrimSuffix(path, ".so")+".so")
+		args = append(args, strings.Fields(options)...)
 	}
 	args = append(args, p.cfg.Args...)
 	cmd := exec.Command(args[0], args[1:]...)
@@ -133,7 +134,7 @@ func (p *Process) start(ctx context.Context) error {
 	case <-ready:
 		return nil
 	case <-p.done:
-		return fmt.Errorf("%s ended before it was ready (%v):\n%s", p.cfg.Binary, p.waitErr, p.Log())
+		return fmt.Errorf("%s ended before it was ready (%s):\n%s", p.cfg.Binary, cmd.ProcessState, p.Log())
 	case <-ctx.Done():
 		p.Kill()
 		return fmt.Errorf("%s was not ready in time: %w\n%s", p.cfg.Binary, ctx.Err(), p.Log())

@@ -3,6 +3,8 @@
 // that the code runs in wrote it a moment ago.
 package resp
 
+import "slices"
+
 // Reader reads one value after another. Its zero value is at the end.
 type Reader struct{ rest []byte }
 
@@ -112,4 +114,4 @@ func (r *Reader) number() (n int64) {
 }
 
 // Rest is all that has not been read yet.
-func (r *Reader) Rest() []byte { return r.rest[:len(r.rest):len(r.rest)] }
+func (r *Reader) Rest() []byte { return slices.Clip(r.rest) }

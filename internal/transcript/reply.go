@@ -2,6 +2,7 @@ package transcript
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -17,7 +18,7 @@ func reply(r *bufio.Reader, indent string) (string, error) {
 	}
 	line = strings.TrimRight(line, "\r\n")
 	if line == "" {
-		return "", fmt.Errorf("not a reply: an empty line")
+		return "", errors.New("not a reply: an empty line")
 	}
 	kind, rest := line[0], line[1:]
 	switch kind {

@@ -4,8 +4,9 @@ import (
 	"slices"
 	"testing"
 
-	"holdfast/internal/waitq"
 	"pgregory.net/rapid"
+
+	"holdfast/internal/waitq"
 )
 
 // Whatever joins and leaves in between, those who stay are served in the order

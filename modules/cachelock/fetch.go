@@ -13,7 +13,7 @@ var fetchCommand = redismodule.Command{
 	Since:      "1.0.0",
 	Arity:      -4,
 	Flags:      "write blocking",
-	Categories: "write blocking",
+	Categories: "write blocking slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
 	Opens:      redismodule.Opening{Mode: redismodule.Read},
 	Args: []redismodule.Argument{
@@ -70,6 +70,9 @@ func fetchThere(ctx *redismodule.Ctx, name redismodule.Arg, e entry, lease, load
 	status, token := leasetable.Hit, uint64(0)
 	if refresh > 0 && e.ExpireAt >= 0 && e.ttl(ctx.Now()) < refresh {
 		watches.ctx = ctx
+		if k := keyOf(ctx, name); table.WaitingFor(k) > 0 {
+			table.Tell(k, e.outcome()) // stored by others just now: it is what they wait for
+		}
 		status, token = seek(ctx, name, lease, load)
 		if status == leasetable.Wait {
 			status = leasetable.Stale
@@ -109,7 +112,7 @@ func replyFetch(ctx *redismodule.Ctx, o leasetable.Outcome) {
 	}
 	ctx.ReplyArray(3)
 	ctx.ReplyString(words[o.Status])
-	if o.Status == leasetable.Hit || o.Status == leasetable.Stale {
+	if o.Status == leasetable.Hit {
 		ctx.ReplyBytes(o.Value)
 	} else {
 		ctx.ReplyNull()

@@ -1,8 +1,6 @@
 package cachelock
 
 import (
-	"time"
-
 	"holdfast/internal/histogram"
 	"holdfast/redismodule"
 )
@@ -40,7 +38,7 @@ func info(w *redismodule.Info) {
 		{"load_ms_p50", int(stats.loadTimes.Quantile(0.5))},
 		{"load_ms_p99", int(stats.loadTimes.Quantile(0.99))},
 		{"load_ms_max", int(stats.loadTimes.Max())},
-		{"leases", table.Leases(time.Now().UnixMilli())},
+		{"leases", table.Leases(w.Now())},
 		{"lease_bytes", table.Bytes()},
 		{"waiting", table.Waiting()},
 	} {

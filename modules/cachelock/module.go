@@ -19,6 +19,8 @@ var (
 	table *leasetable.Table[*redismodule.Blocked]
 	stats statistics
 	px    redismodule.Arg
+
+	cluster bool // a key's slot may move to another node while somebody waits
 )
 
 // Module is all of cachelock as the server sees it.
@@ -42,6 +44,7 @@ var Module = redismodule.Module{
 	Load: func(ctx *redismodule.Ctx) error {
 		stats = statistics{}
 		px = redismodule.Intern("PX")
+		cluster = ctx.Flags()&redismodule.FlagCluster != 0
 		table = leasetable.New[*redismodule.Blocked](firstToken(ctx), &watches)
 		return nil
 	},

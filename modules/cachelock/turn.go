@@ -7,8 +7,8 @@ import (
 	"holdfast/redismodule"
 )
 
-// turn is what the timer does: loaders out of time are succeeded, waiters who
-// lost their loader are seen to, and the next batch is woken.
+// turn is what the timer does: waiters whose loader is out of time, or was taken
+// from them, are seen to, and the next batch is woken.
 func turn(ctx *redismodule.Ctx) {
 	watches.ctx = ctx
 	table.BeginTurn(ctx.Now())
@@ -22,20 +22,31 @@ func turn(ctx *redismodule.Ctx) {
 	serve(ctx)
 }
 
-// settle decides for those who wait for a key whose lease ended by other hands:
-// a plain SET brought a value for them, or somebody has to load anew.
+// settle decides for those who wait for a key whose loader ran out of time or lost
+// its lease by other hands: a plain SET brought a value for them, or somebody has
+// to load anew.
 func settle(ctx *redismodule.Ctx, k leasetable.Key) {
 	ctx.SelectDB(k.DB)
+	if cluster && !served(ctx, k.Name) {
+		table.Tell(k, leasetable.Outcome{Status: leasetable.Failed, Err: "TRYAGAIN the key's slot moves to another node"})
+		return
+	}
 	e, err := open(ctx.OpenName(k.Name, redismodule.Read))
 	defer e.Close()
 	switch {
 	case err != nil:
 		table.Tell(k, leasetable.Outcome{Status: leasetable.Failed, Err: err.Error()})
 	case e.there():
-		table.Tell(k, e.outcome(leasetable.Hit))
+		table.Tell(k, e.outcome())
 	default:
 		table.Promote(k, ctx.Now())
 	}
+}
+
+// served asks whether this node still serves a name. The server asks so for every
+// command; for what no command asked for, nobody else does.
+func served(ctx *redismodule.Ctx, name []byte) bool {
+	return ctx.Cmd("EXISTS").Bytes(name).Do("E") == nil
 }
 
 // serve wakes who is ready, as many as this turn may, and sees to the timer. It
@@ -48,7 +59,7 @@ func serve(ctx *redismodule.Ctx) {
 }
 
 func arm(ctx *redismodule.Ctx) {
-	if at, ok := table.Next(); ok {
+	if at, ok := table.Next(ctx.Now()); ok {
 		ctx.SetTimer(at)
 	} else if ctx.TimerAt() != 0 {
 		ctx.StopTimer()
@@ -119,10 +130,10 @@ func (e entry) ttl(now int64) int64 {
 }
 
 // outcome is what waiters are told of an entry that is there: its value, copied
-// once for all of them, as status, or that there is nothing.
-func (e entry) outcome(status leasetable.Status) leasetable.Outcome {
+// once for all of them, or that there is nothing.
+func (e entry) outcome() leasetable.Outcome {
 	if e.absent {
 		return leasetable.Outcome{Status: leasetable.Absent}
 	}
-	return leasetable.Outcome{Status: status, Value: bytes.Clone(e.Bytes())}
+	return leasetable.Outcome{Status: leasetable.Hit, Value: bytes.Clone(e.Bytes())}
 }

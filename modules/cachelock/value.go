@@ -45,7 +45,7 @@ var setCommand = redismodule.Command{
 	Arity:      -4,
 	// Not deny-oom: the server would refuse it before anybody could be told.
 	Flags:      "write",
-	Categories: "write",
+	Categories: "write slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate),
 	Args:       []redismodule.Argument{keyArgument, valueArgument, ttlArgument, ifToken},
 	Reply:      "OK; with TOKEN nil, and nothing stored, when that is not the live lease.",
@@ -67,7 +67,7 @@ var setNilCommand = redismodule.Command{
 	Since:      "1.0.0",
 	Arity:      -3,
 	Flags:      "write", // not deny-oom, as cache.set
-	Categories: "write",
+	Categories: "write slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyUpdate),
 	Args:       []redismodule.Argument{keyArgument, ttlArgument, ifToken},
 	Reply:      "OK; with TOKEN nil, and nothing stored, when that is not the live lease.",
@@ -75,15 +75,17 @@ var setNilCommand = redismodule.Command{
 		return store(ctx, args[1], args[2], args[3:], "cache.setnil",
 			func() leasetable.Outcome { return leasetable.Outcome{Status: leasetable.Absent} },
 			func(old entry, ttl int64) error {
-				if ctx.Flags()&redismodule.FlagOOM != 0 {
-					return redismodule.ErrOOM // before the old value is gone
-				}
 				if old.there() && !old.absent {
+					// Sets nothing, but is refused where there is no room: ask before
+					// the old value is gone.
+					if err := ctx.Cmd("SETRANGE").Arg(args[1]).Int(0).Str("").Do("ME"); err != nil {
+						return err
+					}
 					if err := ctx.Cmd("DEL").Arg(args[1]).Do(""); err != nil {
 						return err
 					}
 				}
-				if err := ctx.Cmd("HSET").Arg(args[1]).Bytes(absentField).Str("1").Do(""); err != nil {
+				if err := ctx.Cmd("HSET").Arg(args[1]).Bytes(absentField).Str("1").Do("ME"); err != nil {
 					return err
 				}
 				return ctx.Cmd("PEXPIRE").Arg(args[1]).Int(ttl).Do("")
@@ -158,7 +160,7 @@ var delCommand = redismodule.Command{
 	Since:      "1.0.0",
 	Arity:      -2,
 	Flags:      "write",
-	Categories: "write",
+	Categories: "write slow",
 	Keys:       []redismodule.KeySpec{{Flags: redismodule.KeyRM | redismodule.KeyDelete, Index: 1, Last: -1}},
 	Args:       []redismodule.Argument{{Name: "key", Type: redismodule.ArgKey, Multiple: true, Summary: "A value's key; it need not be there."}},
 	Reply:      "The number of values removed, remembered absences among them.",

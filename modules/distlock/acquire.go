@@ -14,10 +14,10 @@ var acquireCommand = redismodule.Command{
 	Name:       "lock.acquire",
 	Summary:    "Takes a lock for a time, or waits in line for it.",
 	Complexity: "O(1), and O(N) for the N holders of a shared lock or semaphore with leases that ran out",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -4,
-	Flags:      "write deny-oom fast",
-	Categories: "write fast",
+	Flags:      "write deny-oom fast blocking",
+	Categories: "write fast blocking",
 	Keys:       lockKey(redismodule.KeyRW | redismodule.KeyUpdate),
 	Opens:      opening,
 	Args: []redismodule.Argument{

@@ -17,7 +17,7 @@ var extendCommand = redismodule.Command{
 	Name:       "lock.extend",
 	Summary:    "Makes the lease of a lock's holder end at another time. Never acquires a lock.",
 	Complexity: "O(1), and O(N) for N holders when the last of them to run out moves forward",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      4,
 	Flags:      "write fast",
 	Categories: "write fast",
@@ -42,7 +42,7 @@ var releaseCommand = redismodule.Command{
 	Name:       "lock.release",
 	Summary:    "Gives a lock back, and with it to the next in line.",
 	Complexity: "O(1) for each who gets it, and O(N) for N holders when the last of them to run out leaves",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      3,
 	Flags:      "write fast", // not deny-oom: a full server must drain
 	Categories: "write fast",

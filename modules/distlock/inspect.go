@@ -1,8 +1,6 @@
 package distlock
 
 import (
-	"time"
-
 	"holdfast/internal/locktable"
 	"holdfast/redismodule"
 )
@@ -11,10 +9,10 @@ var infoCommand = redismodule.Command{
 	Name:       "lock.info",
 	Summary:    "Tells who holds a lock and who waits for it.",
 	Complexity: "O(N) for N holders and waiters",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      2,
 	Flags:      "readonly",
-	Categories: "read",
+	Categories: "read slow",
 	Keys:       lockKey(redismodule.KeyRO | redismodule.KeyAccess),
 	Args:       []redismodule.Argument{nameArgument},
 	Reply: "A map of mode, limit (0 for shared and for none), holders (owner, token, ttl_ms, held_ms, session, meta) " +
@@ -98,7 +96,7 @@ func replyMode(ctx *redismodule.Ctx, limit int64) {
 }
 
 func writeInfo(w *redismodule.Info) {
-	now := time.Now().UnixMilli() // INFO gives no context to ask
+	now := w.Now()
 	s := &table.Stats
 	w.Int("held", table.Held(now))
 	w.Int("waiting", int64(table.Waiting()))

@@ -26,7 +26,6 @@ type keyspace struct {
 	state  locktable.Found // what was found there
 	fresh  bool            // field is the owner's record,
 	record bool            // if it has one
-	opened []byte          // the name that is open
 	field  []byte          // scratch for the record read last
 
 	// The last write and its event wait for Close, to be done together with it
@@ -57,7 +56,7 @@ func (k *keyspace) begin(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
 	k.end()
 	at, record, ok := ctx.Begin(k.field[:0])
 	k.ctx, k.db, k.background, k.name, k.owner = ctx, at.DB, false, name, owner
-	k.key, k.open, k.begun, k.lazy, k.opened = at.Key, true, true, true, name.Bytes()
+	k.key, k.open, k.begun, k.lazy = at.Key, true, true, true
 	k.state, k.field, k.record = found(&at.Key, at.Len), record, ok
 	k.fresh = true
 }
@@ -97,7 +96,7 @@ func (k *keyspace) Open(db int, name []byte) locktable.Found {
 	} else {
 		k.key = k.ctx.OpenName(name, mode)
 	}
-	k.open, k.opened = true, name
+	k.open = true
 	if k.cluster && k.background && !k.served(name) {
 		return locktable.Found{Kind: locktable.Elsewhere}
 	}

@@ -1,6 +1,7 @@
 package distlock
 
 import (
+	"bytes"
 	"math"
 
 	"holdfast/internal/locktable"
@@ -12,7 +13,7 @@ var listCommand = redismodule.Command{
 	Name:       "lock.list",
 	Summary:    "Lists the locks of this node and database by cursor, as SCAN lists keys.",
 	Complexity: "O(N) for COUNT N, O(K) for a whole walk through K keys of any kind",
-	Since:      "1",
+	Since:      "1.0.0",
 	Arity:      -1,
 	Flags:      "readonly",
 	Categories: "read slow",
@@ -88,47 +89,43 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 }
 
 // matches tells whether name fits a glob as the server understands one: *, ?,
-// [set], [^set], [a-z], and a backslash before what is meant literally.
+// [set], [^set], [a-z], and a backslash before what is meant literally. Only the
+// last star is ever tried again, so that no glob takes for ever.
 func matches(glob, name []byte) bool {
-	for len(glob) > 0 {
-		switch glob[0] {
-		case '*':
-			for glob = glob[1:]; len(glob) > 0 && glob[0] == '*'; {
-				glob = glob[1:]
-			}
-			for i := 0; i <= len(name); i++ {
-				if matches(glob, name[i:]) {
-					return true
-				}
-			}
-			return false
-		case '[':
-			if len(name) == 0 {
-				return false
-			}
-			rest, in := oneOf(glob[1:], name[0])
-			if !in {
-				return false
-			}
-			glob, name = rest, name[1:]
+	var behind, from []byte // what stands behind that star, and where it was tried
+	for len(name) > 0 {
+		if len(glob) > 0 && glob[0] == '*' {
+			glob = glob[1:]
+			behind, from = glob, name
 			continue
-		case '?':
-			if len(name) == 0 {
-				return false
-			}
-		case '\\':
-			if len(glob) > 1 {
-				glob = glob[1:]
-			}
-			fallthrough
-		default:
-			if len(name) == 0 || glob[0] != name[0] {
-				return false
-			}
 		}
-		glob, name = glob[1:], name[1:]
+		rest, fits := one(glob, name[0])
+		switch {
+		case fits:
+			glob, name = rest, name[1:]
+		case behind != nil:
+			from = from[1:]
+			glob, name = behind, from
+		default:
+			return false
+		}
 	}
-	return len(name) == 0
+	return len(bytes.TrimLeft(glob, "*")) == 0
+}
+
+// one tells whether c fits what a glob begins with, and what comes behind that.
+func one(glob []byte, c byte) (rest []byte, fits bool) {
+	switch {
+	case len(glob) == 0:
+		return nil, false
+	case glob[0] == '?':
+		return glob[1:], true
+	case glob[0] == '[':
+		return oneOf(glob[1:], c)
+	case glob[0] == '\\' && len(glob) > 1:
+		glob = glob[1:]
+	}
+	return glob[1:], glob[0] == c
 }
 
 // oneOf reads a set up to its closing bracket and tells whether c is in it.

@@ -49,6 +49,10 @@ func (r *rescan) look(ctx *redismodule.Ctx, name []byte) {
 	if k.Type != redismodule.TypeHash {
 		return
 	}
+	first, _ := k.HashAny(nil)
+	if _, ok := locktable.ParseRecord(first); !ok {
+		return // to walk a big hash of somebody's would hold up the server
+	}
 	k.HashEach(func(_, field []byte) bool {
 		record, ok := locktable.ParseRecord(field)
 		if ok {

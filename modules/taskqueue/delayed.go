@@ -141,9 +141,9 @@ func findMember(ctx *redismodule.Ctx, key []byte, due int64, id []byte) ([]byte,
 		mid := lo + (hi-lo)/2
 		r := ctx.Cmd("ZRANGE").Bytes(key).Int(int64(mid)).Int(int64(mid)).Str("WITHSCORES").Call("")
 		p := read(r.Raw())
-		if failure(r) != nil || p.Array() != 2 {
+		if err := failure(r); err != nil || p.Array() != 2 {
 			r.Free()
-			return nil, nil
+			return nil, err
 		}
 		member := p.Bytes()
 		at := score(&p)

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +60,30 @@ func TestEveryCommandIsDescribedInFull(t *testing.T) {
 		for _, c := range m.Configs {
 			if c.Summary == "" {
 				t.Errorf("the setting %s.%s has no summary", m.Name, c.Name)
+			}
+		}
+	}
+}
+
+// As the server's own: who forbids a category forbids these commands too.
+func TestCategoriesFollowFlags(t *testing.T) {
+	for _, m := range modules {
+		for _, c := range m.Commands {
+			flags, categories := strings.Fields(c.Flags), strings.Fields(c.Categories)
+			waits := slices.ContainsFunc(c.Args, func(a redismodule.Argument) bool { return strings.HasPrefix(a.Name, "block") })
+			if slices.Contains(flags, "blocking") != waits {
+				t.Errorf("%s with the flags %q: it waits is %v", c.Name, flags, waits)
+			}
+			for category, want := range map[string]bool{
+				"read":     slices.Contains(flags, "readonly"),
+				"write":    slices.Contains(flags, "write"),
+				"fast":     slices.Contains(flags, "fast"),
+				"slow":     !slices.Contains(flags, "fast"),
+				"blocking": waits,
+			} {
+				if slices.Contains(categories, category) != want {
+					t.Errorf("%s with the flags %q is in %q", c.Name, flags, categories)
+				}
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"holdfast/redismodule"
@@ -64,7 +65,7 @@ func settings(b *strings.Builder, m *redismodule.Module) {
 	b.WriteString("\n# Settings\n\nBy `CONFIG SET`, as a line of redis.conf, or without the module's name behind `loadmodule`.\n\n")
 	b.WriteString("| setting | default | meaning |\n|---|---|---|\n")
 	for _, c := range m.Configs {
-		value := fmt.Sprint(c.Default)
+		value := strconv.FormatInt(c.Default, 10)
 		if c.Bool != nil {
 			value = map[bool]string{true: "yes", false: "no"}[c.Default != 0]
 		}

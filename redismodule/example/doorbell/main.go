@@ -11,7 +11,8 @@
 package main
 
 import (
-	"holdfast/internal/waitq"
+	"slices"
+
 	"holdfast/redismodule"
 )
 
@@ -50,7 +51,7 @@ var module = redismodule.Module{
 	}},
 	Configs: []redismodule.Config{{Name: "max-waiters", Summary: "how many may wait at one door", Int: &maxWaiters, Default: 1000, Min: 1, Max: 1 << 20}},
 	Load: func(*redismodule.Ctx) error {
-		doors, rings = map[door]*queue{}, 0
+		doors, rings = map[door][]*visitor{}, 0
 		return nil
 	},
 	Info: func(w *redismodule.Info) {
@@ -59,25 +60,21 @@ var module = redismodule.Module{
 	},
 }
 
-type (
-	door struct {
-		db   int
-		name string
-	}
-	queue = waitq.Queue[*visitor]
-)
+type door struct {
+	db   int
+	name string
+}
 
 // Waiters live in memory: their connections go with the server anyway. How
 // often a door was rung is a native key, so that it lasts.
 var (
-	doors      map[door]*queue
+	doors      map[door][]*visitor
 	rings      int64
 	maxWaiters int64
 )
 
 // visitor is one client that waits.
 type visitor struct {
-	place   waitq.Place[*visitor]
 	blocked *redismodule.Blocked
 	at      door
 	rung    int64
@@ -93,18 +90,12 @@ func wait(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		return nil
 	}
 	at := door{ctx.DB(), args[1].String()}
-	q := doors[at]
-	if q == nil {
-		q = new(queue)
-		doors[at] = q
-	}
-	if int64(q.Len()) >= maxWaiters {
+	if int64(len(doors[at])) >= maxWaiters {
 		return redismodule.Error("BUSYDOOR too many wait here: see doorbell.max-waiters")
 	}
 	v := &visitor{at: at}
-	v.place.Waiter = v
-	q.Push(&v.place)
 	v.blocked = ctx.Block(ms, v)
+	doors[at] = append(doors[at], v)
 	return nil
 }
 
@@ -115,21 +106,22 @@ func ring(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		return err // e.g. the key is no number
 	}
 	rings++
-	heard := int64(0)
-	if q := doors[door{ctx.DB(), args[1].String()}]; q != nil {
-		for p := q.Front(); p != nil; p = q.Front() {
-			p.Waiter.rung = count.Int()
-			p.Waiter.leave()
-			p.Waiter.blocked.Wake()
-			heard++
-		}
+	at := door{ctx.DB(), args[1].String()}
+	for _, v := range doors[at] {
+		v.rung = count.Int()
+		v.blocked.Wake()
 	}
-	ctx.ReplyInt(heard)
+	ctx.ReplyInt(int64(len(doors[at])))
+	delete(doors, at)
 	return nil
 }
 
+// leave forgets a visitor, who may have heard the bell already.
 func (v *visitor) leave() {
-	if q := doors[v.at]; v.place.Leave() && q.Len() == 0 {
+	if i := slices.Index(doors[v.at], v); i >= 0 {
+		doors[v.at] = slices.Delete(doors[v.at], i, i+1)
+	}
+	if len(doors[v.at]) == 0 {
 		delete(doors, v.at)
 	}
 }

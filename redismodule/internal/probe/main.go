@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"holdfast/redismodule"
 )
@@ -20,7 +21,16 @@ var (
 	waiters  map[string]*waiter
 	loads    int64
 	timerKey string
+	broken   string // the callback that shall panic, once
 )
+
+// breaks panics where the test wants it.
+func breaks(where string) {
+	if broken == where {
+		broken = ""
+		panic("in " + where)
+	}
+}
 
 func command(name string, arity int, flags string, h redismodule.Handler, keys ...redismodule.KeySpec) redismodule.Command {
 	return redismodule.Command{Name: "probe." + name, Arity: arity, Flags: flags, Handler: h, Keys: keys,
@@ -39,6 +49,19 @@ var module = redismodule.Module{
 			}
 			var m map[string]int
 			m["x"] = 1
+			return nil
+		}),
+		command("break", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			broken = args[1].String()
+			ctx.ReplySimple("OK")
+			return nil
+		}),
+		command("say", 1, "fast", func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
+			l := redismodule.Log.With("at", "home").WithGroup("")
+			l.Debug("not unless asked for")
+			l.WithGroup("guest").Info("hello", "name", "anna", "age", 7)
+			l.Error(strings.Repeat("a line of a long text\n", 100) + "its end")
+			ctx.ReplySimple("OK")
 			return nil
 		}),
 		command("error", 2, "fast", func(_ *redismodule.Ctx, args []redismodule.Arg) error { return redismodule.Error(args[1].String()) }),
@@ -171,12 +194,18 @@ var module = redismodule.Module{
 	Load: func(*redismodule.Ctx) error {
 		fired, waiters, timerKey = nil, map[string]*waiter{}, ""
 		loads++
+		breaks("load")
 		if limit == 666 {
 			return fmt.Errorf("limit %d is not for us", limit)
 		}
 		return nil
 	},
+	Unload: func(*redismodule.Ctx) error {
+		breaks("unload")
+		return nil
+	},
 	Info: func(w *redismodule.Info) {
+		breaks("info")
 		w.Int("loads", loads)
 		w.Int("limit", limit)
 		w.Float("half", 0.5)
@@ -185,6 +214,7 @@ var module = redismodule.Module{
 		w.Int("waiters", int64(len(waiters)))
 	},
 	Timer: func(ctx *redismodule.Ctx) {
+		breaks("timer")
 		if timerKey != "" {
 			_ = ctx.Cmd("EXISTS").Str(timerKey).Do("")
 			r := ctx.Cmd("INCR").Str(timerKey).Call("")
@@ -194,10 +224,14 @@ var module = redismodule.Module{
 	},
 	KeyEvents: redismodule.EventGeneric | redismodule.EventString | redismodule.EventExpired,
 	KeyEvent: func(_ *redismodule.Ctx, event string, key []byte) {
+		breaks("key event")
 		fired = append(fired, event+" "+string(key))
 	},
-	ClientGone:  func(_ *redismodule.Ctx, id uint64) { fired = append(fired, fmt.Sprint("gone ", id)) },
-	FlushDB:     func(_ *redismodule.Ctx, db int) { fired = append(fired, fmt.Sprint("flush ", db)) },
+	ClientGone: func(_ *redismodule.Ctx, id uint64) { fired = append(fired, fmt.Sprint("gone ", id)) },
+	FlushDB: func(_ *redismodule.Ctx, db int) {
+		breaks("flush")
+		fired = append(fired, fmt.Sprint("flush ", db))
+	},
 	SwapDB:      func(_ *redismodule.Ctx, a, b int) { fired = append(fired, fmt.Sprint("swap ", a, " ", b)) },
 	Loaded:      func(*redismodule.Ctx) { fired = append(fired, "loaded") },
 	RoleChanged: func(_ *redismodule.Ctx, primary bool) { fired = append(fired, fmt.Sprint("primary ", primary)) },
@@ -208,12 +242,21 @@ type waiter struct {
 	b    *redismodule.Blocked
 }
 
-func (w *waiter) Reply(ctx *redismodule.Ctx) { fired = append(fired, "reply "+w.name); ctx.ReplyInt(1) }
+func (w *waiter) Reply(ctx *redismodule.Ctx) {
+	breaks("reply")
+	fired = append(fired, "reply "+w.name)
+	ctx.ReplyInt(1)
+}
 func (w *waiter) Timeout(ctx *redismodule.Ctx) {
+	breaks("timeout")
 	fired = append(fired, "timeout "+w.name)
 	ctx.ReplyNull()
 }
-func (w *waiter) Gone(ctx *redismodule.Ctx) { fired = append(fired, "lost "+w.name); ctx.SetTimer(0) }
+func (w *waiter) Gone(ctx *redismodule.Ctx) {
+	breaks("gone")
+	fired = append(fired, "lost "+w.name)
+	ctx.SetTimer(0)
+}
 
 func types(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
 	ctx.ReplyArray(9)
