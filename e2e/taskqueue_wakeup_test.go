@@ -88,7 +88,7 @@ func consumeForEver(ctx context.Context, addr, name, options string) {
 // doStep does the lines one after another, in a transaction from MULTI to EXEC.
 // KILL and UNBLOCK are of a client that waits.
 func doStep(q *tasks, lines []string, names *strings.Replacer) {
-	var pipe redis.Pipeliner = q.Pipeline()
+	pipe := q.Pipeline()
 	for _, line := range lines {
 		switch line {
 		case "MULTI":
