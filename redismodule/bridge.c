@@ -29,15 +29,9 @@ static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc
         args[i].str = argv[i];
     }
     hf_frame frame;
-    frame.answer = NULL;
-    frame.db = RM_GetSelectedDb(ctx);
     hf_begin(slot, ctx, argv, argc, &frame);
     goCommand(slot, ctx, &frame, args, argc);
     hf_end(ctx, &frame);
-    if (frame.answer) {
-        RM_ReplyWithCallReply(ctx, frame.answer);
-        RM_FreeCallReply(frame.answer);
-    }
     if (args != few) RM_Free(args);
     return 0;
 }

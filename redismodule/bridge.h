@@ -44,13 +44,18 @@ typedef struct {
     RedisModuleString *field_name;
     long long number;
     size_t text_len;
-    char text[256]; /* the field's new value, or the word before the key's value */
-
-    RedisModuleCallReply *answer; /* what a call replied, to be the command's reply */
+    char text[256]; /* the field's new value, or what is answered */
+    RedisModuleCallReply *answer;
 } hf_frame;
 
 enum { HF_PUT = 1, HF_DELETE };   /* change */
-enum { HF_NUMBER = 1, HF_VALUE }; /* reply */
+enum {                          /* reply */
+    HF_NUMBER = 1,
+    HF_STATUS, /* text */
+    HF_TEXT,
+    HF_VALUE,  /* [text, the key's value, nil] */
+    HF_ANSWER, /* what a call answered */
+};
 
 /* What a walk found: length, bytes, length, bytes … */
 typedef struct {

@@ -192,7 +192,7 @@ func (ctx *Ctx) Reply(r Reply) {
 // are done when its Handler has returned, and cost no crossing.
 func (ctx *Ctx) ReplyLast(r Reply) {
 	ctx.replied = true
-	ctx.frame.answer = r.r
+	ctx.frame.reply, ctx.frame.answer = C.HF_ANSWER, r.r
 }
 
 // ReplyRaw answers arrays, strings and integers as they stand in a part of some

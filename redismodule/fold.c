@@ -11,6 +11,7 @@ void hf_opens(int slot, int mode, int field) {
 }
 
 void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f) {
+    f->db = RM_GetSelectedDb(ctx);
     f->key = NULL;
     f->change = f->event_class = f->reply = 0;
     int field = opens[slot].field;
@@ -24,7 +25,6 @@ void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
     f->field = field && field < argc && o.type == 3 ? hf_hash_get(o.key, argv[field], NULL, 0) : -1; /* 3: a hash */
     f->value = hf_got();
     f->now = RM_Milliseconds();
-    f->db = RM_GetSelectedDb(ctx);
 }
 
 static void reply_value(RedisModuleCtx *ctx, hf_frame *f) {
@@ -42,5 +42,12 @@ void hf_end(RedisModuleCtx *ctx, hf_frame *f) {
     if (f->event_class) hf_notify(ctx, f->key, f->event_class, f->event);
     if (f->reply == HF_VALUE) reply_value(ctx, f);
     hf_close(f->key);
-    if (f->reply == HF_NUMBER) RM_ReplyWithLongLong(ctx, f->number);
+    switch (f->reply) {
+    case HF_NUMBER: RM_ReplyWithLongLong(ctx, f->number); break;
+    case HF_STATUS: RM_ReplyWithSimpleString(ctx, f->text); break;
+    case HF_TEXT: RM_ReplyWithStringBuffer(ctx, f->text, f->text_len); break;
+    case HF_ANSWER:
+        RM_ReplyWithCallReply(ctx, f->answer);
+        RM_FreeCallReply(f->answer);
+    }
 }

@@ -87,7 +87,7 @@ func (k Key) End(c *Change, n int64) bool {
 	switch {
 	case c.Put:
 		f.change, f.field_name, f.expire_at = C.HF_PUT, c.FieldArg.str, C.int64_t(c.ExpireAt)
-		f.text_len = C.size_t(copy(unsafe.Slice((*byte)(unsafe.Pointer(&f.text)), len(f.text)), c.Value))
+		f.text_len = C.size_t(copy(text(f), c.Value))
 	case c.Delete:
 		f.change = C.HF_DELETE
 	}
@@ -105,6 +105,20 @@ func (k Key) End(c *Change, n int64) bool {
 func (k Key) EndWithValue(word string) {
 	f := k.ctx.frame
 	f.key, f.reply = k.k, C.HF_VALUE
-	f.text_len = C.size_t(copy(unsafe.Slice((*byte)(unsafe.Pointer(&f.text)), len(f.text)), word))
+	f.text_len = C.size_t(copy(text(f), word))
 	k.ctx.replied = true
+}
+
+// first notes a reply, and tells whether it is a command's and begins there: then,
+// unless it is an array, it is all of it, and can be given when the Handler has
+// returned, without a crossing of its own.
+func (ctx *Ctx) first() bool {
+	first := ctx.frame != nil && !ctx.replied
+	ctx.replied = true
+	return first
+}
+
+// text is room for what a frame takes along.
+func text(f *C.hf_frame) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&f.text)), len(f.text))
 }

@@ -39,7 +39,10 @@ import (
 
 // ReplyInt answers an integer.
 func (ctx *Ctx) ReplyInt(n int64) {
-	ctx.replied = true
+	if ctx.first() {
+		ctx.frame.reply, ctx.frame.number = C.HF_NUMBER, C.longlong(n)
+		return
+	}
 	C.hf_r_int(ctx.c, C.longlong(n))
 }
 
@@ -60,19 +63,25 @@ func (ctx *Ctx) ReplyDouble(d float64) {
 
 // ReplyBytes answers a bulk string.
 func (ctx *Ctx) ReplyBytes(b []byte) {
-	ctx.replied = true
+	if ctx.first() && len(b) <= len(ctx.frame.text) {
+		ctx.frame.reply, ctx.frame.text_len = C.HF_TEXT, C.size_t(copy(text(ctx.frame), b))
+		return
+	}
 	C.hf_r_buf(ctx.c, (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b)))
 }
 
 // ReplyString answers a bulk string.
 func (ctx *Ctx) ReplyString(s string) {
-	ctx.replied = true
-	C.hf_r_buf(ctx.c, (*C.char)(unsafe.Pointer(unsafe.StringData(s))), C.size_t(len(s)))
+	ctx.ReplyBytes(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 
 // ReplySimple answers a status such as OK.
 func (ctx *Ctx) ReplySimple(s string) {
-	ctx.replied = true
+	if ctx.first() && len(s) < len(ctx.frame.text) {
+		n := copy(text(ctx.frame), s)
+		ctx.frame.text[n], ctx.frame.reply = 0, C.HF_STATUS
+		return
+	}
 	ctx.text = append(append(ctx.text[:0], s...), 0)
 	C.hf_r_simple(ctx.c, (*C.char)(unsafe.Pointer(&ctx.text[0])))
 }
