@@ -206,6 +206,22 @@ func TestDelayedTasksComeFromThePromotedServer(t *testing.T) {
 	}
 }
 
+// Delayed tasks are the primary's to know: a replica would count what has come due
+// elsewhere since.
+func TestAReplicaCountsNoDelayedTasks(t *testing.T) {
+	q, r := tasksOn(t, taskServer(t)), tasksOn(t, taskServer(t))
+	q.do("TASK.PUBLISH s p DELAY 3600000")
+	replicate(t, q, r)
+	if n := q.info("taskqueue_delayed"); n != 1 {
+		t.Error("the primary counts", n)
+	}
+	if n := r.info("taskqueue_delayed"); n != 0 {
+		t.Error("the replica counts", n)
+	}
+	r.do("REPLICAOF NO ONE")
+	r.until(1, func() int64 { return r.info("taskqueue_delayed") })
+}
+
 // A replica without the modules holds the same data after all commands, and so
 // does a server without them that loads the append-only file.
 func TestReplicasAndFilesNeedNoModules(t *testing.T) {

@@ -28,12 +28,14 @@ func (s *state) schedule(ctx *redismodule.Ctx, stream string, at int64, fields [
 		return nil, err
 	}
 	s.stats.delayed++
-	q := s.queue(ctx, stream)
-	if known := q.DelayedAt(); known == 0 {
+	switch q := s.table.Find(ctx.DB(), view(stream)); {
+	case q == nil:
+		s.queue(ctx, stream) // which finds it
+	case q.DelayedAt() == 0:
 		s.findDelayed(ctx, q)
-	} else {
+	default:
 		q.Scheduled++
-		if at < known {
+		if at < q.DelayedAt() {
 			s.table.Delayed(q, at)
 		}
 	}

@@ -197,12 +197,15 @@ func keyEvent(ctx *redismodule.Ctx, event string, key []byte) {
 	}
 }
 
-// doubt is for whenever a database may hold other data than before.
+// doubt is for whenever a database may hold other data than before. What is due is
+// looked for on the primary alone.
 func doubt(ctx *redismodule.Ctx, db int) {
 	clear(tasks.leavers) // their marks are found again
 	tasks.soles.doubt(ctx, db)
 	tasks.table.Doubt(db, ctx.Now())
-	tasks.search.start(ctx, &tasks)
+	if ctx.Flags()&redismodule.FlagPrimary != 0 {
+		tasks.search.start(ctx, &tasks)
+	}
 }
 
 func flushDB(ctx *redismodule.Ctx, db int) { doubt(ctx, db) }
@@ -216,13 +219,11 @@ func loaded(ctx *redismodule.Ctx) { doubt(ctx, -1) }
 
 func roleChanged(ctx *redismodule.Ctx, primary bool) {
 	tasks.table.Ghosts() // what a replica may not do; the leases bring them back
-	if primary {
-		doubt(ctx, -1)
-		return
-	}
 	tasks.search.stop()
-	clear(tasks.leavers)
-	ctx.StopTimer()
+	doubt(ctx, -1)
+	if !primary {
+		ctx.StopTimer()
+	}
 }
 
 // sideKey is the name of one of the stream's side keys, in scratch that the
