@@ -10,8 +10,12 @@ import (
 	"holdfast/internal/blocking"
 )
 
-// tryTime bounds a command that does not wait.
-const tryTime = 5 * time.Second
+// tryTime bounds a command that does not wait, and whoever had to wait longer than
+// atOnce for a lock found it held.
+const (
+	tryTime = 5 * time.Second
+	atOnce  = time.Millisecond
+)
 
 // errLapsed says that a lock was granted and its lease ran out before this
 // process came to know of it. It is asked for again.
@@ -86,7 +90,14 @@ func (c *Client) ask(ctx context.Context, r request, wait, crowd bool) (*Lock, e
 		}
 	}
 	conn.Waiting()
-	return c.send(ctx, conn, r, true)
+	began := time.Now()
+	l, err := c.send(ctx, conn, r, true)
+	if time.Since(began) > atOnce {
+		c.mu.Lock()
+		c.heldAt = time.Now()
+		c.mu.Unlock()
+	}
+	return l, err
 }
 
 // send sends LOCK.ACQUIRE and sees to it that what it may have granted is given

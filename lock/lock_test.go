@@ -88,6 +88,31 @@ func TestThousandGoroutinesOnOneLockUseOneWaitingConnectionAndTwoCommandsEach(t 
 	}
 }
 
+func TestALockThatProcessesTakeInTurnCostsTwoCommandsEach(t *testing.T) {
+	s := start(t)
+	const clients, turns = 4, 600 // for longer than a client remembers that others had it
+	var all sync.WaitGroup
+	for range clients {
+		c := s.client(lock.Options{})
+		all.Go(func() {
+			for range turns {
+				l, err := c.Acquire(s.Context(), "x")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(time.Millisecond) // the work
+				s.release(l)
+			}
+		})
+	}
+	all.Wait()
+	// Each may have found out once that there are others, and once more after a halt.
+	if asked, most := s.Calls("lock.acquire"), clients*turns+2*clients; asked > most {
+		t.Errorf("%d locks took %d requests, want %d at most", clients*turns, asked, most)
+	}
+}
+
 func TestTheCallersOfAProcessAreServedInOrder(t *testing.T) {
 	s := start(t)
 	c := s.client(lock.Options{})

@@ -20,6 +20,7 @@ type waiter struct {
 	// and the reply the entries may be deleted.
 	stream string
 	given  chunk
+	err    error // told instead
 }
 
 // block makes the running command's client wait in the queues of the groups.
@@ -37,8 +38,20 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups ...*dispa
 		if s.paused(ctx, g.Queue.Stream) {
 			s.lookLater(ctx, g.Queue)
 		}
+		s.lookAgain(ctx, g.Queue)
 	}
 	w.blocked = ctx.Block(ms, w)
+}
+
+// sendOn ends the waits in a stream that another node serves now. Cluster clients
+// ask again at the word, and are led there.
+func (s *state) sendOn(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	for len(q.Crowd()) > 0 {
+		w := q.Crowd()[0].Front().Owner.(*waiter)
+		w.err = redismodule.Error("TRYAGAIN the stream's slot moves to another node")
+		s.leave(ctx, w)
+		w.blocked.Wake()
+	}
 }
 
 // leave takes the waiter out of the queues it stands in.
@@ -118,6 +131,10 @@ func (s *state) hand(ctx *redismodule.Ctx, g *dispatch.Group, w *waiter) {
 
 // Reply answers with the tasks the waiter was given.
 func (w *waiter) Reply(ctx *redismodule.Ctx) {
+	if w.err != nil {
+		ctx.ReplyError(w.err)
+		return
+	}
 	ctx.ReplyArray(1)
 	replyTasks(ctx, view(w.stream), []chunk{w.given})
 }

@@ -128,9 +128,17 @@ func timer(ctx *redismodule.Ctx) {
 // look does for a queue all that may be due.
 func (s *state) look(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	ctx.SelectDB(q.DB)
-	if s.cluster && !s.serves(ctx, q.Stream) {
-		s.table.LookAt(q, ctx.Now()+500)
-		return
+	if s.cluster {
+		if !s.serves(ctx, q.Stream) {
+			s.sendOn(ctx, q)
+			if q.DelayedAt() != 0 {
+				s.table.LookAt(q, ctx.Now()+500)
+			} else {
+				s.table.Looked(q)
+			}
+			return
+		}
+		s.lookAgain(ctx, q)
 	}
 	s.moveDue(ctx, q)
 	if len(q.Crowd()) > 0 && s.paused(ctx, q.Stream) {
@@ -157,6 +165,14 @@ func (s *state) look(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		}
 	}
 	s.table.Looked(q)
+}
+
+// lookAgain has a queue in which somebody waits looked at before long in a cluster:
+// that its slot has moved, nobody says.
+func (s *state) lookAgain(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	if s.cluster && len(q.Crowd()) > 0 {
+		s.table.LookAt(q, ctx.Now()+1000)
+	}
 }
 
 // serves tells whether this node may touch the stream now.

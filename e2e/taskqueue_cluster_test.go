@@ -1,0 +1,34 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+)
+
+// A stream moves to another node with its slot, and its tasks are handed out there.
+// Who waits at the old node would wait in vain.
+func TestWhoWaitsInAStreamWhoseSlotMovesIsSentOn(t *testing.T) {
+	a, b := taskServer(t, inCluster), taskServer(t, inCluster)
+	from, to := tasksOn(t, a), tasksOn(t, b)
+	moves := cluster(t, a, b, "s")
+	answers := from.waits("TASK.CONSUME g NAME s 1 0", "c1", "c2", "c3")
+	stays := from.waits("TASK.CONSUME g NAME other 1 0", "c4")
+	moves.begin("s")
+	for range 3 {
+		if got := nextOf(t, answers); got.err == nil || !strings.HasPrefix(got.err.Error(), "TRYAGAIN ") {
+			t.Errorf("%s is told %v %v", got.who, got.v, got.err)
+		}
+	}
+	moves.end()
+	from.fails("MOVED", "TASK.CONSUME g c1 s 1 0")
+	answers = to.waits("TASK.CONSUME g NAME s 1 0", "c1")
+	to.publish("s", "p")
+	if got := nextOf(t, answers); taskPayloads(got.v) != "p" {
+		t.Error(got.v, got.err)
+	}
+	from.publish("other", "q")
+	if got := nextOf(t, stays); taskPayloads(got.v) != "q" {
+		t.Error(got.v, got.err)
+	}
+	unload(t, from.Client, "taskqueue")
+}
