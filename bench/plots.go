@@ -31,7 +31,7 @@ func charts(run result.Run) map[string]string {
 			Title: "Many miss one value at once", Sub: "How long after the load does the 99th of 100 callers have it?",
 			XAxis: "callers", YAxis: "wait after the load, ms"}},
 		{"contended", "locks: contended", `^([\d,]+) clients: longest wait$`, chart.Lines{
-			Title: "Many want one lock", Sub: "Each holds it for half a millisecond. How long does the unluckiest wait? (Runs of 0.5, 1.5 and 4 s end it.)",
+			Title: "Many want one lock", Sub: "Each holds it for half a millisecond. How long does the unluckiest wait? (Runs of 0.5, 1.5 and 5 s end it.)",
 			XAxis: "clients", YAxis: "longest wait, ms"}},
 		{"idle", "queue: idle consumers", `^publish, wake and PING, idle consumers: ([\d,]+)$`, chart.Lines{
 			Title: "Idle consumers", Sub: "How long is the server busy with one task that one of them gets?",
