@@ -418,6 +418,45 @@ func TestTheCacheSpeaksBothProtocols(t *testing.T) {
 	}
 }
 
+// Hits and misses are counted once, by us and by the server, whichever way they go:
+// the plain ones are answered without the module's handlers.
+func TestHitsAndMissesAreCountedOnce(t *testing.T) {
+	c := cacheServer(t)
+	c.do("SET k v")
+	for _, p := range []struct {
+		command, reply string
+		hits, misses   int
+	}{
+		{"CACHE.GET k", `"v"`, 1, 0},
+		{"CACHE.FETCH k 1000 1000", `["HIT" "v" nil]`, 1, 0},
+		{"CACHE.FETCH k 1000 1000 BLOCK 0", `["HIT" "v" nil]`, 1, 0},
+		{"CACHE.FETCH k 1000 1000 REFRESH 9", `["HIT" "v" nil]`, 1, 0},
+		{"CACHE.GET none", "nil", 0, 1},
+		{"CACHE.FETCH none 60000 60000", "", 0, 1},
+		{"CACHE.FETCH k 0 1000", "-ERR invalid expire time in 'cache.fetch' command", 0, 0},
+		{"CACHE.FETCH k 01 1000", "-ERR value is not an integer or out of range", 0, 0},
+		{"CACHE.FETCH k 1000 9223372036854775807", "-ERR invalid expire time in 'cache.fetch' command", 0, 0},
+	} {
+		c.do("CONFIG RESETSTAT")
+		hits, misses := c.info("hits"), c.info("misses")
+		if reply := c.do(p.command); p.reply != "" && reply != p.reply {
+			t.Errorf("%s answers %s, want %s", p.command, reply, p.reply)
+		}
+		if h, m := c.info("hits")-hits, c.info("misses")-misses; h != p.hits || m != p.misses {
+			t.Errorf("%s counts as %d hits and %d misses, want %d and %d", p.command, h, m, p.hits, p.misses)
+		}
+		if p.hits+p.misses == 0 {
+			continue // the key is looked at before the arguments, or not
+		}
+		stats := unquote(t, c.do("INFO stats"))
+		for field, want := range map[string]int{"keyspace_hits": p.hits, "keyspace_misses": p.misses} {
+			if !strings.Contains(stats, field+":"+strconv.Itoa(want)+"\r\n") {
+				t.Errorf("%s: the server does not count %d %s", p.command, want, field)
+			}
+		}
+	}
+}
+
 // unquote is a string as it was before cacheConn.read quoted it.
 func unquote(t testing.TB, s string) string {
 	t.Helper()

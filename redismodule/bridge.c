@@ -19,7 +19,8 @@ static int muted[HF_MODULES];
 
 static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (forked) return RM_ReplyWithError(ctx, "ERR not available in a forked process");
-    if (hf_direct(slot, ctx, argv, argc)) return 0;
+    hf_frame frame;
+    if (hf_direct(slot, ctx, argv, argc, &frame)) return 0;
     hf_arg few[16], *args = few;
     if (argc > 16) args = RM_Alloc(sizeof(hf_arg) * (size_t)argc);
     for (int i = 0; i < argc; i++) {
@@ -28,7 +29,6 @@ static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc
         args[i].len = args[i].cap = len;
         args[i].str = argv[i];
     }
-    hf_frame frame;
     hf_begin(slot, ctx, argv, argc, &frame);
     goCommand(slot, ctx, &frame, args, argc);
     hf_end(ctx, &frame);

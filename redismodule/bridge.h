@@ -38,6 +38,7 @@ typedef struct {
     long field; /* length of the field's value, -1: none */
     const void *value;
     int type, db;
+    int looked; /* the key was opened to read, and may be NULL all the same */
 
     int change, event_class, reply;
     const char *event;
@@ -75,8 +76,8 @@ const char *hf_resolve(RedisModuleCtx *ctx);
 int redismodule_load(void *ctx, void **argv, int argc, const char *name);
 int redismodule_unload(void *ctx, const char *name);
 
-int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-void hf_direct_set(int slot, int on);
+int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f);
+void hf_direct_set(int slot, int integers, const char *word, size_t len);
 uint64_t hf_direct_answered(int slot);
 
 void hf_opens(int slot, int mode, int field);

@@ -18,13 +18,21 @@ type Command struct {
 	// Reply says in one sentence what is answered, for the written reference.
 	Reply   string
 	Handler Handler
-	// ReadsString says that the command takes one key and answers the string
-	// there as it stands. The binding does so without the Handler, which is
-	// called for everything else: no key, or another type.
-	ReadsString bool
+	// ReadsString says how the command answers a string that is at its key, as it
+	// stands. The binding does so without the Handler, which is called for everything
+	// else: no key, another type, or other arguments. With Opens, whose Mode must be
+	// Read, the key is looked up once all the same.
+	ReadsString *ReadsString
 	// Opens has the key that argument 1 names opened for the Handler, which must
 	// take it with Ctx.Begin.
 	Opens Opening
+}
+
+// ReadsString is how a command answers that is sent with a key and, behind it, so
+// many positive integers, and nothing else.
+type ReadsString struct {
+	Integers int
+	Word     string // the answer is [Word, the string, nil]; the string alone without one
 }
 
 // KeyFlags say what a command does with a key; ACLs and routing depend on it.

@@ -7,6 +7,8 @@ package redismodule
 */
 import "C"
 
+import "unsafe"
+
 // Direct is how many calls of a command were answered without its Handler
 // since its module was loaded (see Command.ReadsString).
 func Direct(command string) int {
@@ -19,9 +21,9 @@ func Direct(command string) int {
 }
 
 func (c *Command) direct(slot int) {
-	on := C.int(0)
-	if c.ReadsString {
-		on = 1
+	integers, word := -1, ""
+	if r := c.ReadsString; r != nil {
+		integers, word = r.Integers, r.Word
 	}
-	C.hf_direct_set(C.int(slot), on)
+	C.hf_direct_set(C.int(slot), C.int(integers), (*C.char)(unsafe.Pointer(unsafe.StringData(word))), C.size_t(len(word)))
 }

@@ -12,17 +12,14 @@ void hf_opens(int slot, int mode, int field) {
 
 void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f) {
     f->db = RM_GetSelectedDb(ctx);
-    f->key = NULL;
     f->change = f->event_class = f->reply = 0;
-    int field = opens[slot].field;
-    if (!opens[slot].mode || argc < 2) return;
-    hf_opened o;
-    hf_open(ctx, argv[1], NULL, 0, opens[slot].mode, &o);
-    f->key = o.key;
-    f->expire_at = o.expire_at;
-    f->type = o.type;
-    f->len = o.type ? RM_ValueLength(o.key) : 0;
-    f->field = field && field < argc && o.type == 3 ? hf_hash_get(o.key, argv[field], NULL, 0) : -1; /* 3: a hash */
+    int mode = opens[slot].mode, field = opens[slot].field;
+    if (!f->looked) f->key = mode && argc > 1 ? RM_OpenKey(ctx, argv[1], mode) : NULL;
+    if (!mode || argc < 2) return;
+    f->type = RM_KeyType(f->key); /* 0 for NULL */
+    f->expire_at = f->type ? RM_GetAbsExpire(f->key) : -1;
+    f->len = f->type ? RM_ValueLength(f->key) : 0;
+    f->field = field && field < argc && f->type == 3 ? hf_hash_get(f->key, argv[field], NULL, 0) : -1; /* 3: a hash */
     f->value = hf_got();
     f->now = RM_Milliseconds();
 }

@@ -24,7 +24,9 @@ var fetchCommand = redismodule.Command{
 	Reply: "An array of status, value and token. HIT value. LOAD token: you load; with the old value if there is one. " +
 		"STALE value: someone refreshes it. ABSENT: it is known that there is none. WAIT: someone loads, and BLOCK was absent or ran out. " +
 		"LOADFAILED when the loader failed and there is no old value.",
-	Handler: fetch,
+	// A hit without options never comes to the handler.
+	ReadsString: &redismodule.ReadsString{Integers: 2, Word: "HIT"},
+	Handler:     fetch,
 }
 
 func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {

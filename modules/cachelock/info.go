@@ -20,7 +20,7 @@ func info(w *redismodule.Info) {
 		name  string
 		value int
 	}{
-		{"hits", stats.hits + redismodule.Direct("cache.get")},
+		{"hits", stats.hits + redismodule.Direct("cache.get") + redismodule.Direct("cache.fetch")},
 		{"absent_hits", stats.absent},
 		{"stale_hits", stats.stale},
 		{"misses", stats.misses},

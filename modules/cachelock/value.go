@@ -20,9 +20,11 @@ var getCommand = redismodule.Command{
 	Args:       []redismodule.Argument{keyArgument},
 	Reply:      "The value; nil when there is none, also when that is known.",
 	// A hit never comes to the handler.
-	ReadsString: true,
-	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-		e, err := open(ctx.Open(args[1], redismodule.Read))
+	ReadsString: &redismodule.ReadsString{},
+	Opens:       redismodule.Opening{Mode: redismodule.Read},
+	Handler: func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
+		at, _, _ := ctx.Begin(nil)
+		e, err := open(at.Key)
 		e.Close()
 		switch {
 		case err != nil:
