@@ -77,7 +77,7 @@ int redismodule_load(void *ctx, void **argv, int argc, const char *name);
 int redismodule_unload(void *ctx, const char *name);
 
 int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f);
-void hf_direct_set(int slot, int integers, const char *word, size_t len);
+void hf_direct_set(int slot, int integers, const char *option, const char *word);
 uint64_t hf_direct_answered(int slot);
 
 void hf_opens(int slot, int mode, int field);

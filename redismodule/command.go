@@ -29,9 +29,10 @@ type Command struct {
 }
 
 // ReadsString is how a command answers that is sent with a key and, behind it, so
-// many positive integers, and nothing else.
+// many positive integers and the Option with an integer or not, and nothing else.
 type ReadsString struct {
 	Integers int
+	Option   string // in upper case; what it says must not matter where the string is there
 	Word     string // the answer is [Word, the string, nil]; the string alone without one
 }
 

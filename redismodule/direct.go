@@ -1,6 +1,7 @@
 package redismodule
 
 /*
+#include <stdlib.h>
 #include "bridge.h"
 #cgo nocallback hf_direct_set
 #cgo nocallback hf_direct_answered
@@ -21,9 +22,14 @@ func Direct(command string) int {
 }
 
 func (c *Command) direct(slot int) {
-	integers, word := -1, ""
-	if r := c.ReadsString; r != nil {
-		integers, word = r.Integers, r.Word
+	integers, r := -1, c.ReadsString
+	if r == nil {
+		r = &ReadsString{}
+	} else {
+		integers = r.Integers
 	}
-	C.hf_direct_set(C.int(slot), C.int(integers), (*C.char)(unsafe.Pointer(unsafe.StringData(word))), C.size_t(len(word)))
+	option, word := C.CString(r.Option), C.CString(r.Word)
+	defer C.free(unsafe.Pointer(option))
+	defer C.free(unsafe.Pointer(word))
+	C.hf_direct_set(C.int(slot), C.int(integers), option, word)
 }

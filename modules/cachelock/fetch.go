@@ -24,8 +24,8 @@ var fetchCommand = redismodule.Command{
 	Reply: "An array of status, value and token. HIT value. LOAD token: you load; with the old value if there is one. " +
 		"STALE value: someone refreshes it. ABSENT: it is known that there is none. WAIT: someone loads, and BLOCK was absent or ran out. " +
 		"LOADFAILED when the loader failed and there is no old value.",
-	// A hit without options never comes to the handler.
-	ReadsString: &redismodule.ReadsString{Integers: 2, Word: "HIT"},
+	// A hit without REFRESH never comes to the handler.
+	ReadsString: &redismodule.ReadsString{Integers: 2, Option: "BLOCK", Word: "HIT"},
 	Handler:     fetch,
 }
 
