@@ -72,6 +72,9 @@ typedef struct {
     size_t len;
 } hf_called;
 
+extern int hf_forked;              /* this is a child of the server */
+extern int hf_muted[HF_MODULES];  /* the module hears no key events */
+
 const char *hf_resolve(RedisModuleCtx *ctx);
 int redismodule_load(void *ctx, void **argv, int argc, const char *name);
 int redismodule_unload(void *ctx, const char *name);
