@@ -114,7 +114,7 @@ func runChild(ctx context.Context, name string, quick bool) (figures []result.Fi
 			return figures, context.Cause(ctx)
 		}
 		said := strings.TrimSpace(said.String())
-		return figures, fmt.Errorf("%w: %s", err, said[strings.LastIndex(said, "bench:")+1:])
+		return figures, fmt.Errorf("%w: %s", err, strings.TrimPrefix(said[max(strings.LastIndex(said, "bench: "), 0):], "bench: "))
 	}
 	return figures, nil
 }

@@ -206,6 +206,7 @@ func scaleWaiters(b *Bench) error {
 			s, err := holdfast("--maxclients", "19900", "--loadmodule", c)
 			must(err)
 			defer s.Close()
+			s.run("CONFIG SET cachelock.max-waiters 100000")
 			for i := range n / 10 {
 				s.run(fmt.Sprintf("LOCK.ACQUIRE lock:%d holder 86400000", i))
 				s.run(fmt.Sprintf("CACHE.LOCK page:%d 60000000 60000000", i))
