@@ -68,6 +68,12 @@ func (b *Bench) Compare(name, unit, peer string, goal *result.Goal, ours, theirs
 	return b.pairs(name, unit, peer, goal, v[0], v[1])
 }
 
+// Closely is Compare in three times as many pairs, for sides that differ little.
+func (b *Bench) Closely(name, unit, peer string, goal *result.Goal, ours, theirs func() float64) result.Figure {
+	v := inTurn(3*b.Pairs(), ours, theirs)
+	return b.pairs(name, unit, peer, goal, v[0], v[1])
+}
+
 // pairs writes the figure of measurements made in pairs.
 func (b *Bench) pairs(name, unit, peer string, goal *result.Goal, ours, theirs []float64) result.Figure {
 	f := result.Figure{Name: name, Unit: unit}

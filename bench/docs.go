@@ -58,6 +58,9 @@ func machineText(run result.Run) string {
 		s += " **It was a quick one: a look, no measurement.**"
 	}
 	for _, g := range run.Groups {
+		if g.Again != "" {
+			s += fmt.Sprintf(" %q was run again on %s.", g.Name, g.Again)
+		}
 		if g.Error != "" {
 			s += fmt.Sprintf(" **%q failed and is not complete.**", g.Name)
 		}

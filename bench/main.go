@@ -2,6 +2,7 @@
 // in one run, and writes down what it saw.
 //
 //	go run . [-quick] [-only regexp] [-out results/DATE.json] [-docs]
+//	go run . -again regexp [-docs]
 //	go run . -from results/DATE.json [-docs]
 //	go run . -check [OLD.json NEW.json]
 //
@@ -12,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -26,6 +28,7 @@ import (
 
 func main() {
 	only := flag.String("only", "", "run the groups whose names match this regular expression")
+	again := flag.String("again", "", "run such groups of the newest results again, in their place")
 	quick := flag.Bool("quick", false, "fewer pairs and shorter runs: a look, not a measurement")
 	out := flag.String("out", "", "write the results to this file (default results/DATE.json of a whole run, out/DATE.json of any other)")
 	docs := flag.Bool("docs", false, "write tables and charts into the docs and the README")
@@ -47,16 +50,26 @@ func main() {
 		os.Exit(checkResults(flag.Args()))
 	}
 	var run result.Run
-	if *from != "" {
-		var err error
+	var err error
+	switch {
+	case *from != "":
 		if run, err = result.Read(*from); err != nil {
 			fail(err)
 		}
-	} else {
-		wanted, err := regexp.Compile(*only)
+	case *again != "":
+		all, err := result.Newest("results")
 		if err != nil {
 			fail(err)
 		}
+		if len(all) == 0 {
+			fail(errors.New("there are no results in bench/results to run a part of again: make bench"))
+		}
+		newest := all[len(all)-1]
+		if run, err = result.Read(newest); err != nil {
+			fail(err)
+		}
+		run = measure(run, *again, newest)
+	default:
 		if *out == "" {
 			dir := "results"
 			if *quick || *only != "" {
@@ -64,9 +77,8 @@ func main() {
 			}
 			*out = filepath.Join(dir, time.Now().UTC().Format("2006-01-02")+".json")
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		run = runAll(ctx, wanted, *quick, *out)
+		began := time.Now().UTC().Format(time.RFC3339)
+		run = measure(result.Run{Date: began, Commit: commit(), Machine: machine(), Quick: *quick}, *only, *out)
 	}
 	show(run)
 	if *docs {
@@ -77,6 +89,17 @@ func main() {
 	if !run.Complete {
 		os.Exit(1)
 	}
+}
+
+// measure runs the groups that are wanted, until they are done or Ctrl-C.
+func measure(run result.Run, groups, out string) result.Run {
+	wanted, err := regexp.Compile(groups)
+	if err != nil {
+		fail(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return runAll(ctx, run, wanted, out)
 }
 
 func checkResults(paths []string) int {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -23,30 +24,36 @@ import (
 const groupLimit = 6 * time.Minute
 
 // runAll runs the groups one after the other and writes the results after each,
-// so that what was measured is there however the run ends.
-func runAll(ctx context.Context, wanted *regexp.Regexp, quick bool, out string) result.Run {
+// so that what was measured is there however the run ends. Groups that the run has
+// already are run again, and what comes of it stands in the place of what was.
+func runAll(ctx context.Context, run result.Run, wanted *regexp.Regexp, out string) result.Run {
 	began := time.Now()
-	run := result.Run{Date: began.UTC().Format(time.RFC3339), Commit: commit(), Machine: machine(), Quick: quick, Complete: true}
 	var todo []string
 	for _, name := range names() {
 		if wanted.MatchString(name) {
 			todo = append(todo, name)
 		}
 	}
+	old := run.Groups
 	for i, name := range todo {
 		fmt.Fprintf(os.Stderr, "[%d/%d] %s (%s so far)\n", i+1, len(todo), name, time.Since(began).Round(time.Second))
 		group := result.Group{Name: name}
+		if slices.ContainsFunc(old, func(g result.Group) bool { return g.Name == name }) {
+			group.Again = began.UTC().Format("2006-01-02") + " at " + commit()
+		}
 		start := time.Now()
-		figures, err := runChild(ctx, name, quick)
-		group.Seconds = int(time.Since(start).Round(time.Second).Seconds())
+		figures, err := runChild(ctx, name, run.Quick)
+		took := time.Since(start)
+		group.Seconds = int(took.Round(time.Second).Seconds())
 		if err != nil {
 			group.Error = err.Error()
-			run.Complete = false
 			fmt.Fprintf(os.Stderr, "  FAILED: %v\n", err)
 		}
-		run.Groups = append(run.Groups, group)
-		run.Figures = append(run.Figures, figures...)
-		run.Seconds = int(time.Since(began).Seconds())
+		run.Put(group, figures)
+		run.Seconds = 0
+		for _, g := range run.Groups {
+			run.Seconds += g.Seconds
+		}
 		if ctx.Err() != nil {
 			run.Complete = false
 		}

@@ -205,7 +205,6 @@ func scaleWaiters(b *Bench) error {
 		return func() float64 {
 			s, err := holdfast("--maxclients", "19900", "--loadmodule", c)
 			must(err)
-			defer s.Close()
 			s.run("CONFIG SET cachelock.max-waiters 100000")
 			for i := range n / 10 {
 				s.run(fmt.Sprintf("LOCK.ACQUIRE lock:%d holder 86400000", i))
@@ -213,8 +212,11 @@ func scaleWaiters(b *Bench) error {
 				s.run(fmt.Sprintf("XGROUP CREATE stream:%d g $ MKSTREAM", i))
 			}
 			before := rss(s.PID())
-			defer s.park(n, w.command)()
-			return (rss(s.PID()) - before) / float64(n)
+			leave := s.park(n, w.command)
+			more := (rss(s.PID()) - before) / float64(n)
+			s.Close()
+			leave()
+			return more
 		}
 	}
 	for _, n := range []int{1000, most(20_000)} {

@@ -41,6 +41,24 @@ type Group struct {
 	Name    string `json:"name"`
 	Seconds int    `json:"seconds"`
 	Error   string `json:"error,omitempty"` // why it has fewer figures than it should
+	Again   string `json:"again,omitempty"` // when, and at which commit, it was run again
+}
+
+// Put puts a group and its figures into the run, in place of those of an earlier try.
+func (r *Run) Put(g Group, figures []Figure) {
+	ours := func(f Figure) bool { return f.Group == g.Name }
+	at := slices.IndexFunc(r.Figures, ours)
+	r.Figures = slices.DeleteFunc(r.Figures, ours)
+	if at < 0 {
+		at = len(r.Figures)
+	}
+	r.Figures = slices.Insert(r.Figures, at, figures...)
+	if i := slices.IndexFunc(r.Groups, func(o Group) bool { return o.Name == g.Name }); i >= 0 {
+		r.Groups[i] = g
+	} else {
+		r.Groups = append(r.Groups, g)
+	}
+	r.Complete = !slices.ContainsFunc(r.Groups, func(g Group) bool { return g.Error != "" })
 }
 
 // Figure is one thing measured: of ours alone, or beside a peer's.

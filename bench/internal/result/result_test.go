@@ -68,7 +68,7 @@ func TestGoalsAreAboutTheRatioWhereThereIsOne(t *testing.T) {
 }
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
-	run := Run{Date: "2026-01-02", Machine: Machine{CPU: "c", Cores: 2}, Complete: true, Groups: []Group{{"g", 3, "broke"}},
+	run := Run{Date: "2026-01-02", Machine: Machine{CPU: "c", Cores: 2}, Complete: true, Groups: []Group{{Name: "g", Seconds: 3, Error: "broke"}},
 		Figures: []Figure{figure("a", "ms", AtMost(0.98), []float64{1, 2}, []float64{3, 4}), figure("b", "per s", AtLeast(12_000), []float64{1}, nil)}}
 	path := filepath.Join(t.TempDir(), "x", "2026-01-02.json")
 	if err := run.Write(path); err != nil {
@@ -140,5 +140,30 @@ func TestPagesAreFilledBetweenTheirMarks(t *testing.T) {
 	}
 	if Fill("plain", nil) != "plain" {
 		t.Error("a page without marks changed")
+	}
+}
+
+// A group that is run again takes its own place, whether it had figures or failed.
+func TestAGroupThatIsRunAgainTakesItsPlace(t *testing.T) {
+	var run Run
+	figures := func(group string, names ...string) (out []Figure) {
+		for _, n := range names {
+			out = append(out, Figure{Group: group, Name: n})
+		}
+		return out
+	}
+	run.Put(Group{Name: "a"}, figures("a", "1", "2"))
+	run.Put(Group{Name: "b", Error: "it hung"}, figures("b", "3"))
+	run.Put(Group{Name: "c"}, figures("c", "4"))
+	if run.Complete {
+		t.Error("complete, though b failed")
+	}
+	run.Put(Group{Name: "b", Again: "later"}, figures("b", "5", "6"))
+	got := ""
+	for _, f := range run.Figures {
+		got += f.Group + f.Name + " "
+	}
+	if want := "a1 a2 b5 b6 c4 "; got != want || !run.Complete || len(run.Groups) != 3 || run.Groups[1].Again != "later" {
+		t.Errorf("%s and %+v, complete %v, want %s", got, run.Groups, run.Complete, want)
 	}
 }
