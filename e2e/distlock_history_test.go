@@ -51,11 +51,7 @@ func TestSoakLockHistoriesAreLinearizable(t *testing.T) {
 }
 
 func lockHistories(t *testing.T, more func(n int) bool) {
-	seed := uint64(time.Now().UnixNano())
-	if s, err := strconv.ParseUint(os.Getenv("HOLDFAST_SEED"), 10, 64); err == nil {
-		seed = s
-	}
-	t.Logf("HOLDFAST_SEED=%d", seed)
+	seed := seeded(t)
 	s := holdfasttest.Server(t, onlyDistlock(t), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
 	var ops, grants, lost, restarts, undecided, n int
 	last := int64(0) // token of the histories before

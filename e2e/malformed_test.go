@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,11 +24,7 @@ func TestMalformedCommandsAreAnsweredAndHarmNothing(t *testing.T) {
 	if testing.Short() {
 		total = 5_000
 	}
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("HOLDFAST_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("HOLDFAST_SEED=%d", seed)
+	seed := seeded(t)
 
 	s := holdfasttest.Server(t, holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always",
 		"--auto-aof-rewrite-percentage", "0", "--hz", "100"))

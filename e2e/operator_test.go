@@ -41,11 +41,7 @@ func TestSoakOperators(t *testing.T) {
 }
 
 func operate(t *testing.T, more func(step int) bool) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("HOLDFAST_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("HOLDFAST_SEED=%d", seed)
+	seed := seeded(t)
 	args := holdfasttest.WithArgs("--appendonly", "yes", "--hz", "100")
 	a := holdfasttest.Server(t, args)
 	b := holdfasttest.Server(t, args, holdfasttest.WithArgs("--replicaof", "127.0.0.1 "+strconv.Itoa(a.Port)))

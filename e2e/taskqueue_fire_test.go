@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,15 +27,9 @@ const (
 // kill -9 and the append-only file written before each reply. Whatever happens,
 // every task is acknowledged, once; and whoever gets one again gets it because
 // a lease ran out.
-//
-// HOLDFAST_SEED repeats a run's choices.
 func TestNoTaskIsLostUnderFire(t *testing.T) {
 	const n = 100_000
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("HOLDFAST_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("seed %d, %d tasks", seed, n)
+	seed := seeded(t)
 	chance := rand.New(rand.NewPCG(seed, 1))
 
 	s := taskServer(t, holdfasttest.WithDir(t.TempDir()), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))

@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -18,14 +15,8 @@ import (
 
 // Whatever is done to two streams in which consumers wait, and whoever does it:
 // a moment later nothing lies there that one of them could have.
-//
-// HOLDFAST_SEED repeats a run's choices.
 func TestNobodyWaitsWhileThereIsSomethingToTake(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("HOLDFAST_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("seed %d", seed)
+	seed := seeded(t)
 	chance := rand.New(rand.NewPCG(seed, 2))
 	s := taskServer(t, holdfasttest.WithArgs("--enable-debug-command", "yes"))
 	q := tasksOn(t, s)
