@@ -37,3 +37,10 @@ const ErrNoPermission Error = "NOPERM this user has no permissions to access one
 func (ctx *Ctx) KeyAllowed(name []byte, flags KeyFlags) bool {
 	return C.hf_allowed(ctx.c, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), C.int(flags)) != 0
 }
+
+// Serves tells whether this node may touch a key now: in a cluster its slot may have
+// moved. The server asks so for every command; for what no command asked for, nobody
+// else does.
+func (ctx *Ctx) Serves(name []byte) bool {
+	return ctx.Cmd("EXISTS").Bytes(name).Do("E") == nil
+}

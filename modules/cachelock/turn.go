@@ -27,7 +27,7 @@ func turn(ctx *redismodule.Ctx) {
 // to load anew.
 func settle(ctx *redismodule.Ctx, k leasetable.Key) {
 	ctx.SelectDB(k.DB)
-	if cluster && !served(ctx, k.Name) {
+	if cluster && !ctx.Serves(k.Name) {
 		table.Tell(k, leasetable.Outcome{Status: leasetable.Failed, Err: "TRYAGAIN the key's slot moves to another node"})
 		return
 	}
@@ -41,12 +41,6 @@ func settle(ctx *redismodule.Ctx, k leasetable.Key) {
 	default:
 		table.Promote(k, ctx.Now())
 	}
-}
-
-// served asks whether this node still serves a name. The server asks so for every
-// command; for what no command asked for, nobody else does.
-func served(ctx *redismodule.Ctx, name []byte) bool {
-	return ctx.Cmd("EXISTS").Bytes(name).Do("E") == nil
 }
 
 // serve wakes who is ready, as many as this turn may, and sees to the timer. It

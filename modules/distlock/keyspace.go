@@ -16,7 +16,7 @@ type keyspace struct {
 	name, owner redismodule.Arg
 
 	cluster    bool
-	background bool // no command brought us here, see served
+	background bool // no command brought us here, see Open
 	reading    bool // only looking: open for reading, and leave the key's age
 
 	key    redismodule.Key
@@ -97,16 +97,10 @@ func (k *keyspace) Open(db int, name []byte) locktable.Found {
 		k.key = k.ctx.OpenName(name, mode)
 	}
 	k.open = true
-	if k.cluster && k.background && !k.served(name) {
+	if k.cluster && k.background && !k.ctx.Serves(name) {
 		return locktable.Found{Kind: locktable.Elsewhere}
 	}
 	return found(&k.key, -1)
-}
-
-// served asks whether this node still serves a name. The server asks so for
-// every command; for what no command asked for, nobody else does.
-func (k *keyspace) served(name []byte) bool {
-	return k.ctx.Cmd("EXISTS").Bytes(name).Do("E") == nil
 }
 
 // found is what the table wants to know of a key; fields is -1 where it must be

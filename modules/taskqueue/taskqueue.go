@@ -129,7 +129,7 @@ func timer(ctx *redismodule.Ctx) {
 func (s *state) look(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	ctx.SelectDB(q.DB)
 	if s.cluster {
-		if !s.serves(ctx, q.Stream) {
+		if !ctx.Serves(view(q.Stream)) {
 			s.sendOn(ctx, q)
 			if q.DelayedAt() != 0 {
 				s.table.LookAt(q, ctx.Now()+500)
@@ -173,13 +173,6 @@ func (s *state) lookAgain(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	if s.cluster && len(q.Crowd()) > 0 {
 		s.table.LookAt(q, ctx.Now()+1000)
 	}
-}
-
-// serves tells whether this node may touch the stream now.
-func (s *state) serves(ctx *redismodule.Ctx, stream string) bool {
-	r := ctx.Cmd("EXISTS").Str(stream).Call("")
-	defer r.Free()
-	return failure(r) == nil
 }
 
 // length is the number of entries of a stream, 0 when it is not there.
