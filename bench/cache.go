@@ -106,8 +106,8 @@ func hitsByClients(b *Bench, s *Server) error {
 	for _, p := range percentiles {
 		beside(b, "cache.Fetch of a value that is there, "+p.name, "µs", nil, sides, results, func(h hits) float64 { return result.Quantile(h.took, p.q) })
 	}
-	many := b.size(50_000)
-	b.Compare("cache.Fetch of a value that is there, 20 goroutines", "per s", "go-redis GET", AtLeast(0.9),
+	many := b.size(20_000)
+	b.Closely("cache.Fetch of a value that is there, 20 goroutines", "per s", "go-redis GET", AtLeast(0.9),
 		func() float64 {
 			return ops(many, func(i int) { _, err := shared.Fetch(bg, page(i%keys), never); must(err) })
 		},

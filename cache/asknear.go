@@ -62,7 +62,7 @@ func (c *Cache[T]) askNear(ctx context.Context, key string) (a answer, k answerT
 func (c *Cache[T]) keep(f *flight[T], a answer, k answerToKeep[T]) {
 	switch a.status {
 	case "HIT":
-		k.left -= c.o.RefreshAhead + c.o.StaleOnError
+		k.left -= c.o.early()
 	case "ABSENT":
 	default: // about to be replaced
 		return

@@ -124,7 +124,7 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 			c.near.drop(key)
 		}
 		c.mu.Lock()
-		delete(c.flights, key) // who shares it began before
+		c.land(c.flights[key]) // who shares it began before
 		c.mu.Unlock()
 	}
 	return nil

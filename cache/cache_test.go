@@ -331,17 +331,24 @@ func TestAValueIsRefreshedAheadInTheBackground(t *testing.T) {
 func TestAStaleValueIsBetterThanAnError(t *testing.T) {
 	s := start(t)
 	c := s.cache(cache.Options{Codec: cache.Bytes, TTL: time.Minute, StaleOnError: time.Hour})
-	s.Set(s.Context(), "k", "old", 30*time.Minute) // half an hour beyond its TTL
-	v, err := c.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "", errors.New("oops") })
-	if v != "old" || err != nil {
-		t.Errorf("the loader failed: %q, %v", v, err)
+	oops := errors.New("oops")
+	fails := func(context.Context) (string, error) { return "", oops }
+	for _, old := range []string{"old", ""} { // an empty value is one
+		s.Set(s.Context(), "k", old, 30*time.Minute) // half an hour beyond its TTL
+		v, err := c.Fetch(s.Context(), "k", fails)
+		if v != old || err != nil {
+			t.Errorf("old %q, the loader failed: %q, %v", old, v, err)
+		}
+		v, err = c.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "new", nil })
+		if v != "new" || err != nil {
+			t.Errorf("old %q, the loader worked: %q, %v", old, v, err)
+		}
+		if ttl := s.PTTL(s.Context(), "k").Val(); ttl < 60*time.Minute || ttl > 61*time.Minute {
+			t.Errorf("it is kept for %v", ttl)
+		}
 	}
-	v, err = c.Fetch(s.Context(), "k", func(context.Context) (string, error) { return "new", nil })
-	if v != "new" || err != nil {
-		t.Errorf("the loader worked: %q, %v", v, err)
-	}
-	if ttl := s.PTTL(s.Context(), "k").Val(); ttl < 60*time.Minute || ttl > 61*time.Minute {
-		t.Errorf("it is kept for %v", ttl)
+	if v, err := c.Fetch(s.Context(), "nothing", fails); !errors.Is(err, oops) {
+		t.Errorf("nothing was there: %q, %v", v, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,11 +42,15 @@ func parse(reply any) (a answer, err error) {
 	return a, nil
 }
 
+// early is how long before its end a value is to be loaded anew.
+func (o *Options) early() time.Duration { return o.RefreshAhead + o.StaleOnError }
+
 // command is CACHE.FETCH, with room for the key.
 func (o *Options) command() []any {
-	args := []any{"CACHE.FETCH", nil, blocking.Millis(o.Lease), blocking.Millis(o.LoadTimeout)}
-	if early := o.RefreshAhead + o.StaleOnError; early > 0 {
-		args = append(args, "REFRESH", blocking.Millis(early))
+	millis := func(d time.Duration) string { return strconv.FormatInt(blocking.Millis(d), 10) }
+	args := []any{"CACHE.FETCH", nil, millis(o.Lease), millis(o.LoadTimeout)}
+	if early := o.early(); early > 0 {
+		args = append(args, "REFRESH", millis(early))
 	}
 	return args
 }
@@ -58,11 +63,19 @@ func (c *Cache[T]) command(key string, more ...any) []any {
 
 // ask asks for a key without waiting.
 func (c *Cache[T]) ask(ctx context.Context, key string) (answer, error) {
-	reply, err := c.conns.Send(ctx, c.command(key)...)
+	reply, err := c.conns.SendForTexts(ctx, c.command(key)...)
 	if err != nil {
 		return answer{}, err
 	}
-	return parse(reply)
+	if len(reply) != 3 || reply[0] == "" {
+		return answer{}, fmt.Errorf("CACHE.FETCH answered %q", reply)
+	}
+	a := answer{status: reply[0], value: reply[1], there: reply[1] != "", token: reply[2]}
+	if a.status == "LOAD" && !a.there && c.o.early() > 0 { // the old value may be an empty one
+		value, _ := c.conns.Send(ctx, "CACHE.GET", key)
+		a.value, a.there = value.(string)
+	}
+	return a, nil
 }
 
 // round is how long one request waits at most: where its connection leads, nobody may
@@ -100,16 +113,18 @@ func (c *Cache[T]) unlock(key, token string) {
 // settle ends a flight by an answer that is all there is to say. A value that
 // cannot be decoded, because its type has changed since, is loaded anew.
 func (c *Cache[T]) settle(f *flight[T], a answer) bool {
-	var value T
+	var none T
 	switch a.status {
 	case "HIT", "STALE":
-		if err := codec.Decode(c.o.Codec, a.value, &value); err != nil {
+		// In place, because what is passed to a codec is allocated.
+		if err := codec.Decode(c.o.Codec, a.value, &f.value); err != nil {
+			f.value = none
 			return false
 		}
-		c.finish(f, value, nil)
+		c.finish(f, f.value, nil)
 		return true
 	case "ABSENT":
-		c.finish(f, value, ErrNotFound)
+		c.finish(f, none, ErrNotFound)
 		return true
 	}
 	return false

@@ -11,6 +11,7 @@ type flight[T any] struct {
 	key  string
 	load func(ctx context.Context) (T, error)
 
+	left    bool // no longer in flights: who comes now starts another
 	callers int  // who waits
 	alone   bool // goes on when nobody does
 	cancel  context.CancelCauseFunc
@@ -37,7 +38,10 @@ func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) (over bool) {
 	a, kept, ok := c.askNear(ctx, f.key)
 	var err error
 	if !ok {
-		a, err = c.ask(context.WithoutCancel(ctx), f.key)
+		if ctx.Done() != nil { // others may come to wait for the answer too
+			ctx = context.WithoutCancel(ctx)
+		}
+		a, err = c.ask(ctx, f.key)
 	}
 	if err == nil {
 		c.rose(f.key)
@@ -48,8 +52,14 @@ func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) (over bool) {
 			return true
 		}
 	}
-	c.detach(ctx, f, func(ctx context.Context) { c.pursue(ctx, f, a, err) })
+	c.goOn(ctx, f, a, err)
 	return false
+}
+
+// goOn has a flight pursued from its first answer or error. (In lead, that these go
+// along would have them allocated for every hit.)
+func (c *Cache[T]) goOn(ctx context.Context, f *flight[T], a answer, err error) {
+	c.detach(ctx, f, func(ctx context.Context) { c.pursue(ctx, f, a, err) })
 }
 
 // detach goes on with a flight in a goroutine that outlives the caller, for as long
@@ -84,11 +94,17 @@ func (c *Cache[T]) finish(f *flight[T], value T, err error) {
 	f.value, f.err = value, err
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flights[f.key] == f {
-		delete(c.flights, f.key)
-	}
+	c.land(f)
 	if f.done != nil {
 		close(f.done)
+	}
+}
+
+// land takes a flight from where it can be joined. The caller has the cache's mu.
+func (c *Cache[T]) land(f *flight[T]) {
+	if f != nil && !f.left {
+		f.left = true
+		delete(c.flights, f.key)
 	}
 }
 
@@ -104,8 +120,6 @@ func (c *Cache[T]) leave(f *flight[T]) {
 	if f.callers > 0 || f.alone {
 		return
 	}
-	if c.flights[f.key] == f {
-		delete(c.flights, f.key)
-	}
+	c.land(f)
 	f.cancel(errDeserted)
 }

@@ -34,6 +34,11 @@ func send(ctx context.Context, rdb interface {
 	return cmd.result()
 }
 
+// texts is a command that answers an array of texts.
+type texts struct{ *redis.StringSliceCmd }
+
+func (texts) NoRetry() bool { return true }
+
 // Refused tells whether an error is the server's answer: then the command was
 // not carried out. After other errors nobody knows.
 func Refused(err error) bool {
