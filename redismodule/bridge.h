@@ -72,6 +72,11 @@ typedef struct {
     size_t len;
 } hf_called;
 
+/* A pass that was shut, 0 for none, and what came of its uses. */
+typedef struct {
+    uint64_t id, uses;
+} hf_shut_pass;
+
 extern int hf_forked;              /* this is a child of the server */
 extern int hf_muted[HF_MODULES];  /* the module hears no key events */
 
@@ -83,6 +88,17 @@ int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
 void hf_direct_set(int slot, int integers, const char *option, const char *word);
 uint64_t hf_direct_answered(int slot);
 
+int hf_shortcut(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+void hf_shortcut_set(int slot, int module, int args, int key, int pass_a, int pass_b, int except, const char *prefix);
+int hf_shortcut_integer(int slot, long long least, long long most);
+int hf_shortcut_word(int slot, int then, int arg, const char *word);
+uint64_t hf_shortcut_taken(int slot);
+uint64_t hf_pass_id(int slot, int db, const void *a, size_t a_len, const void *b, size_t b_len);
+hf_shut_pass hf_pass_open(uint64_t id, const void *guard, size_t len);
+uint64_t hf_pass_shut(uint64_t id);
+uint64_t hf_pass_uses(uint64_t id);
+void hf_pass_shut_all(int module);
+
 void hf_opens(int slot, int mode, int field);
 void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f);
 void hf_end(RedisModuleCtx *ctx, hf_frame *f);
@@ -91,11 +107,12 @@ int hf_create_command(RedisModuleCtx *ctx, int slot, const char *name, const cha
 int hf_set_acl(RedisModuleCtx *ctx, const char *name, const char *categories);
 
 uint64_t hf_hash_name(int db, const void *name, size_t len);
-uint64_t hf_watch(int module, int db, const void *name, size_t len);
-void hf_unwatch(int module, uint64_t hash);
+uint64_t hf_watch(int module, int db, const void *name, size_t len, int hold);
+void hf_unwatch(int module, uint64_t hash, int hold);
 void hf_unwatch_all(int module);
 size_t hf_watched(int module);
 int hf_is_watched(int module, int db, const void *name, size_t len);
+int hf_is_held(int module, int db, const void *name, size_t len);
 int hf_subscribe_keys(RedisModuleCtx *ctx, int module, int classes);
 int hf_subscribe_event(RedisModuleCtx *ctx, int module, int event, int on);
 

@@ -23,6 +23,9 @@ type Command struct {
 	// else: no key, another type, or other arguments. With Opens, whose Mode must be
 	// Read, the key is looked up once all the same.
 	ReadsString *ReadsString
+	// Shortcut says what the command comes to in its usual case, for which its Handler
+	// is not needed.
+	Shortcut *Shortcut
 	// Opens has the key that argument 1 names opened for the Handler, which must
 	// take it with Ctx.Begin.
 	Opens Opening

@@ -44,7 +44,20 @@ func (c *Config) set(v int64) {
 }
 
 // configs is what the server's privdata numbers stand for.
-var configs []*Config
+var configs []boundConfig
+
+type boundConfig struct {
+	*Config
+	m *module
+}
+
+// set is for the server, which calls it also while the module loads.
+func (c boundConfig) set(v int64) {
+	c.Config.set(v)
+	if c.m.loaded && c.m.Changed != nil {
+		c.m.Changed()
+	}
+}
 
 func (m *module) registerConfigs(ctx *Ctx) error {
 	if len(m.Configs) == 0 {
@@ -53,7 +66,7 @@ func (m *module) registerConfigs(ctx *Ctx) error {
 	for i := range m.Configs {
 		c := &m.Configs[i]
 		id := C.uintptr_t(len(configs))
-		configs = append(configs, c)
+		configs = append(configs, boundConfig{c, m})
 		name := C.CString(c.Name)
 		defer C.free(unsafe.Pointer(name))
 		var rc C.int

@@ -52,6 +52,7 @@ func (m *module) register(ctx *Ctx, c *Command) error {
 	slot := m.bind(c)
 	c.direct(slot)
 	c.opens(slot)
+	c.shortcut(slot, m)
 	if C.hf_create_command(ctx.c, C.int(slot), name, mem.str(c.Flags)) != 0 {
 		return fmt.Errorf("cannot create the command %s: another module has one of that name, or the server does not know a flag of %q", c.Name, c.Flags)
 	}

@@ -11,11 +11,11 @@ import "C"
 import "unsafe"
 
 // Direct is how many calls of a command were answered without its Handler
-// since its module was loaded (see Command.ReadsString).
+// since its module was loaded (see Command.ReadsString and Command.Shortcut).
 func Direct(command string) int {
 	for i := range commands {
 		if commands[i].Name == command {
-			return int(C.hf_direct_answered(C.int(i)))
+			return int(C.hf_direct_answered(C.int(i)) + C.hf_shortcut_taken(C.int(i)))
 		}
 	}
 	return 0

@@ -22,6 +22,9 @@ type Module struct {
 	// is blocked in the module and its timer is not set.
 	Unload func(ctx *Ctx) error
 
+	// Changed hears that one of Configs was set while the module runs.
+	Changed func()
+
 	// Info writes the module's section of INFO.
 	Info func(w *Info)
 

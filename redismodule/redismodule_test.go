@@ -671,3 +671,116 @@ func TestTheDoorbellRings(t *testing.T) {
 	want(t, "keys", keys, []string{"door"})
 	want(t, "keys", err, error(nil))
 }
+
+// A shortcut is taken when all is as it says, and whatever else is the Handler's.
+func TestAShortcutIsTakenWhileNothingStandsInItsWay(t *testing.T) {
+	_, c := server(t, "probe")
+	field := func() any { return do(t, c, "HGET h f") }
+	handler := func(why, line string) {
+		t.Helper()
+		before := field()
+		want(t, why, do(t, c, line), "HANDLER")
+		want(t, why+": done", field(), before)
+	}
+	handler("without a pass", "PROBE.SHORT h f")
+	do(t, c, "PROBE.PASS h f guard")
+	want(t, "the default", do(t, c, "PROBE.SHORT h f"), int64(2))
+	want(t, "an integer", do(t, c, "PROBE.SHORT h f 40"), int64(42))
+	want(t, "two integers", do(t, c, "PROBE.SHORT h f 8 0"), int64(50))
+	now, _ := c.HGet(ctx, "h", "then").Int64()
+	if d := time.Now().Unix() - now; d < 0 || d > 60 {
+		t.Errorf("the second call's time is off by %d s", d)
+	}
+	for _, line := range []string{"0", "101", "-1", "01", "+1", "x", "1.", "9999999999999999", "1 1", "1 0 0"} {
+		handler("arguments "+line, "PROBE.SHORT h f "+line)
+	}
+	handler("another field", "PROBE.SHORT h g")
+	handler("another key", "PROBE.SHORT k f")
+	do(t, c, "PROBE.PASS h my:f")
+	handler("an excepted prefix", "PROBE.SHORT h my:f")
+
+	do(t, c, "SET guard 1")
+	handler("the guard is there", "PROBE.SHORT h f")
+	do(t, c, "DEL guard")
+	do(t, c, "PROBE.HOLD h")
+	do(t, c, "PROBE.HOLD h")
+	handler("the key is held", "PROBE.SHORT h f")
+	do(t, c, "PROBE.LETGO h")
+	handler("the key is held once", "PROBE.SHORT h f")
+	want(t, "so many took it", do(t, c, "PROBE.LETGO h"), int64(3))
+	want(t, "the key is let go", do(t, c, "PROBE.SHORT h f"), int64(52))
+
+	do(t, c, "HSET h f -10 then -")
+	want(t, "a number that is not above 0", do(t, c, "PROBE.SHORT h f"), int64(-8))
+	want(t, "has no second call", do(t, c, "HGET h then"), "-")
+	do(t, c, "HSET h f x")
+	handler("the call fails", "PROBE.SHORT h f")
+	do(t, c, "SET h x")
+	want(t, "the call fails by the key's type", do(t, c, "PROBE.SHORT h f"), "HANDLER")
+	do(t, c, "DEL h")
+
+	want(t, "what came of it", do(t, c, "PROBE.SHUT h f"), int64(2+42+50+52))
+	handler("shut again", "PROBE.SHORT h f")
+	want(t, "nothing came of that", do(t, c, "PROBE.SHUT h f"), int64(0))
+
+	do(t, c, "PROBE.PASS h f")
+	other := redis.NewClient(&redis.Options{Addr: c.Options().Addr, DB: 1})
+	defer other.Close()
+	want(t, "another database", do(t, other, "PROBE.SHORT h f"), "HANDLER")
+	want(t, "this one", do(t, c, "PROBE.SHORT h f"), int64(2))
+	do(t, c, "PROBE.HOLD h")
+	do(t, c, "MODULE UNLOAD probe")
+	want(t, "loaded again", do(t, c, "MODULE LOAD", filepath.Join(built, "probe.so")), "OK")
+	handler("in the module's next life", "PROBE.SHORT h f")
+	do(t, c, "PROBE.PASS h f")
+	want(t, "where nothing is held", do(t, c, "PROBE.SHORT h f"), int64(4))
+}
+
+// However many passes are opened, each is open or its shutting was told.
+func TestPassesAreBoundedAndNoneIsLostUntold(t *testing.T) {
+	_, c := server(t, "probe")
+	pipe := c.Pipeline()
+	const n = 6000
+	open, use := make([]*redis.Cmd, n), make([]*redis.Cmd, n)
+	for i := range n {
+		open[i] = pipe.Do(ctx, "PROBE.PASS", "h", i)
+	}
+	for i := range n {
+		use[i] = pipe.Do(ctx, "PROBE.SHORT", "h", i)
+	}
+	_, _ = pipe.Exec(ctx)
+	shut, taken := 0, 0
+	for i := range n {
+		told, err := open[i].Slice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		shut += int(told[0].(int64))
+		if use[i].Val() == int64(2) {
+			taken++
+		}
+	}
+	if taken == 0 || shut == 0 || taken+shut != n {
+		t.Errorf("%d of %d are open, %d were said to be shut", taken, n, shut)
+	}
+}
+
+func TestAShortcutReachesReplicasAsTheServersOwnCommands(t *testing.T) {
+	s, c := server(t, "probe", holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
+	do(t, c, "PROBE.PASS h f")
+	do(t, c, "PROBE.SHORT h f")
+	want(t, "a restart keeps it", func() any {
+		s.Kill()
+		s.Restart()
+		return do(t, c, "HMGET h f")
+	}(), []any{"2"})
+	if n := c.HExists(ctx, "h", "then").Val(); !n {
+		t.Error("the second call is lost")
+	}
+}
+
+func TestAModuleHearsThatASettingChanged(t *testing.T) {
+	_, c := server(t, "probe")
+	want(t, "set", do(t, c, "CONFIG SET probe.limit 9"), "OK")
+	logged(t, c, "limit 9")
+}

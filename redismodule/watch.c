@@ -5,7 +5,7 @@
 #include "bridge.h"
 #include <string.h>
 
-typedef struct { uint64_t hash; uint32_t count; } entry; /* hash 0: free */
+typedef struct { uint64_t hash; uint32_t count, held; } entry; /* hash 0: free */
 typedef struct { entry *at; size_t cap, used; } table;
 
 static table tables[HF_MODULES];
@@ -46,21 +46,25 @@ static void resize(table *t, size_t cap) {
     if (old.at) RM_Free(old.at);
 }
 
-uint64_t hf_watch(int module, int db, const void *name, size_t len) {
+/* With hold, the key's commands do not take their shortcuts either. */
+uint64_t hf_watch(int module, int db, const void *name, size_t len, int hold) {
     table *t = &tables[module];
     uint64_t h = hf_hash_name(db, name, len);
     if (t->used * 4 >= t->cap * 3) resize(t, t->cap ? t->cap * 2 : 64);
     entry *e = seek(t, h);
-    if (!e->hash) { e->hash = h; e->count = 0; t->used++; }
+    if (!e->hash) { *e = (entry){ .hash = h }; t->used++; }
     e->count++;
+    e->held += (uint32_t)hold;
     return h;
 }
 
-void hf_unwatch(int module, uint64_t h) {
+void hf_unwatch(int module, uint64_t h, int hold) {
     table *t = &tables[module];
     if (!t->cap) return;
     entry *e = seek(t, h);
-    if (!e->hash || --e->count) return;
+    if (!e->hash) return;
+    e->held -= (uint32_t)hold;
+    if (--e->count) return;
     /* Close the gap, so that a probe never stops short of what lies behind it. */
     size_t mask = t->cap - 1, hole = (size_t)(e - t->at), i = hole;
     for (;;) {
@@ -82,6 +86,11 @@ size_t hf_watched(int module) { return tables[module].used; }
 int hf_is_watched(int module, int db, const void *name, size_t len) {
     table *t = &tables[module];
     return t->used && seek(t, hf_hash_name(db, name, len))->hash != 0;
+}
+
+int hf_is_held(int module, int db, const void *name, size_t len) {
+    table *t = &tables[module];
+    return t->used && seek(t, hf_hash_name(db, name, len))->held != 0;
 }
 
 void hf_unwatch_all(int module) {

@@ -40,6 +40,9 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if n > 0 {
 		s.acked(ctx, text(stream.Bytes()), text(group.Bytes()), n)
 		s.settled(ctx, stream, int(n), ids...)
+		if len(args) == usualAck.Args {
+			s.ackable(ctx, text(stream.Bytes()), text(group.Bytes()))
+		}
 	}
 	ctx.ReplyLast(r)
 	return nil

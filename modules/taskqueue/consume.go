@@ -201,6 +201,7 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 		ctx.ReplyNullArray()
 	case len(s.haul.chunks) == 1 && s.haul.whole.Raw() != nil:
 		ctx.ReplyLast(s.haul.takeWhole())
+		s.takable(g, c)
 	default:
 		ctx.ReplyArray(1)
 		replyTasks(ctx, stream.Bytes(), s.haul.chunks)

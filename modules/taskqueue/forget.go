@@ -11,7 +11,7 @@ import (
 // more than a callback has time for is marked by an empty consumer whose name is
 // this and its own: so it is known after a restart or a promotion too, and its
 // tasks are not stuck.
-const forgotten = "taskqueue:forget:"
+const forgotten = ownPrefix + "forget:"
 
 // reserved tells whether a consumer's name is the module's own.
 func reserved(consumer string) bool {
@@ -97,8 +97,7 @@ func (s *state) takeFrom(ctx *redismodule.Ctx, l leaver, began int64) (n int64, 
 		n += int64(got)
 		g := s.group(ctx, l.Stream, l.group)
 		s.lose(g, found-got)
-		g.Available = true
-		s.table.LookAt(g.Queue, ctx.Now())
+		s.madeAvailable(ctx, g)
 	}
 }
 

@@ -27,6 +27,7 @@ var Module = redismodule.Module{
 		},
 	},
 	Load:        load,
+	Changed:     func() { tasks.passes.shutAll() },
 	Info:        info,
 	Timer:       timer,
 	KeyEvents:   redismodule.EventStream | redismodule.EventGeneric,

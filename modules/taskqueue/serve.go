@@ -34,7 +34,7 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups ...*dispa
 	w.Owner, w.Lease, w.claim.waiter = w, c.lease, w
 	s.table.Join(&w.Waiter, groups...)
 	for _, g := range groups {
-		w.watched = append(w.watched, ctx.Watch(w.db, view(g.Queue.Stream)))
+		w.watched = append(w.watched, ctx.Hold(w.db, view(g.Queue.Stream)))
 		if s.paused(ctx, g.Queue.Stream) {
 			s.lookLater(ctx, g.Queue)
 		}
@@ -58,7 +58,7 @@ func (s *state) sendOn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 func (s *state) leave(ctx *redismodule.Ctx, w *waiter) {
 	if s.table.Leave(&w.Waiter) {
 		for _, id := range w.watched {
-			ctx.UnwatchID(id)
+			ctx.LetGo(id)
 		}
 	}
 }
@@ -184,8 +184,7 @@ func (s *state) release(ctx *redismodule.Ctx, h dispatch.Handout) {
 	}
 	s.stats.delivered -= int64(len(h.IDs))
 	g.Counters.Delivered -= int64(len(h.IDs))
-	g.Available = true
-	s.table.LookAt(g.Queue, ctx.Now())
+	s.madeAvailable(ctx, g)
 }
 
 // pending is what a group knows of a task, if the owner still has it, or with no

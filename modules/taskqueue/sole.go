@@ -12,7 +12,12 @@ const soleMost = 1024
 // acknowledgement need not ask again. Each is watched as long as it is in here:
 // whatever could give it another group is heard of in the same moment, or does
 // it in this module, which says so.
-type soles map[dispatch.Key]redismodule.WatchID
+type soles map[dispatch.Key]sole
+
+type sole struct {
+	watch redismodule.WatchID
+	acks  redismodule.PassID // shut with it
+}
 
 // has tells whether the stream is known to have one group.
 func (o soles) has(db int, stream string) bool {
@@ -29,14 +34,15 @@ func (o soles) add(ctx *redismodule.Ctx, db int, stream string) {
 		o.remove(ctx, k.DB, k.Stream)
 	}
 	k := dispatch.Key{DB: db, Stream: string(view(stream))}
-	o[k] = ctx.Watch(db, view(stream))
+	o[k] = sole{watch: ctx.Watch(db, view(stream))}
 }
 
 // remove forgets a stream whose groups may be others by now.
 func (o soles) remove(ctx *redismodule.Ctx, db int, stream string) {
 	k := dispatch.Key{DB: db, Stream: stream}
-	if id, ok := o[k]; ok {
-		ctx.UnwatchID(id)
+	if s, ok := o[k]; ok {
+		ctx.UnwatchID(s.watch)
+		tasks.passes.shut(s.acks)
 		delete(o, k)
 	}
 }

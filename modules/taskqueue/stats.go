@@ -18,6 +18,7 @@ type stats struct {
 
 func info(w *redismodule.Info) {
 	s := &tasks
+	s.passes.count()
 	scheduled, streams := int64(0), int64(0)
 	s.table.Each(func(q *dispatch.Queue) {
 		scheduled += q.Scheduled
@@ -25,7 +26,7 @@ func info(w *redismodule.Info) {
 			streams++
 		}
 	})
-	w.Int("published", s.stats.published)
+	w.Int("published", s.stats.published+int64(redismodule.Direct("task.publish")))
 	w.Int("delivered", s.stats.delivered)
 	w.Int("acked", s.stats.acked)
 	w.Int("retried", s.stats.retried)
@@ -41,11 +42,13 @@ func info(w *redismodule.Info) {
 	w.Int("waiting", int64(s.table.Waiting()))
 	w.Int("waiting_streams", streams)
 	w.Int("delayed", scheduled)
+	w.Int("shortcuts", int64(redismodule.Direct("task.publish")+redismodule.Direct("task.consume")+redismodule.Direct("task.ack")))
 }
 
 // status is TASK.STATS stream.
 func status(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
+	s.passes.count()
 	stream := text(args[1].Bytes())
 	if err := isStream(ctx, args[1]); err != nil {
 		return err

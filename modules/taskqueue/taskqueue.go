@@ -11,7 +11,10 @@ import (
 // available is the consumer with whom tasks lie that anyone may take: those of
 // a forgotten consumer, and those handed to a connection that was gone. It is
 // an ordinary consumer of the group, so what lies there survives the server.
-const available = "taskqueue:available"
+const available = ownPrefix + "available"
+
+// ownPrefix begins the names of consumers that are the module's own.
+const ownPrefix = "taskqueue:"
 
 // Kinds of side keys, see dispatch.AppendSideKey.
 const (
@@ -23,9 +26,10 @@ const (
 // state is all the module keeps in memory. It can be lost at any time: tasks,
 // their leases and delays live in the streams and sorted sets alone.
 type state struct {
-	table *dispatch.Table
-	stats stats
-	soles soles
+	table  *dispatch.Table
+	stats  stats
+	soles  soles
+	passes passes
 	// Forgotten consumers whose tasks are not all available yet.
 	leavers map[leaver]bool
 	search  search
@@ -53,7 +57,7 @@ func load(ctx *redismodule.Ctx) error {
 	words.star, words.zero, words.one = redismodule.Intern("*"), redismodule.Intern("0"), redismodule.Intern("1")
 	words.payload, words.timestamp, words.retries = redismodule.Intern("payload"), redismodule.Intern("timestamp"), redismodule.Intern("retry_count")
 	words.group, words.count, words.streams, words.fresh = redismodule.Intern("GROUP"), redismodule.Intern("COUNT"), redismodule.Intern("STREAMS"), redismodule.Intern(">")
-	tasks = state{table: dispatch.NewTable(), soles: soles{}, leavers: map[leaver]bool{}, dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
+	tasks = state{table: dispatch.NewTable(), soles: soles{}, passes: passes{}, leavers: map[leaver]bool{}, dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
 	tasks.search.start(ctx, &tasks)
 	return nil
 }
@@ -211,6 +215,7 @@ func keyEvent(ctx *redismodule.Ctx, event string, key []byte) {
 func doubt(ctx *redismodule.Ctx, db int) {
 	clear(tasks.leavers) // their marks are found again
 	tasks.soles.doubt(ctx, db)
+	tasks.passes.shutAll()
 	tasks.table.Doubt(db, ctx.Now())
 	if ctx.Flags()&redismodule.FlagPrimary != 0 {
 		tasks.search.start(ctx, &tasks)

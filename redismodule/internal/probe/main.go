@@ -39,6 +39,21 @@ func command(name string, arity int, flags string, h redismodule.Handler, keys .
 
 var key1 = redismodule.KeySpec{Flags: redismodule.KeyRW | redismodule.KeyUpdate | redismodule.KeyAccess, Index: 1}
 
+// short counts a hash's field up, and says so in a second one, unless it is its
+// Handler's turn.
+var short = func() redismodule.Command {
+	c := command("short", -3, "write", func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
+		ctx.ReplySimple("HANDLER")
+		return nil
+	}, key1)
+	c.Shortcut = &redismodule.Shortcut{
+		Call: "HINCRBY $1 $2 $3|2", Then: "HSET $1 then $now",
+		Args: 3, Integers: []redismodule.Bounds{{Least: 1, Most: 100}, {Least: 0, Most: 0}}, Key: 1,
+		Except: redismodule.Prefix{Arg: 2, Text: "my:"}, Pass: [2]int{1, 2},
+	}
+	return c
+}()
+
 var module = redismodule.Module{
 	Name: "probe",
 	Commands: []redismodule.Command{
@@ -126,6 +141,33 @@ var module = redismodule.Module{
 			ctx.ReplyInt(int64(k.EntriesAfter(uint64(ms), uint64(seq), int(most))))
 			return nil
 		}, key1),
+		short,
+		command("pass", -3, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			var guard []byte
+			if len(args) > 3 {
+				guard = args[3].Bytes()
+			}
+			id := redismodule.Pass("probe.short", ctx.DB(), args[1].Bytes(), args[2].Bytes())
+			shut, uses := redismodule.OpenPass(id, guard)
+			ctx.ReplyArray(2)
+			ctx.ReplyBool(shut != 0 && shut != id)
+			ctx.ReplyInt(uses)
+			return nil
+		}),
+		command("shut", 3, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			id := redismodule.Pass("probe.short", ctx.DB(), args[1].Bytes(), args[2].Bytes())
+			ctx.ReplyInt(redismodule.UsesOfPass(id) + redismodule.ShutPass(id))
+			return nil
+		}),
+		command("hold", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			ctx.ReplyInt(int64(ctx.Hold(ctx.DB(), args[1].Bytes())))
+			return nil
+		}),
+		command("letgo", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			ctx.LetGo(redismodule.KeyID(ctx.DB(), args[1].Bytes()))
+			ctx.ReplyInt(int64(redismodule.Direct("probe.short")))
+			return nil
+		}),
 		command("watch", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			ctx.Watch(ctx.DB(), args[1].Bytes())
 			ctx.ReplyInt(int64(ctx.Watched()))
@@ -191,6 +233,7 @@ var module = redismodule.Module{
 		{Name: "limit", Summary: "an integer", Int: &limit, Default: 7, Min: 1, Max: 1000},
 		{Name: "verbose", Summary: "a switch", Bool: &verbose},
 	},
+	Changed: func() { fired = append(fired, fmt.Sprint("limit ", limit)) },
 	Load: func(*redismodule.Ctx) error {
 		fired, waiters, timerKey = nil, map[string]*waiter{}, ""
 		loads++
