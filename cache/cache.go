@@ -30,6 +30,9 @@ type Cache[T any] struct {
 	outages map[string]*outage // by server
 	down    atomic.Int32       // how many these are
 
+	cheaply bool         // what is probably there can be asked for by CACHE.GET
+	inARow  atomic.Int32 // values that were there when they were first asked for
+
 	near     *near[T]               // nil if none is wanted
 	trackers map[string]*tracker[T] // by server
 	idle     time.Duration          // after which a tracker that is not asked retires
@@ -44,6 +47,7 @@ func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
 	c.o, c.err = options.filled()
 	c.loads = make(chan struct{}, max(c.o.MaxLoads, 1))
 	c.fetch = c.o.command()
+	c.cheaply = c.o.early() == 0 && primaries(rdb)
 	if c.err == nil && c.o.Near.Size > 0 {
 		c.near, c.trackers = newNear[T](c.o.Near.Size), map[string]*tracker[T]{}
 		c.idle = max(idle, c.o.Near.MaxAge)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,6 +119,47 @@ func TestAValueIsLoadedOnceAndThenThere(t *testing.T) {
 	if ttl := s.PTTL(s.Context(), "k").Val(); ttl > time.Minute || ttl < 50*time.Second {
 		t.Errorf("it lives %v", ttl)
 	}
+}
+
+// While values are there they are asked for by CACHE.GET, and one that is not there is
+// loaded all the same.
+func TestWhatIsProbablyThereIsAskedForCheaply(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{Codec: cache.Bytes})
+	ahead := s.cache(cache.Options{Codec: cache.Bytes, RefreshAhead: time.Second})
+	asked := func(what string, get, fetch int) {
+		t.Helper()
+		for command, want := range map[string]int{"cache.get": get, "cache.fetch": fetch} {
+			_, after, _ := strings.Cut(s.Info(s.Context(), "commandstats").Val(), "cmdstat_"+command+":calls=")
+			calls, _, _ := strings.Cut(after, ",")
+			if n, _ := strconv.Atoi(calls); n != want {
+				t.Errorf("%s: %d calls of %s, want %d", what, n, command, want)
+			}
+		}
+		s.ConfigResetStat(s.Context())
+	}
+	s.Set(s.Context(), "k", "v", time.Hour)
+	hits := func(c *cache.Cache[string], n int) {
+		for range n {
+			if v := s.get(c, "k", never(t)); v != "v" {
+				t.Fatal(v)
+			}
+		}
+	}
+	hits(c, 20)
+	asked("what is there", 4, 16)
+	if v := s.get(c, "new", func(context.Context) (string, error) { return "n", nil }); v != "n" {
+		t.Error(v)
+	}
+	asked("what is not", 1, 1)
+	hits(c, 17)
+	asked("after that", 1, 16)
+	s.Do(s.Context(), "ACL", "SETUSER", "default", "-cache.get")
+	hits(c, 40)
+	asked("without the permission", 0, 40)
+	s.Do(s.Context(), "ACL", "SETUSER", "default", "+cache.get")
+	hits(ahead, 20)
+	asked("where a value may be due to be refreshed", 0, 20)
 }
 
 func TestValuesStoredTogetherDoNotExpireTogether(t *testing.T) {

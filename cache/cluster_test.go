@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,38 @@ func TestOfAllWhoMissTogetherInAClusterOneLoads(t *testing.T) {
 	}
 	if err := a.Invalidate(s.Context(), "k", "in another slot"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestNoReplicaIsAskedForAValueEvenIfTheClientWould(t *testing.T) {
+	s := start(t)
+	nodes := holdfasttest.Cluster(t, 1, 1).Nodes
+	s.Until("the replica is listed, which it is when it was told something", func() bool {
+		nodes[0].Client().Incr(s.Context(), "told")
+		slots := nodes[0].Client().Do(s.Context(), "CLUSTER", "SLOTS").Val()
+		return strings.Contains(fmt.Sprint(slots), fmt.Sprint(nodes[1].Port))
+	})
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[0].Addr}, RouteRandomly: true})
+	defer rdb.Close()
+	c := cache.New[string](rdb, cache.Options{Codec: cache.Bytes})
+	defer c.Close()
+	if err := rdb.Set(s.Context(), "k", "v", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if v, err := c.Fetch(s.Context(), "k", never(t)); v != "v" || err != nil {
+			t.Fatal(v, err)
+		}
+	}
+	asked := func(what string) bool {
+		return strings.Contains(nodes[1].Client().Info(s.Context(), "commandstats").Val(), "cmdstat_"+what)
+	}
+	s.Until("the client asks the replica what it likes", func() bool {
+		rdb.Get(s.Context(), "k")
+		return asked("get:")
+	})
+	if asked("cache.") {
+		t.Error("the replica was asked for a value")
 	}
 }
 

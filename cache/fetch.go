@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -61,8 +62,47 @@ func (c *Cache[T]) command(key string, more ...any) []any {
 	return append(args, more...)
 }
 
-// ask asks for a key without waiting.
+// asIfThere is after how many values in a row that were there the next is asked for as
+// if it were there too.
+const asIfThere = 16
+
+// primaries tells whether a client asks primaries also for what only reads. A replica
+// may know a value that was invalidated a moment ago.
+func primaries(rdb redis.UniversalClient) bool {
+	switch c := rdb.(type) {
+	case *redis.Client, *redis.Ring:
+		return true
+	case *redis.ClusterClient:
+		return !c.Options().ReadOnly
+	}
+	return false
+}
+
+// ask asks for a key without waiting. CACHE.GET is the cheaper question, and as good as
+// long as the value is there and not to be refreshed; otherwise it is one too many. So
+// it is asked where most are there.
 func (c *Cache[T]) ask(ctx context.Context, key string) (answer, error) {
+	if c.cheaply && c.inARow.Load() >= asIfThere {
+		value, there, err := c.conns.SendForText(ctx, "CACHE.GET", key)
+		switch {
+		case err != nil && redis.HasErrorPrefix(err, "NOPERM"):
+			c.inARow.Store(math.MinInt32) // not in a long time
+		case err != nil || there:
+			return answer{status: "HIT", value: value, there: there}, err
+		}
+	}
+	a, err := c.fetchNow(ctx, key)
+	switch {
+	case a.status != "HIT":
+		c.inARow.Store(min(c.inARow.Load(), 0))
+	case c.inARow.Load() < asIfThere:
+		c.inARow.Add(1)
+	}
+	return a, err
+}
+
+// fetchNow is CACHE.FETCH without waiting.
+func (c *Cache[T]) fetchNow(ctx context.Context, key string) (answer, error) {
 	reply, err := c.conns.SendForTexts(ctx, c.command(key)...)
 	if err != nil {
 		return answer{}, err

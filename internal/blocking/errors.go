@@ -34,6 +34,11 @@ func send(ctx context.Context, rdb interface {
 	return cmd.result()
 }
 
+// text is a command that answers a text.
+type text struct{ *redis.StringCmd }
+
+func (text) NoRetry() bool { return true }
+
 // texts is a command that answers an array of texts.
 type texts struct{ *redis.StringSliceCmd }
 

@@ -8,6 +8,7 @@ package blocking
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -100,9 +101,24 @@ func (p *Pool) Send(ctx context.Context, args ...any) (any, error) {
 	return reply, err
 }
 
+// SendForText is Send for a command that answers a text or nil. This and SendForTexts
+// are for what is sent most: go-redis reads a reply of which it knows the kind with half
+// the allocations.
+func (p *Pool) SendForText(ctx context.Context, args ...any) (reply string, there bool, err error) {
+	cmd := text{redis.NewStringCmd(ctx, args...)}
+	_ = p.rdb.Process(ctx, cmd) // the command has its error
+	reply, err = cmd.Result()
+	if errors.Is(err, redis.Nil) {
+		return "", false, nil
+	}
+	if Passes(err) {
+		p.reload(ctx)
+	}
+	return reply, err == nil, err
+}
+
 // SendForTexts is Send for a command that answers an array of texts, in which nil is
-// as good as an empty one. It is for what is sent most: go-redis reads a reply of which
-// it knows the kind with half the allocations.
+// as good as an empty one.
 func (p *Pool) SendForTexts(ctx context.Context, args ...any) ([]string, error) {
 	cmd := texts{redis.NewStringSliceCmd(ctx, args...)}
 	_ = p.rdb.Process(ctx, cmd) // the command has its error
