@@ -1,6 +1,14 @@
 package e2e
 
-import "testing"
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
 
 // An entry is deleted when its last group acknowledged it, and not before:
 // another group may not have read it yet, or hold it pending.
@@ -91,4 +99,107 @@ func TestAGroupThatComesLaterKeepsItsEntriesHoweverItCame(t *testing.T) {
 	q.do("XGROUP DESTROY s late")
 	cycle()
 	q.wants(int64(1), "XLEN s")
+}
+
+// Whatever is acknowledged together, in whatever order and with whatever else, is
+// deleted, and nothing besides: not what lies before or between, done by another way.
+// And a replica knows the same.
+func TestOnlyWhatWasAcknowledgedIsDeleted(t *testing.T) {
+	s, replica := taskServer(t), taskServer(t)
+	q, r := tasksOn(t, s), tasksOn(t, replica)
+	replicate(t, q, r)
+	rnd := rand.New(rand.NewPCG(seeded(t), 0))
+	var stream, pending []string // in order
+	delivered := 0               // as many of all that were published
+	var published []string
+	without := func(all []string, gone ...string) []string {
+		return slices.DeleteFunc(all, func(id string) bool { return slices.Contains(gone, id) })
+	}
+	some := func(all []string) []string { // a row of them, mostly from the first on
+		if len(all) == 0 {
+			return nil
+		}
+		from := 0
+		if rnd.IntN(3) == 0 {
+			from = rnd.IntN(len(all))
+		}
+		return slices.Clone(all[from : from+rnd.IntN(len(all)-from)+1])
+	}
+	command := func(name string, args []string) []any {
+		all := []any{name, "s", "g"}
+		if name == "XDEL" {
+			all = all[:2]
+		}
+		for _, a := range args {
+			all = append(all, a)
+		}
+		return all
+	}
+	q.do("XGROUP CREATE s g $ MKSTREAM")
+	for step := range 400 {
+		switch rnd.IntN(6) {
+		case 0, 1:
+			for range rnd.IntN(60) {
+				id := q.publish("s", strings.Repeat("x", rnd.IntN(100)))[0]
+				stream, published = append(stream, id), append(published, id)
+			}
+		case 2:
+			for _, task := range tasksIn(q.do("TASK.CONSUME g c s %", rnd.IntN(100)+1)) {
+				pending = append(pending, task.id)
+			}
+			delivered = slices.Index(published, q.XInfoGroups(q.ctx, "s").Val()[0].LastDeliveredID) + 1
+		case 3: // by hand: what is done so stays
+			if rnd.IntN(4) == 0 {
+				ids := some(pending)
+				ids = ids[:min(len(ids), 5)]
+				if len(ids) > 0 {
+					q.Do(q.ctx, command("XACK", ids)...)
+					pending = without(pending, ids...)
+				}
+			}
+		case 4: // and what is deleted so stays pending
+			if ids := some(stream); len(ids) > 0 && rnd.IntN(4) == 0 {
+				ids = ids[:min(len(ids), 5)]
+				q.Do(q.ctx, command("XDEL", ids)...)
+				stream = without(stream, ids...)
+			}
+		case 5:
+			ids := some(pending)
+			if rnd.IntN(3) == 0 {
+				ids = slices.DeleteFunc(ids, func(string) bool { return rnd.IntN(8) == 0 })
+			}
+			if rnd.IntN(3) == 0 {
+				rnd.Shuffle(len(ids), func(i, k int) { ids[i], ids[k] = ids[k], ids[i] })
+			}
+			if rnd.IntN(4) == 0 {
+				ids = append(ids, some(published)...)
+			}
+			if len(ids) == 0 {
+				continue
+			}
+			if err := q.Do(q.ctx, command("TASK.ACK", ids)...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			pending = without(pending, ids...)
+			for _, id := range ids {
+				if slices.Contains(published[:delivered], id) {
+					stream = without(stream, id)
+				}
+			}
+		}
+		var held []string
+		for _, e := range q.XRange(q.ctx, "s", "-", "+").Val() {
+			held = append(held, e.ID)
+		}
+		if diff := cmp.Diff(stream, held, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("step %d: the stream (-want +got):\n%s", step, diff)
+		}
+		if n := q.XPending(q.ctx, "s", "g").Val().Count; n != int64(len(pending)) {
+			t.Fatalf("step %d: %d are pending, want %d", step, n, len(pending))
+		}
+	}
+	q.Wait(q.ctx, 1, taskWait)
+	if diff := cmp.Diff(q.do("XINFO STREAM s"), r.do("XINFO STREAM s")); diff != "" {
+		t.Errorf("the replica (-primary +replica):\n%s", diff)
+	}
 }

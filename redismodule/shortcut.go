@@ -65,7 +65,7 @@ func (c *Command) shortcut(slot int, m *module) {
 	prefix := C.CString(s.Except.Text)
 	defer C.free(unsafe.Pointer(prefix))
 	C.hf_shortcut_set(C.int(slot), C.int(m.slot), C.int(s.Args), C.int(s.Key), C.int(s.Pass[0]), C.int(s.Pass[1]), C.int(s.Except.Arg), prefix)
-	ok := true
+	ok := len(s.Except.Text) < 16 // as much has room there
 	for _, i := range s.Integers {
 		ok = ok && C.hf_shortcut_integer(C.int(slot), C.longlong(i.Least), C.longlong(i.Most)) != 0
 	}

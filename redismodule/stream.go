@@ -12,9 +12,33 @@ static long hf_stream_after(RedisModuleKey *k, uint64_t ms, uint64_t seq, long m
     RM_StreamIteratorStop(k);
     return n;
 }
+
+static int hf_id_cmp(const hf_stream_id *a, const hf_stream_id *b) {
+    if (a->ms != b->ms) return a->ms < b->ms ? -1 : 1;
+    return a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+static size_t hf_stream_head(RedisModuleKey *k, const hf_stream_id *ids, size_t n) {
+    hf_stream_id id;
+    size_t i = 0, head = 0;
+    long fields;
+    if (RM_StreamIteratorStart(k, 0, NULL, NULL)) return 0;
+    while (i < n && RM_StreamIteratorNextID(k, &id, &fields) == 0) {
+        while (i < n && hf_id_cmp(&ids[i], &id) < 0) i++;
+        if (i == n || hf_id_cmp(&ids[i], &id)) break;
+        head = ++i;
+        while (fields-- > 0) RM_StreamIteratorNextField(k, NULL, NULL);
+    }
+    RM_StreamIteratorStop(k);
+    return head;
+}
 #cgo nocallback hf_stream_after
+#cgo noescape hf_stream_head
+#cgo nocallback hf_stream_head
 */
 import "C"
+
+import "unsafe"
 
 // EntriesAfter counts the entries of a stream above an id, up to most, without
 // reading what is in them.
@@ -23,4 +47,13 @@ func (k Key) EntriesAfter(ms, seq uint64, most int) int {
 		return 0
 	}
 	return int(C.hf_stream_after(k.k, C.uint64_t(ms), C.uint64_t(seq), C.long(most)))
+}
+
+// Head tells how far the first entries of a stream are among ids, which are in order: the
+// stream begins with those of ids[:n] that it holds, and then with another one.
+func Head[ID ~struct{ Ms, Seq uint64 }](k Key, ids []ID) (n int) {
+	if k.k == nil || len(ids) == 0 {
+		return 0
+	}
+	return int(C.hf_stream_head(k.k, (*C.hf_stream_id)(unsafe.Pointer(unsafe.SliceData(ids))), C.size_t(len(ids))))
 }

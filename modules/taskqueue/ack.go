@@ -1,6 +1,7 @@
 package taskqueue
 
 import (
+	"math"
 	"slices"
 
 	"holdfast/internal/dispatch"
@@ -142,11 +143,49 @@ func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int,
 	if len(ids) == 0 {
 		return
 	}
+	if len(ids) >= cutFrom {
+		ids = cutOff(ctx, stream, ids)
+	}
+	if len(ids) == 0 {
+		return
+	}
 	cmd := ctx.Cmd("XDEL").Arg(stream)
 	for _, id := range ids {
 		cmd.Arg(id)
 	}
 	_ = cmd.Do("")
+}
+
+// cutFrom is for how many ids it is worth to look whether they begin the stream.
+const cutFrom = 4
+
+// cutOff deletes those of the ids with which the stream begins, and answers the others.
+// Tasks are mostly done in their order, and XDEL reads the whole block of the stream up
+// to an entry to delete it; XTRIM drops blocks.
+func cutOff(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg) (others []redismodule.Arg) {
+	sorted := make([]dispatch.ID, len(ids))
+	for i, a := range ids {
+		sorted[i], _ = dispatch.ParseID(a.Bytes())
+	}
+	slices.SortFunc(sorted, dispatch.ID.Compare)
+	k := ctx.Open(stream, redismodule.Read|redismodule.NoTouch)
+	n := redismodule.Head(k, sorted)
+	k.Close()
+	if n < cutFrom || sorted[n-1].Seq == math.MaxUint64 {
+		return ids
+	}
+	end := sorted[n-1]
+	end.Seq++
+	var scratch [48]byte
+	if ctx.Cmd("XTRIM").Arg(stream).Str("MINID").Bytes(end.Append(scratch[:0])).Do("") != nil {
+		return ids
+	}
+	for _, a := range ids {
+		if id, _ := dispatch.ParseID(a.Bytes()); id.Compare(end) >= 0 {
+			others = append(others, a)
+		}
+	}
+	return others
 }
 
 // doneWith tells whether every group listed in info, the reply of XINFO GROUPS,
