@@ -23,6 +23,23 @@ func usual(t *testing.T) *tasks {
 	return q
 }
 
+// Who waits for tasks that come one by one asks the stream once each time.
+func TestWhoMostlyFindsNothingLooksOnce(t *testing.T) {
+	q := usual(t)
+	w := q.waits("TASK.CONSUME g NAME s 1 0", "a")
+	q.publish("s", "1")
+	taskHanded(t, w, "a", "1")
+	before := q.calls("xreadgroup")
+	for range 5 {
+		w := q.waits("TASK.CONSUME g NAME s 1 0", "a")
+		q.publish("s", "1")
+		taskHanded(t, w, "a", "1")
+	}
+	if n := q.calls("xreadgroup") - before; n != 10 { // in vain, and to be handed one
+		t.Errorf("XREADGROUP was called %d times for 5 tasks, want 10", n)
+	}
+}
+
 // What is usual is so no longer in the moment in which anything is not.
 func TestNothingThatIsOutOfTheOrdinaryIsPassedBy(t *testing.T) {
 	for name, check := range map[string]func(t *testing.T, q *tasks){

@@ -715,11 +715,15 @@ func TestAShortcutIsTakenWhileNothingStandsInItsWay(t *testing.T) {
 	want(t, "has no second call", do(t, c, "HGET h then"), "-")
 	do(t, c, "HSET h f x")
 	handler("the call fails", "PROBE.SHORT h f")
+	do(t, c, "HSET h f 0")
+	handler("the last call failed", "PROBE.SHORT h f")
+	want(t, "what came of it until it is opened anew", do(t, c, "PROBE.PASS h f"), []any{int64(0), int64(2 + 42 + 50 + 52)})
+	want(t, "opened anew", do(t, c, "PROBE.SHORT h f"), int64(2))
 	do(t, c, "SET h x")
 	want(t, "the call fails by the key's type", do(t, c, "PROBE.SHORT h f"), "HANDLER")
 	do(t, c, "DEL h")
 
-	want(t, "what came of it", do(t, c, "PROBE.SHUT h f"), int64(2+42+50+52))
+	want(t, "what came of it", do(t, c, "PROBE.SHUT h f"), int64(2))
 	handler("shut again", "PROBE.SHORT h f")
 	want(t, "nothing came of that", do(t, c, "PROBE.SHUT h f"), int64(0))
 

@@ -61,8 +61,9 @@ uint64_t hf_shortcut_taken(int slot) { return shortcuts[slot].taken; }
 /* ---- passes ----------------------------------------------------------------- */
 
 /* A pass has one place where it can lie, and one that comes to lie there shuts the one
- * before, whose commands go by their Handler until it is opened anew. */
-typedef struct { uint64_t id, uses; RedisModuleString *guard; } pass;
+ * before, whose commands go by their Handler until it is opened anew. So do those of one
+ * that was of no use: who found nothing mostly finds nothing again. */
+typedef struct { uint64_t id, uses; int useless; RedisModuleString *guard; } pass;
 
 enum { PASSES = 4096 };
 static pass passes[HF_MODULES][PASSES], none;
@@ -189,7 +190,7 @@ static pass *way(const shortcut *s, RedisModuleCtx *ctx, RedisModuleString **arg
     const char *b = RM_StringPtrLen(argv[s->pass[1]], &b_len);
     uint64_t id = hf_pass_id(s->slot, db, p, len, b, b_len);
     pass *at = place(id);
-    if (at->id != id) return NULL;
+    if (at->id != id || at->useless) return NULL;
     RedisModuleKey *guard = at->guard ? RM_OpenKey(ctx, at->guard, 1 | 1 << 16) : NULL; /* to read, without a touch */
     if (!guard) return at;
     RM_CloseKey(guard);
@@ -205,6 +206,7 @@ int hf_shortcut(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int arg
     long long n = dealt(r);
     if (n < 0) {
         if (r) RM_FreeCallReply(r);
+        by->useless = by != &none;
         return 0;
     }
     if (n > 0 && s->then.n) {

@@ -30,7 +30,8 @@ import (
 type Shortcut struct {
 	// Call is the command whose reply is the answer. In it $n is argument n, $n|word
 	// the same or the word where the argument is missing, and $now the unix time in
-	// seconds. When it fails or answers nil the Handler is called after all.
+	// seconds. When it fails or answers nil the Handler is called after all, and from then
+	// on, until the pass is opened anew.
 	Call string
 	// Then is called when Call answered a number above 0.
 	Then string
