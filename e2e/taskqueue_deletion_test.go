@@ -180,9 +180,10 @@ func TestOnlyWhatWasAcknowledgedIsDeleted(t *testing.T) {
 			if err := q.Do(q.ctx, command("TASK.ACK", ids)...).Err(); err != nil {
 				t.Fatal(err)
 			}
+			before := len(pending)
 			pending = without(pending, ids...)
-			for _, id := range ids {
-				if slices.Contains(published[:delivered], id) {
+			for _, id := range ids { // an acknowledgement of nothing deletes nothing
+				if len(pending) < before && slices.Contains(published[:delivered], id) {
 					stream = without(stream, id)
 				}
 			}

@@ -2,9 +2,14 @@
 #include "bridge.h"
 #include "_cgo_export.h"
 
+/* Who was replied to is freed next. That is done in the same entry into Go. */
+static uint64_t replied;
+
 static int block_reply(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argv; (void)argc;
-    if (!hf_forked) goBlockReply(ctx, (uint64_t)(uintptr_t)RM_GetBlockedClientPrivateData(ctx));
+    if (hf_forked) return 0;
+    replied = (uint64_t)(uintptr_t)RM_GetBlockedClientPrivateData(ctx);
+    goBlockReply(ctx, replied);
     return 0;
 }
 
@@ -15,18 +20,21 @@ static int block_timeout(RedisModuleCtx *ctx, RedisModuleString **argv, int argc
 }
 
 static void block_gone(RedisModuleCtx *ctx, RedisModuleBlockedClient *bc) { if (!hf_forked) goBlockGone(ctx, bc); }
-static void block_free(RedisModuleCtx *ctx, void *id) { if (!hf_forked) goBlockFree(ctx, (uint64_t)(uintptr_t)id); }
+static void block_free(RedisModuleCtx *ctx, void *id) {
+    if (!hf_forked && (uint64_t)(uintptr_t)id != replied) goBlockFree(ctx, (uint64_t)(uintptr_t)id);
+}
 
 /* The server's own timeout is not used: on 7.0 a client whose timeout strikes
  * between UnblockClient and its reply gets no reply at all. The callback is
  * there for CLIENT UNBLOCK alone. On 7.2 that command, between UnblockClient and
  * the reply, ends the server by an assertion; without a callback it leaves the
  * client alone. */
-RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx) {
+RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx, uint64_t *client) {
     static int version;
     if (!version) version = RM_GetServerVersion() >> 8;
     RedisModuleBlockedClient *bc = RM_BlockClient(ctx, block_reply, version == 0x0702 ? NULL : block_timeout, block_free, 0);
     if (bc) RM_SetDisconnectCallback(bc, block_gone);
+    *client = RM_GetClientId(ctx);
     return bc;
 }
 

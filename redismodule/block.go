@@ -2,6 +2,7 @@ package redismodule
 
 /*
 #include "bridge.h"
+#cgo noescape hf_block
 */
 import "C"
 
@@ -78,8 +79,10 @@ func (b *Blocked) unregister() {
 // for ever if ms is 0. The command then answers nothing. Where CanBlock is
 // false it must not be called. ms must not overflow when added to now.
 func (ctx *Ctx) Block(ms int64, w Waiter) *Blocked {
-	bc := C.hf_block(ctx.c)
-	b := &Blocked{m: ctx.m, bc: bc, waiter: w, client: ctx.ClientID()}
+	b := &Blocked{m: ctx.m, waiter: w}
+	var client C.uint64_t
+	b.bc = C.hf_block(ctx.c, &client)
+	b.client = uint64(client)
 	b.register()
 	b.m.blocked++
 	ctx.replied = true

@@ -132,7 +132,7 @@ void hf_notify(RedisModuleCtx *ctx, RedisModuleKey *key, int class, const char *
 void hf_pack_free(void *packed);
 hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type);
 
-RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx);
+RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx, uint64_t *client);
 void hf_unblock(RedisModuleBlockedClient *bc, uint64_t id);
 RedisModuleTimerID hf_timer_start(RedisModuleCtx *ctx, int module, long long ms);
 int hf_may_write(RedisModuleCtx *ctx);

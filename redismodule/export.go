@@ -110,6 +110,7 @@ func goBlockReply(c *C.RedisModuleCtx, id C.uint64_t) {
 		ctx := enter(c, b.m)
 		ctx.command = &waiting
 		defer contain(ctx)
+		defer b.freed(ctx) // what the server would say next
 		b.reply(ctx)
 	}
 }

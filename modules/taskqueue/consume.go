@@ -1,6 +1,8 @@
 package taskqueue
 
 import (
+	"slices"
+
 	"holdfast/internal/dispatch"
 	"holdfast/internal/resp"
 	"holdfast/modules/syntax"
@@ -189,14 +191,17 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 	g := s.group(ctx, text(stream.Bytes()), c.group)
 	var n int
 	var err error
-	if !(wait && g.Vain(c.lease, ctx.Now())) && s.settle(ctx, g) {
-		n, err = s.take(ctx, g, c, c.count)
+	paused := false
+	if !wait || !g.Vain(c.lease, ctx.Now()) {
+		if paused = !s.settle(ctx, g); !paused {
+			n, err = s.take(ctx, g, c, c.count)
+		}
 	}
 	switch {
 	case err != nil:
 		return err
 	case n == 0 && wait && ctx.CanBlock():
-		s.block(ctx, c, block, g)
+		s.block(ctx, c, block, []*dispatch.Group{g}, paused)
 	case n == 0:
 		ctx.ReplyNullArray()
 	case len(s.haul.chunks) == 1 && s.haul.whole.Raw() != nil:
@@ -254,7 +259,7 @@ func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodul
 			}
 		}
 	case wait && ctx.CanBlock():
-		s.block(ctx, c, block, groups...)
+		s.block(ctx, c, block, groups, slices.ContainsFunc(parts, func(p part) bool { return p.paused }))
 	default:
 		ctx.ReplyNullArray()
 	}

@@ -1,6 +1,8 @@
 package taskqueue
 
 import (
+	"strconv"
+
 	"holdfast/internal/dispatch"
 	"holdfast/redismodule"
 )
@@ -16,15 +18,18 @@ type waiter struct {
 	blocked *redismodule.Blocked
 	watched []redismodule.WatchID
 	only    [1]redismodule.WatchID // the usual one
-	// What it was given, from one stream: a copy, because between the hand-out
-	// and the reply the entries may be deleted.
+	// What it was given, from one stream, as it is answered: a copy, because between
+	// the hand-out and the reply the entries may be deleted.
 	stream string
-	given  chunk
+	given  int    // how many
+	answer []byte // from the first entry on behind head bytes
+	head   int
 	err    error // told instead
 }
 
-// block makes the running command's client wait in the queues of the groups.
-func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups ...*dispatch.Group) {
+// block makes the running command's client wait in the queues of the groups. Paused
+// says that one of the streams is.
+func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispatch.Group, paused bool) {
 	w := &waiter{claim: *c, db: ctx.DB()}
 	w.watched = w.only[:0]
 	w.claim.args = nil // they do not outlive the command
@@ -35,7 +40,7 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups ...*dispa
 	s.table.Join(&w.Waiter, groups...)
 	for _, g := range groups {
 		w.watched = append(w.watched, ctx.Hold(w.db, view(g.Queue.Stream)))
-		if s.paused(ctx, g.Queue.Stream) {
+		if paused {
 			s.lookLater(ctx, g.Queue)
 		}
 		s.lookAgain(ctx, g.Queue)
@@ -115,12 +120,16 @@ func (s *state) hand(ctx *redismodule.Ctx, g *dispatch.Group, w *waiter) {
 	w.stream = g.Queue.Stream
 	size := 0
 	for _, c := range s.haul.chunks {
+		w.given += c.n
 		size += len(c.entries)
 	}
-	w.given.entries = make([]byte, 0, size)
+	w.answer = append(make([]byte, 0, size+len(w.stream)+64), "*1\r\n*2\r\n$"...)
+	w.answer = append(strconv.AppendInt(w.answer, int64(len(w.stream)), 10), "\r\n"...)
+	w.answer = append(append(w.answer, w.stream...), "\r\n*"...)
+	w.answer = append(strconv.AppendInt(w.answer, int64(w.given), 10), "\r\n"...)
+	w.head = len(w.answer)
 	for _, c := range s.haul.chunks {
-		w.given.n += c.n
-		w.given.entries = append(w.given.entries, c.entries...)
+		w.answer = append(w.answer, c.entries...)
 	}
 	s.haul.free()
 	s.leave(ctx, w)
@@ -135,8 +144,7 @@ func (w *waiter) Reply(ctx *redismodule.Ctx) {
 		ctx.ReplyError(w.err)
 		return
 	}
-	ctx.ReplyArray(1)
-	replyTasks(ctx, view(w.stream), []chunk{w.given})
+	ctx.ReplyRaw(w.answer)
 }
 
 // Timeout answers nil: there was nothing in time.
@@ -149,13 +157,13 @@ func (w *waiter) Timeout(ctx *redismodule.Ctx) {
 // Gone gives back what the waiter was given, to be handed to the next.
 func (w *waiter) Gone(ctx *redismodule.Ctx) {
 	tasks.leave(ctx, w)
-	if w.given.n == 0 {
+	if w.given == 0 {
 		tasks.rearm(ctx)
 		return
 	}
 	h := dispatch.Handout{Key: dispatch.Key{DB: w.db, Stream: w.stream}, Group: w.claim.group, Consumer: w.claim.consumer}
-	p := read(w.given.entries)
-	for range w.given.n {
+	p := read(w.answer[w.head:])
+	for range w.given {
 		p.Array()
 		if id, ok := dispatch.ParseID(p.Bytes()); ok {
 			h.IDs = append(h.IDs, id)
