@@ -97,12 +97,23 @@ func TestNothingThatIsOutOfTheOrdinaryIsPassedBy(t *testing.T) {
 			q.wants(int64(1), "TASK.ACK s g %", id)
 			q.wants(int64(1), "XLEN s")
 		},
-		"entries are kept from when that is set": func(_ *testing.T, q *tasks) {
+		"entries are kept from when that is set": func(t *testing.T, q *tasks) {
 			q.publish("s", "1")
 			id := q.one("TASK.CONSUME g c s").id
 			q.do("CONFIG SET taskqueue.keep-acked yes")
 			q.wants(int64(1), "TASK.ACK s g %", id)
 			q.wants(int64(1), "XLEN s")
+			ids := q.publish("s", "2", "3")
+			q.do("TASK.CONSUME g c s 2")
+			before := q.info("taskqueue_shortcuts")
+			q.wants(int64(1), "TASK.ACK s g %", ids[0])
+			if n := q.info("taskqueue_shortcuts") - before; n != 1 {
+				t.Errorf("%d shortcuts were taken, want 1", n)
+			}
+			q.wants(int64(3), "XLEN s")
+			q.do("CONFIG SET taskqueue.keep-acked no")
+			q.wants(int64(1), "TASK.ACK s g %", ids[1])
+			q.wants(int64(2), "XLEN s")
 		},
 		"no more are taken than is allowed": func(t *testing.T, q *tasks) {
 			q.publish("s", "1", "2", "3", "4")

@@ -94,7 +94,7 @@ int hf_shortcut_integer(int slot, long long least, long long most);
 int hf_shortcut_word(int slot, int then, int arg, const char *word);
 uint64_t hf_shortcut_taken(int slot);
 uint64_t hf_pass_id(int slot, int db, const void *a, size_t a_len, const void *b, size_t b_len);
-hf_shut_pass hf_pass_open(uint64_t id, const void *guard, size_t len);
+hf_shut_pass hf_pass_open(uint64_t id, const void *guard, size_t len, int then);
 uint64_t hf_pass_shut(uint64_t id);
 uint64_t hf_pass_uses(uint64_t id);
 void hf_pass_shut_all(int module);

@@ -724,6 +724,11 @@ func TestAShortcutIsTakenWhileNothingStandsInItsWay(t *testing.T) {
 	do(t, c, "DEL h")
 
 	want(t, "what came of it", do(t, c, "PROBE.SHUT h f"), int64(2))
+	do(t, c, "PROBE.PASS h f guard alone")
+	want(t, "by a pass for the call alone", do(t, c, "PROBE.SHORT h f"), int64(2))
+	want(t, "there is no second one", do(t, c, "HGET h then"), nil)
+	do(t, c, "PROBE.SHUT h f")
+	do(t, c, "DEL h")
 	handler("shut again", "PROBE.SHORT h f")
 	want(t, "nothing came of that", do(t, c, "PROBE.SHUT h f"), int64(0))
 

@@ -63,7 +63,7 @@ uint64_t hf_shortcut_taken(int slot) { return shortcuts[slot].taken; }
 /* A pass has one place where it can lie, and one that comes to lie there shuts the one
  * before, whose commands go by their Handler until it is opened anew. So do those of one
  * that was of no use: who found nothing mostly finds nothing again. */
-typedef struct { uint64_t id, uses; int useless; RedisModuleString *guard; } pass;
+typedef struct { uint64_t id, uses; int useless, alone; RedisModuleString *guard; } pass;
 
 enum { PASSES = 4096 };
 static pass passes[HF_MODULES][PASSES], none;
@@ -83,10 +83,10 @@ uint64_t hf_pass_id(int slot, int db, const void *a, size_t a_len, const void *b
     return h - h % HF_MODULES + (uint64_t)shortcuts[slot].module;
 }
 
-hf_shut_pass hf_pass_open(uint64_t id, const void *guard, size_t len) {
+hf_shut_pass hf_pass_open(uint64_t id, const void *guard, size_t len, int then) {
     pass *p = place(id);
     hf_shut_pass was = { .id = p->id, .uses = shut(p) };
-    *p = (pass){ .id = id, .guard = len ? RM_CreateString(NULL, guard, len) : NULL };
+    *p = (pass){ .id = id, .alone = !then, .guard = len ? RM_CreateString(NULL, guard, len) : NULL };
     return was;
 }
 
@@ -209,7 +209,7 @@ int hf_shortcut(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int arg
         by->useless = by != &none;
         return 0;
     }
-    if (n > 0 && s->then.n) {
+    if (n > 0 && s->then.n && !by->alone) {
         RedisModuleCallReply *then = call(ctx, s->module, &s->then, argv, argc);
         if (then) RM_FreeCallReply(then);
     }

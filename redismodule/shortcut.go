@@ -33,7 +33,7 @@ type Shortcut struct {
 	// seconds. When it fails or answers nil the Handler is called after all, and from then
 	// on, until the pass is opened anew.
 	Call string
-	// Then is called when Call answered a number above 0.
+	// Then is called when Call answered a number above 0, unless the pass is for Call alone.
 	Then string
 	// Args is the number of arguments, the name among them. Integers may follow, one for
 	// each of the bounds.
@@ -108,10 +108,14 @@ func Pass(command string, db int, a, b []byte) PassID {
 
 // OpenPass opens a pass: from now on the command's Handler is not needed for what has
 // this pass, until it is shut. The guard, if it has a name, is a key that must not be
-// there. Memory is bounded: opening one may shut another of the module, which is answered
+// there; then tells whether Shortcut.Then is called too. Memory is bounded: opening one may shut another of the module, which is answered
 // (0 for none; the same one, if it was open) with what came of its uses, as by ShutPass.
-func OpenPass(id PassID, guard []byte) (shut PassID, uses int64) {
-	was := C.hf_pass_open(C.uint64_t(id), unsafe.Pointer(unsafe.SliceData(guard)), C.size_t(len(guard)))
+func OpenPass(id PassID, guard []byte, then bool) (shut PassID, uses int64) {
+	and := C.int(0)
+	if then {
+		and = 1
+	}
+	was := C.hf_pass_open(C.uint64_t(id), unsafe.Pointer(unsafe.SliceData(guard)), C.size_t(len(guard)), and)
 	return PassID(was.id), int64(was.uses)
 }
 

@@ -23,7 +23,8 @@ var (
 		Args: 4, Integers: []redismodule.Bounds{{Least: 1, Most: passCount}, {Least: 0, Most: 1 << 40}}, Key: 3,
 		Except: redismodule.Prefix{Arg: 2, Text: ownPrefix}, Pass: [2]int{3, 1},
 	}
-	// The pass says that the stream has no other group and acknowledged entries go.
+	// The pass says that the stream has no other group, or that entries are kept anyhow;
+	// then it is for XACK alone.
 	usualAck = &redismodule.Shortcut{
 		Call: "XACK $1 $2 $3", Then: "XDEL $1 $3",
 		Args: 4, Pass: [2]int{1, 2},
@@ -44,8 +45,8 @@ func (t tally) add(n int64) {
 	*t.all += n
 }
 
-func (p passes) open(id redismodule.PassID, t tally, guard []byte) {
-	if shut, uses := redismodule.OpenPass(id, guard); shut != 0 {
+func (p passes) open(id redismodule.PassID, t tally, guard []byte, then bool) {
+	if shut, uses := redismodule.OpenPass(id, guard, then); shut != 0 {
 		p[shut].add(uses)
 		delete(p, shut)
 	}
@@ -79,7 +80,7 @@ func (s *state) takable(g *dispatch.Group, c *claim) {
 		return
 	}
 	if guard, ok := s.sideKey(g.Queue.Stream, pausedKey); ok {
-		s.passes.open(takePass(g), tally{&g.Counters.Delivered, &s.stats.delivered}, guard)
+		s.passes.open(takePass(g), tally{&g.Counters.Delivered, &s.stats.delivered}, guard, false)
 	}
 }
 
@@ -87,15 +88,21 @@ func takePass(g *dispatch.Group) redismodule.PassID {
 	return redismodule.Pass("task.consume", g.Queue.DB, view(g.Queue.Stream), view(g.Name))
 }
 
-// ackable opens the way to acknowledge what the only group of a stream has.
+// ackable opens the way to acknowledge what the only group of a stream has, or any
+// if entries are kept.
 func (s *state) ackable(ctx *redismodule.Ctx, stream, group string) {
 	k := dispatch.Key{DB: ctx.DB(), Stream: stream}
-	if only, ok := s.soles[k]; ok && !keepAcked {
-		only.acks = redismodule.Pass("task.ack", k.DB, view(stream), view(group))
+	only, sole := s.soles[k]
+	if !sole && !keepAcked {
+		return
+	}
+	id := redismodule.Pass("task.ack", k.DB, view(stream), view(group))
+	if sole {
+		only.acks = id
 		k.Stream = s.queue(ctx, stream).Stream // a name that stays
 		s.soles[k] = only
-		s.passes.open(only.acks, tally{&s.group(ctx, stream, group).Counters.Acked, &s.stats.acked}, nil)
 	}
+	s.passes.open(id, tally{&s.group(ctx, stream, group).Counters.Acked, &s.stats.acked}, nil, !keepAcked)
 }
 
 // madeAvailable says that tasks lie with the consumer available.

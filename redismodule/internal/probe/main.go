@@ -148,7 +148,7 @@ var module = redismodule.Module{
 				guard = args[3].Bytes()
 			}
 			id := redismodule.Pass("probe.short", ctx.DB(), args[1].Bytes(), args[2].Bytes())
-			shut, uses := redismodule.OpenPass(id, guard)
+			shut, uses := redismodule.OpenPass(id, guard, len(args) < 5)
 			ctx.ReplyArray(2)
 			ctx.ReplyBool(shut != 0 && shut != id)
 			ctx.ReplyInt(uses)
