@@ -136,7 +136,7 @@ func queuePickup(b *Bench) error {
 		return func() []float64 {
 			s.run("FLUSHALL")
 			s.run("XGROUP CREATE s g 0 MKSTREAM")
-			received, stop := idle(s, 1, native)
+			received, stop := idle(s, 1, native, nil)
 			defer stop()
 			return pickup(b.size(200), time.Millisecond, received, func() { do(s, words...) })
 		}

@@ -192,7 +192,11 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 	var n int
 	var err error
 	paused := false
-	if !wait || !g.Vain(c.lease, ctx.Now()) {
+	now := int64(0)
+	if c.lease > 0 { // else it is not asked for
+		now = ctx.Now()
+	}
+	if !wait || !g.Vain(c.lease, now) {
 		if paused = !s.settle(ctx, g); !paused {
 			n, err = s.take(ctx, g, c, c.count)
 		}
