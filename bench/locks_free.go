@@ -145,11 +145,11 @@ func perSecond(took []float64) float64 {
 
 // pairsByMany: through one client, by twenty goroutines, each on locks of its own.
 func pairsByMany(b *Bench, s *Server) {
-	n := b.size(20_000)
+	n := b.size(10_000)
 	locks := lock.New(s.Client, lock.Options{Lease: lease})
 	defer locks.Close()
 	peer := redislock.New(s.Client)
-	b.Compare("acquire and release by clients, 20 goroutines", "per s", "redislock", AtLeast(1), func() float64 {
+	b.Closely("acquire and release by clients, 20 goroutines", "per s", "redislock", AtLeast(1), func() float64 {
 		return ops(n, func(i int) {
 			l, err := locks.Acquire(bg, "free:"+strconv.Itoa(i%1000))
 			must(err)

@@ -103,9 +103,10 @@ func (c *Client) ask(ctx context.Context, r request, wait, crowd bool) (*Lock, e
 // send sends LOCK.ACQUIRE and sees to it that what it may have granted is given
 // back unless it returns the lock. Except after ErrHeld it has the connection.
 func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait bool) (*Lock, error) {
-	owner := rand.Text()
-	release := []any{"LOCK.RELEASE", r.name, owner}
-	args := []any{"LOCK.ACQUIRE", r.name, owner, r.Lease.Milliseconds(), "WITHTOKEN", "META", r.Meta}
+	// What is an argument of several commands is allocated as one once.
+	var name, owner any = r.name, rand.Text()
+	release := []any{"LOCK.RELEASE", name, owner}
+	args := []any{"LOCK.ACQUIRE", name, owner, r.Lease.Milliseconds(), "WITHTOKEN", "META", r.Meta}
 	switch {
 	case r.Shared:
 		args = append(args, "SHARED")
@@ -129,13 +130,13 @@ func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait 
 	case err != nil:
 		conn.Close()
 		if !blocking.Refused(err) { // the reply is lost, and with it who holds the lock
-			c.disown(r, owner)
+			c.disown(r, release)
 		}
 		return nil, err
 	case token == 0:
 		return nil, ErrHeld
 	}
-	l := &Lock{c: c, req: r, owner: owner, token: token, sent: sent}
+	l := &Lock{c: c, req: r, owner: owner, release: release, token: token, sent: sent}
 	if err := l.settle(ctx, conn); err != nil {
 		conn.Close()
 		l.discard()
@@ -148,7 +149,7 @@ func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait 
 func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
 	if l.req.Replicas > 0 {
 		dials := conn.Dials()
-		n, err := conn.Do(ctx, l.req.ReplicasTimeout+tryTime, []any{"LOCK.RELEASE", l.req.name, l.owner}, "WAIT", l.req.Replicas, l.req.ReplicasTimeout.Milliseconds())
+		n, err := conn.Do(ctx, l.req.ReplicasTimeout+tryTime, l.release, "WAIT", l.req.Replicas, l.req.ReplicasTimeout.Milliseconds())
 		if err != nil {
 			return err
 		}
@@ -184,11 +185,11 @@ func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
 // disown gives back what an owner may have been granted on a connection that has
 // closed since. It keeps nobody waiting: a server that left a caller without a reply
 // may take its time. What fails for longer than a lease is over by itself.
-func (c *Client) disown(r request, owner string) {
+func (c *Client) disown(r request, release []any) {
 	work := func() {
 		var backoff blocking.Backoff
 		for {
-			_, err := c.conns.Send(context.Background(), "LOCK.RELEASE", r.name, owner)
+			_, err := c.conns.Send(context.Background(), release...)
 			if !blocking.Passes(err) || !backoff.Pause(c.ctx, r.Lease) {
 				return
 			}

@@ -32,7 +32,6 @@ func (c *Client) take(ctx context.Context, r request) (*Lock, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	me := make(chan granted, 1)
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -40,6 +39,7 @@ func (c *Client) take(ctx context.Context, r request) (*Lock, error) {
 	}
 	l := c.lines[r]
 	if l != nil {
+		me := make(chan granted, 1)
 		l.callers = append(l.callers, me)
 		c.mu.Unlock()
 		return c.wait(ctx, l, me)
@@ -59,6 +59,7 @@ func (c *Client) take(ctx context.Context, r request) (*Lock, error) {
 			c.heldAt = time.Now()
 		}
 	}
+	me := make(chan granted, 1)
 	l.callers = slices.Insert(l.callers, 0, chan<- granted(me))
 	c.open(r, l)
 	c.mu.Unlock()

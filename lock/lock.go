@@ -14,9 +14,11 @@ import (
 type Lock struct {
 	c     *Client
 	req   request
-	owner string
+	owner any // a text, as it stands in commands
 	token int64
 	conn  *blocking.Conn // of a session
+
+	release []any // the command
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -28,8 +30,8 @@ type Lock struct {
 
 	mu      sync.Mutex
 	ended   bool
-	sent    time.Time // when the last request was sent that made or renewed the lease
-	expiry  *time.Timer
+	sent    time.Time   // when the last request was sent that made or renewed the lease
+	expiry  *time.Timer // from the first renewal on
 	renewal *time.Timer
 }
 
@@ -67,7 +69,7 @@ func (l *Lock) Release(ctx context.Context) error {
 		l.mu.Lock()
 		mine := time.Now().Before(l.safeUntil())
 		l.mu.Unlock()
-		held, err := l.ask(context.WithoutCancel(ctx), "LOCK.RELEASE", l.req.name, l.owner)
+		held, err := l.ask(context.WithoutCancel(ctx), l.release...)
 		switch {
 		case err == nil:
 			// An earlier try whose reply was lost may be what released it, of this call
@@ -95,7 +97,7 @@ func (l *Lock) discard() {
 	if l.conn != nil {
 		l.conn.Close()
 	}
-	l.c.disown(l.req, l.owner)
+	l.c.disown(l.req, l.release)
 }
 
 // end stops the renewals and ends the context.
@@ -103,7 +105,9 @@ func (l *Lock) end(cause error) {
 	l.mu.Lock()
 	first := !l.ended
 	l.ended = true
-	l.expiry.Stop()
+	if l.expiry != nil {
+		l.expiry.Stop()
+	}
 	l.renewal.Stop()
 	l.mu.Unlock()
 	l.cancel(cause)

@@ -9,10 +9,11 @@ import (
 
 // begin starts the life of a lock in its holder's hands.
 func (l *Lock) begin(ctx context.Context) {
-	values := context.WithValue(context.WithoutCancel(ctx), contextKey{}, l)
-	l.ctx, l.cancel = context.WithCancelCause(values)
+	if ctx.Done() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(ctx, contextKey{}, l))
 	l.mu.Lock()
-	l.expiry = time.AfterFunc(time.Until(l.safeUntil()), l.lapse)
 	l.renewal = time.AfterFunc(l.req.Lease/3-time.Since(l.sent), l.renew)
 	l.mu.Unlock()
 
@@ -53,8 +54,16 @@ func (l *Lock) lapse() {
 
 // renew renews the lease at a third of it, and tries again soon when that fails:
 // the two thirds that are left are for this. A renewal that overtakes a release
-// on its way does no harm, for it never acquires.
-func (l *Lock) renew() { l.c.spawn(l.renewNow) }
+// on its way does no harm, for it never acquires. Until the first one is due no lease
+// can run out, and most locks do not live as long.
+func (l *Lock) renew() {
+	l.mu.Lock()
+	if l.expiry == nil && !l.ended {
+		l.expiry = time.AfterFunc(time.Until(l.safeUntil()), l.lapse)
+	}
+	l.mu.Unlock()
+	l.c.spawn(l.renewNow)
+}
 
 func (l *Lock) renewNow() {
 	l.mu.Lock()
