@@ -68,9 +68,9 @@ func (b *Bench) Compare(name, unit, peer string, goal *result.Goal, ours, theirs
 	return b.pairs(name, unit, peer, goal, v[0], v[1])
 }
 
-// Closely is Compare in three times as many pairs, for sides that differ little.
+// Closely is Compare in five times as many pairs, for sides that differ little.
 func (b *Bench) Closely(name, unit, peer string, goal *result.Goal, ours, theirs func() float64) result.Figure {
-	v := inTurn(3*b.Pairs(), ours, theirs)
+	v := inTurn(5*b.Pairs(), ours, theirs)
 	return b.pairs(name, unit, peer, goal, v[0], v[1])
 }
 
