@@ -68,9 +68,10 @@ func (b *Bench) Compare(name, unit, peer string, goal *result.Goal, ours, theirs
 	return b.pairs(name, unit, peer, goal, v[0], v[1])
 }
 
-// Closely is Compare in five times as many pairs, for sides that differ little.
-func (b *Bench) Closely(name, unit, peer string, goal *result.Goal, ours, theirs func() float64) result.Figure {
-	v := inTurn(5*b.Pairs(), ours, theirs)
+// Closely is Compare in so many times as many pairs, for sides that differ little: the
+// machine's pace changes from one second to the next, so many short ones tell more.
+func (b *Bench) Closely(times int, name, unit, peer string, goal *result.Goal, ours, theirs func() float64) result.Figure {
+	v := inTurn(times*b.Pairs(), ours, theirs)
 	return b.pairs(name, unit, peer, goal, v[0], v[1])
 }
 

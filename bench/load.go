@@ -37,6 +37,23 @@ func (s *Server) load(n, depth int, command func(i int) []string) time.Duration 
 	return time.Since(began)
 }
 
+// repeat sends a command n times over one connection, each when the last was answered,
+// and answers how long that took. What it costs to put together is nobody's.
+func (s *Server) repeat(n int, words ...string) time.Duration {
+	conn, err := net.Dial("tcp", s.Addr)
+	must(err)
+	defer conn.Close()
+	in := bufio.NewReaderSize(conn, 1<<16)
+	wire := encode(nil, words)
+	began := time.Now()
+	for range n {
+		_, err := conn.Write(wire)
+		must(err)
+		must(skip(in))
+	}
+	return time.Since(began)
+}
+
 // loadEach shares n commands among so many connections, each of which sends its
 // next when it has read the reply to its last.
 func (s *Server) loadEach(n, conns int, command func(i int) []string) {

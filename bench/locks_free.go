@@ -149,7 +149,7 @@ func pairsByMany(b *Bench, s *Server) {
 	locks := lock.New(s.Client, lock.Options{Lease: lease})
 	defer locks.Close()
 	peer := redislock.New(s.Client)
-	b.Closely("acquire and release by clients, 20 goroutines", "per s", "redislock", AtLeast(1), func() float64 {
+	b.Closely(5, "acquire and release by clients, 20 goroutines", "per s", "redislock", AtLeast(1), func() float64 {
 		return ops(n, func(i int) {
 			l, err := locks.Acquire(bg, "free:"+strconv.Itoa(i%1000))
 			must(err)

@@ -58,7 +58,7 @@ func queueCommands(b *Bench) error {
 	}
 	defer s.Close()
 	n := b.size(5000)
-	b.Closely("publish", "per s", "XADD", AtLeast(0.9), func() float64 {
+	b.Closely(5, "publish", "per s", "XADD", AtLeast(0.9), func() float64 {
 		s.run("DEL s")
 		return ops(n, func(int) { do(s, "TASK.PUBLISH", "s", payload) })
 	}, func() float64 {
@@ -66,7 +66,7 @@ func queueCommands(b *Bench) error {
 		return ops(n, func(int) { do(s, append([]any{"XADD", "s", "*"}, entry...)...) })
 	})
 	for _, k := range []int{1, 10, 100} {
-		b.Closely(fmt.Sprintf("consume, %d at a time", k), "tasks per s", "XREADGROUP", AtLeast(0.9), func() float64 {
+		b.Closely(5, fmt.Sprintf("consume, %d at a time", k), "tasks per s", "XREADGROUP", AtLeast(0.9), func() float64 {
 			fill(s, n)
 			return float64(k) * ops(n/k, func(int) { do(s, "TASK.CONSUME", "g", "c", "s", k) })
 		}, func() float64 {
@@ -98,9 +98,9 @@ func queueCommands(b *Bench) error {
 			})
 		}
 	}
-	b.Closely("acknowledge and delete", "per s", "XACK and XDEL, one pipeline", AtLeast(0.9), ack("no"), xack(true))
-	b.Closely("acknowledge, entries kept", "per s", "XACK", AtLeast(0.9), ack("yes"), xack(false))
-	b.Closely("acknowledge and delete", "per s", "XACK, which deletes nothing", nil, ack("no"), xack(false))
+	b.Closely(5, "acknowledge and delete", "per s", "XACK and XDEL, one pipeline", AtLeast(0.9), ack("no"), xack(true))
+	b.Closely(5, "acknowledge, entries kept", "per s", "XACK", AtLeast(0.9), ack("yes"), xack(false))
+	b.Closely(5, "acknowledge and delete", "per s", "XACK, which deletes nothing", nil, ack("no"), xack(false))
 	return nil
 }
 
