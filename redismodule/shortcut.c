@@ -79,7 +79,9 @@ static uint64_t shut(pass *p) {
 }
 
 uint64_t hf_pass_id(int slot, int db, const void *a, size_t a_len, const void *b, size_t b_len) {
-    uint64_t h = hf_hash_name(db, a, a_len) ^ (hf_hash_name(slot, b, b_len) << 1 | 1);
+    uint64_t h = hf_hash_name(db, a, a_len) ^ (hf_hash_name(0, b, b_len) << 1 | 1);
+    /* Beside each other: two commands of the same names must not shut each other out. */
+    h += (uint64_t)slot * HF_MODULES;
     return h - h % HF_MODULES + (uint64_t)shortcuts[slot].module;
 }
 
