@@ -133,9 +133,7 @@ func idle(s *Server, k int, native bool, gate <-chan struct{}) (received chan ti
 		close(over)
 		_ = c.Close()
 		all.Wait()
-		for s.infoNumber("clients", "blocked_clients") > 0 {
-			time.Sleep(10 * time.Millisecond)
-		}
+		s.awaitBlocked(0)
 	}
 }
 

@@ -88,6 +88,7 @@ int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
 void hf_direct_set(int slot, int integers, const char *option, const char *word);
 uint64_t hf_direct_answered(int slot);
 
+int hf_within(RedisModuleString *s, long long least, long long most);
 int hf_shortcut(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 void hf_shortcut_set(int slot, int module, int args, int key, int pass_a, int pass_b, int except, const char *prefix);
 int hf_shortcut_integer(int slot, long long least, long long most);
@@ -122,6 +123,7 @@ int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n)
 void hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode, hf_opened *out);
 void hf_close(RedisModuleKey *key);
 long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen);
+long hf_keep(RedisModuleString *value);
 const void *hf_got(void);
 int hf_hash_put(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, const void *v, size_t vlen, int64_t expire_at);
 int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, int64_t expire_at);

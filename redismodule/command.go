@@ -1,5 +1,7 @@
 package redismodule
 
+import "slices"
+
 // Command is one command of a module, and its documentation.
 type Command struct {
 	Name       string // lower case, e.g. "lock.acquire"
@@ -107,12 +109,15 @@ type boundCommand struct {
 
 var commands []boundCommand
 
+// slotOf is the place of a command, negative if it has none.
+func slotOf(name string) int {
+	return slices.IndexFunc(commands, func(b boundCommand) bool { return b.Name == name })
+}
+
 func (m *module) bind(c *Command) int {
-	for i := range commands {
-		if commands[i].Name == c.Name { // loaded before: keep its place
-			commands[i] = boundCommand{c, m}
-			return i
-		}
+	if i := slotOf(c.Name); i >= 0 { // loaded before: keep its place
+		commands[i] = boundCommand{c, m}
+		return i
 	}
 	if len(commands) == maxCommands {
 		panic("redismodule: too many commands in one library")

@@ -2,6 +2,7 @@
  * Go costs a tenth of a microsecond in a row of calls, and most of one when the
  * processor has been elsewhere meanwhile, as it has between two round trips. */
 #include "bridge.h"
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -23,16 +24,6 @@ void hf_direct_set(int slot, int integers, const char *option, const char *word)
 
 uint64_t hf_direct_answered(int slot) { return commands[slot].answered; }
 
-/* Whether nobody could object to s as an integer of least or more, added to whatever. */
-static int plain(RedisModuleString *s, char least) {
-    size_t len;
-    const char *p = RM_StringPtrLen(s, &len);
-    if (len == 0 || len > 15 || p[0] < least || (p[0] == '0' && len > 1)) return 0;
-    while (len-- > 0)
-        if (p[len] < '0' || p[len] > '9') return 0;
-    return 1;
-}
-
 static int is(RedisModuleString *s, const char *word) {
     size_t len, want = strlen(word);
     const char *p = RM_StringPtrLen(s, &len);
@@ -41,9 +32,9 @@ static int is(RedisModuleString *s, const char *word) {
 
 static int fits(int slot, RedisModuleString **argv, int argc) {
     int n = commands[slot].argc;
-    if (!n || (argc != n && (argc != n + 2 || !is(argv[n], commands[slot].option) || !plain(argv[n + 1], '0')))) return 0;
+    if (!n || (argc != n && (argc != n + 2 || !is(argv[n], commands[slot].option) || !hf_within(argv[n + 1], 0, LLONG_MAX)))) return 0;
     while (--n > 1)
-        if (!plain(argv[n], '1')) return 0;
+        if (!hf_within(argv[n], 1, LLONG_MAX)) return 0;
     return 1;
 }
 

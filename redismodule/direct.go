@@ -13,12 +13,11 @@ import "unsafe"
 // Direct is how many calls of a command were answered without its Handler
 // since its module was loaded (see Command.ReadsString and Command.Shortcut).
 func Direct(command string) int {
-	for i := range commands {
-		if commands[i].Name == command {
-			return int(C.hf_direct_answered(C.int(i)) + C.hf_shortcut_taken(C.int(i)))
-		}
+	i := C.int(slotOf(command))
+	if i < 0 {
+		return 0
 	}
-	return 0
+	return int(C.hf_direct_answered(i) + C.hf_shortcut_taken(i))
 }
 
 func (c *Command) direct(slot int) {

@@ -17,29 +17,34 @@ static RedisModuleString *name_of(RedisModuleKey *key) {
     return (RedisModuleString *)RM_GetKeyNameFromModuleKey(key);
 }
 
-/* The field's length, -1 for none; hf_got is its bytes until the next call. They
- * stay in C until then, because Go's stack may move while the server is asked. */
+/* What was read last is kept in C until the next call, because Go's stack may move
+ * while the server is asked. */
 static struct { char *at; size_t cap; } got;
 
+long hf_keep(RedisModuleString *value) {
+    size_t len;
+    const char *p = RM_StringPtrLen(value, &len);
+    if (len > got.cap) {
+        if (got.at) RM_Free(got.at);
+        got.at = RM_Alloc(got.cap = len < 256 ? 256 : len);
+    }
+    memcpy(got.at, p, len);
+    return (long)len;
+}
+
+const void *hf_got(void) { return got.at; }
+
+/* The field's length, -1 for none; hf_got is its bytes. */
 long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen) {
     RedisModuleString *field = fstr ? fstr : RM_CreateString(NULL, f, flen), *value = NULL;
     long n = -1;
     if (RM_HashGet(key, 0, field, &value, NULL) == 0 && value) {
-        size_t len;
-        const char *p = RM_StringPtrLen(value, &len);
-        if (len > got.cap) {
-            if (got.at) RM_Free(got.at);
-            got.at = RM_Alloc(got.cap = len < 256 ? 256 : len);
-        }
-        memcpy(got.at, p, len);
-        n = (long)len;
+        n = hf_keep(value);
         RM_FreeString(NULL, value);
     }
     if (!fstr) RM_FreeString(NULL, field);
     return n;
 }
-
-const void *hf_got(void) { return got.at; }
 
 static void expire(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at) {
     RM_SetAbsExpire(key, at);

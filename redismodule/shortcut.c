@@ -112,7 +112,8 @@ void hf_pass_shut_all(int module) {
 
 /* ---- the way ---------------------------------------------------------------- */
 
-static int within(RedisModuleString *s, long long least, long long most) {
+/* Whether nobody could object to s as an integer within bounds, added to whatever. */
+int hf_within(RedisModuleString *s, long long least, long long most) {
     size_t len;
     const char *p = RM_StringPtrLen(s, &len);
     if (len == 0 || len > 15 || (p[0] == '0' && len > 1)) return 0;
@@ -127,7 +128,7 @@ static int within(RedisModuleString *s, long long least, long long most) {
 static int usual(const shortcut *s, RedisModuleString **argv, int argc) {
     if (!s->args || argc < s->args || argc > s->args + s->integers) return 0;
     for (int i = 0; s->args + i < argc; i++)
-        if (!within(argv[s->args + i], s->least[i], s->most[i])) return 0;
+        if (!hf_within(argv[s->args + i], s->least[i], s->most[i])) return 0;
     if (!s->except) return 1;
     size_t len, prefix = strlen(s->prefix);
     const char *p = RM_StringPtrLen(argv[s->except], &len);

@@ -97,13 +97,12 @@ type PassID uint64
 // Pass is the id of the pass that a command with that Shortcut needs in a database
 // when its two arguments say a and b.
 func Pass(command string, db int, a, b []byte) PassID {
-	for i := range commands {
-		if commands[i].Name == command {
-			return PassID(C.hf_pass_id(C.int(i), C.int(db), unsafe.Pointer(unsafe.SliceData(a)), C.size_t(len(a)),
-				unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))))
-		}
+	i := slotOf(command)
+	if i < 0 {
+		panic("redismodule: no command " + command)
 	}
-	panic("redismodule: no command " + command)
+	return PassID(C.hf_pass_id(C.int(i), C.int(db), unsafe.Pointer(unsafe.SliceData(a)), C.size_t(len(a)),
+		unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))))
 }
 
 // OpenPass opens a pass: from now on the command's Handler is not needed for what has

@@ -94,11 +94,17 @@ func (p *Pool) put(c *Conn) bool {
 // Send sends a command that does not wait, once, through the client itself, and
 // returns its reply, nil for a nil one.
 func (p *Pool) Send(ctx context.Context, args ...any) (any, error) {
-	reply, err := send(ctx, p.rdb, args...)
-	if Passes(err) {
+	cmd := command{redis.NewCmd(ctx, args...)}
+	p.process(ctx, cmd)
+	return cmd.result()
+}
+
+// process sends a command, which has its error, and has a cluster looked at anew if
+// that may have been out of date.
+func (p *Pool) process(ctx context.Context, cmd redis.Cmder) {
+	if Passes(p.rdb.Process(ctx, cmd)) {
 		p.reload(ctx)
 	}
-	return reply, err
 }
 
 // SendForText is Send for a command that answers a text or nil. This and SendForTexts
@@ -106,13 +112,10 @@ func (p *Pool) Send(ctx context.Context, args ...any) (any, error) {
 // the allocations.
 func (p *Pool) SendForText(ctx context.Context, args ...any) (reply string, there bool, err error) {
 	cmd := text{redis.NewStringCmd(ctx, args...)}
-	_ = p.rdb.Process(ctx, cmd) // the command has its error
+	p.process(ctx, cmd)
 	reply, err = cmd.Result()
 	if errors.Is(err, redis.Nil) {
 		return "", false, nil
-	}
-	if Passes(err) {
-		p.reload(ctx)
 	}
 	return reply, err == nil, err
 }
@@ -121,12 +124,8 @@ func (p *Pool) SendForText(ctx context.Context, args ...any) (reply string, ther
 // as good as an empty one.
 func (p *Pool) SendForTexts(ctx context.Context, args ...any) ([]string, error) {
 	cmd := texts{redis.NewStringSliceCmd(ctx, args...)}
-	_ = p.rdb.Process(ctx, cmd) // the command has its error
-	reply, err := cmd.Result()
-	if Passes(err) {
-		p.reload(ctx)
-	}
-	return reply, err
+	p.process(ctx, cmd)
+	return cmd.Result()
 }
 
 // SendAll is Send for commands in one pipeline.
