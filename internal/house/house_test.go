@@ -84,33 +84,3 @@ func TestTheClientsNeedTheStandardLibraryAndGoRedisAlone(t *testing.T) {
 		}
 	}
 }
-
-// Layers, one direction: the modules stand on the binding and the cores; the
-// cores on nothing but each other; the clients on none of these.
-func TestLayersPointInOneDirection(t *testing.T) {
-	may := map[string][]string{
-		"holdfast/internal/waitq":      {},
-		"holdfast/internal/deadline":   {},
-		"holdfast/internal/histogram":  {},
-		"holdfast/internal/locktable":  {"holdfast/internal/waitq", "holdfast/internal/deadline"},
-		"holdfast/internal/leasetable": {"holdfast/internal/waitq", "holdfast/internal/deadline"},
-		"holdfast/internal/dispatch":   {"holdfast/internal/waitq", "holdfast/internal/deadline"},
-		"holdfast/internal/blocking":   {},
-		"holdfast/internal/codec":      {},
-		"holdfast/redismodule":         {"holdfast/internal/deadline"},
-		"holdfast/modules/syntax":      {"holdfast/redismodule"},
-	}
-	for _, p := range list(t, "holdfast/...") {
-		allowed, ruled := may[p.ImportPath]
-		client := p.ImportPath == "holdfast/lock" || p.ImportPath == "holdfast/cache" || p.ImportPath == "holdfast/queue"
-		for _, imported := range p.Imports {
-			switch {
-			case !strings.HasPrefix(imported, "holdfast/"):
-			case ruled && !slices.Contains(allowed, imported):
-				t.Errorf("%s imports %s, which lies above it or beside", p.ImportPath, imported)
-			case client && (strings.HasPrefix(imported, "holdfast/modules") || imported == "holdfast/redismodule"):
-				t.Errorf("the client %s imports %s", p.ImportPath, imported)
-			}
-		}
-	}
-}

@@ -1,0 +1,72 @@
+package house
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers says which packages of the project each package may import, tests
+// aside. A new package needs a line here: decide where it stands, then write
+// docs/architecture.md.
+var layers = map[string][]string{
+	// The cores decide, without a server. They know each other at most.
+	"internal/deadline":   {},
+	"internal/histogram":  {},
+	"internal/resp":       {},
+	"internal/waitq":      {},
+	"internal/dispatch":   {"internal/deadline", "internal/waitq"},
+	"internal/leasetable": {"internal/deadline", "internal/waitq"},
+	"internal/locktable":  {"internal/deadline", "internal/waitq"},
+
+	// The modules carry out what the cores decide, through the binding.
+	"redismodule":                  {"internal/deadline"},
+	"redismodule/example/doorbell": {"redismodule"},
+	"redismodule/internal/probe":   {"redismodule"},
+	"modules/syntax":               {"redismodule"},
+	"modules/cachelock":            {"internal/histogram", "internal/leasetable", "modules/syntax", "redismodule"},
+	"modules/distlock":             {"internal/locktable", "modules/syntax", "redismodule"},
+	"modules/taskqueue":            {"internal/dispatch", "internal/histogram", "internal/resp", "modules/syntax", "redismodule"},
+	"modules/library":              {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
+	"modules/library/commands":     {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
+
+	// The clients know the commands, and nothing of the modules.
+	"internal/blocking": {},
+	"internal/codec":    {},
+	"lock":              {"internal/blocking"},
+	"cache":             {"internal/blocking", "internal/codec"},
+	"queue":             {"internal/blocking", "internal/codec", "lock"},
+
+	// The tool, the pages, and what the tests share.
+	"docs":                 {},
+	"internal/redisserver": {},
+	"internal/transcript":  {},
+	"cmd/holdfast":         {"docs", "internal/redisserver", "internal/transcript"},
+	"holdfasttest":         {"internal/redisserver"},
+	"internal/clienttest":  {"holdfasttest"},
+	"internal/house":       {},
+	"e2e":                  {},
+}
+
+func TestLayersPointInOneDirection(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range list(t, "holdfast/...") {
+		name := strings.TrimPrefix(p.ImportPath, "holdfast/")
+		seen[name] = true
+		allowed, known := layers[name]
+		if !known {
+			t.Errorf("%s is in no layer: add it to internal/house/layers_test.go", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if other, ours := strings.CutPrefix(imported, "holdfast/"); ours && !slices.Contains(allowed, other) {
+				t.Errorf("%s imports %s, which its layer does not allow", name, other)
+			}
+		}
+	}
+	for name := range layers {
+		if !seen[name] {
+			t.Errorf("internal/house/layers_test.go has %s, which is no package", name)
+		}
+	}
+}
