@@ -17,13 +17,12 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if n := len(ids); n >= 3 && ids[n-2].Is("CONSUMER") {
 		owner, fenced, ids = ids[n-1], true, ids[:n-2]
 	}
-	for _, id := range ids {
-		if _, ok := dispatch.ParseID(id.Bytes()); !ok {
-			return errID
-		}
+	ids, err := fullIDs(ids)
+	if err != nil {
+		return err
 	}
 	if fenced {
-		if ids = s.owned(ctx, stream, group, owner, ids); len(ids) == 0 {
+		if ids = s.pendingAmong(ctx, stream, group, ids, owner); len(ids) == 0 {
 			return replyCount(ctx, stream, 0)
 		}
 	}
@@ -48,53 +47,6 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	ctx.ReplyLast(r)
 	return nil
 }
-
-// owned is those of the ids that are pending for owner. A worker acknowledges
-// what it took in a row, so one look at the row finds them all; what lies behind
-// its end is looked for one by one.
-func (s *state) owned(ctx *redismodule.Ctx, stream, group, owner redismodule.Arg, ids []redismodule.Arg) (mine []redismodule.Arg) {
-	parsed := make([]dispatch.ID, len(ids))
-	first, last := 0, 0 // the least and the greatest
-	for i, a := range ids {
-		parsed[i], _ = dispatch.ParseID(a.Bytes())
-		if parsed[i].Compare(parsed[first]) < 0 {
-			first = i
-		}
-		if parsed[i].Compare(parsed[last]) > 0 {
-			last = i
-		}
-	}
-	row := map[dispatch.ID]bool{}
-	var end dispatch.ID
-	if len(ids) > 1 {
-		r := ctx.Cmd("XPENDING").Arg(stream).Arg(group).Arg(ids[first]).Arg(ids[last]).Int(int64(2 * len(ids))).Arg(owner).Call("")
-		defer r.Free()
-		if failure(r) != nil {
-			return nil
-		}
-		p := read(r.Raw())
-		n := p.Array()
-		for range n {
-			id, _ := dispatch.ParseID(readPending(&p).id)
-			row[id], end = true, id
-		}
-		if n < 2*len(ids) {
-			end = parsed[last]
-		}
-	}
-	for i, a := range ids {
-		ok := row[parsed[i]]
-		if end.Compare(parsed[i]) < 0 {
-			_, ok = s.pending(ctx, text(stream.Bytes()), text(group.Bytes()), text(a.Bytes()), text(owner.Bytes()))
-		}
-		if ok {
-			mine = append(mine, a)
-		}
-	}
-	return mine
-}
-
-const errID redismodule.Error = "ERR Invalid stream ID specified as stream command argument"
 
 // replyCount answers n, or an error when the key holds no stream.
 func replyCount(ctx *redismodule.Ctx, stream redismodule.Arg, n int64) error {
@@ -137,7 +89,7 @@ func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int,
 			s.soles.add(ctx, ctx.DB(), name)
 		}
 		if !sole || !all {
-			ids = slices.DeleteFunc(slices.Clone(ids), func(id redismodule.Arg) bool { return !s.doneWith(ctx, name, text(id.Bytes()), groups) })
+			ids = s.doneWith(ctx, stream, ids, groups)
 		}
 	}
 	if len(ids) == 0 {
@@ -188,17 +140,16 @@ func cutOff(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg)
 	return others
 }
 
-// doneWith tells whether every group listed in info, the reply of XINFO GROUPS,
-// has read the entry and has it pending no more.
-func (s *state) doneWith(ctx *redismodule.Ctx, stream, id string, info redismodule.Reply) bool {
-	this, _ := dispatch.ParseID(view(id))
+// doneWith answers those of the ids that every group listed in info, the reply of
+// XINFO GROUPS, has read and has pending no more.
+func (s *state) doneWith(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg, info redismodule.Reply) []redismodule.Arg {
 	p := read(info.Raw())
 	for range p.Array() {
-		var name, last []byte
+		var group, last []byte
 		for range p.Array() / 2 {
 			switch text(p.Bytes()) {
 			case "name":
-				name = p.Bytes()
+				group = p.Bytes()
 			case "last-delivered-id":
 				last = p.Bytes()
 			default:
@@ -206,20 +157,30 @@ func (s *state) doneWith(ctx *redismodule.Ctx, stream, id string, info redismodu
 			}
 		}
 		upTo, ok := dispatch.ParseID(last)
-		if !ok || upTo.Compare(this) < 0 {
-			return false
+		pending := map[dispatch.ID]bool{}
+		for _, a := range s.pendingAmong(ctx, stream, redismodule.Text(group), ids) {
+			id, _ := dispatch.ParseID(a.Bytes())
+			pending[id] = true
 		}
-		if _, pending := s.pending(ctx, stream, text(name), id); pending {
-			return false
-		}
+		ids = slices.DeleteFunc(slices.Clone(ids), func(a redismodule.Arg) bool {
+			id, _ := dispatch.ParseID(a.Bytes())
+			return !ok || upTo.Compare(id) < 0 || pending[id]
+		})
 	}
-	return true
+	return ids
 }
 
-// ackOwn acknowledges one task and deletes its entry when nobody needs it.
+// ackOwn acknowledges one task that is known to be pending, and deletes its entry
+// when no other group needs it.
 func (s *state) ackOwn(ctx *redismodule.Ctx, stream, group, id string) error {
-	if err := ctx.Cmd("XACK").Str(stream).Str(group).Str(id).Do(""); err != nil {
+	r := ctx.Cmd("XACK").Str(stream).Str(group).Str(id).Call("")
+	defer r.Free()
+	if err := failure(r); err != nil {
 		return err
+	}
+	p := read(r.Raw())
+	if n, _ := p.Int(); n != 1 {
+		return redismodule.Error("ERR task " + id + " was to be acknowledged and is not pending")
 	}
 	s.settled(ctx, redismodule.Text(view(stream)), 1, redismodule.Text(view(id)))
 	return nil

@@ -1,34 +1,43 @@
 package taskqueue
 
 import (
+	"slices"
+
 	"holdfast/internal/dispatch"
 	"holdfast/redismodule"
 )
+
+// claimMost is how many ids go into one XCLAIM.
+const claimMost = 1000
 
 // extend is TASK.EXTEND stream group consumer id [id …].
 func extend(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
 	stream, group, owner := args[1], args[2], args[3]
-	for _, id := range args[4:] {
-		if _, ok := dispatch.ParseID(id.Bytes()); !ok {
-			return errID
-		}
+	ids, err := fullIDs(args[4:])
+	if err != nil {
+		return err
 	}
-	n := int64(0)
-	for _, id := range args[4:] {
-		if _, ok := s.pending(ctx, text(stream.Bytes()), text(group.Bytes()), text(id.Bytes()), text(owner.Bytes())); !ok {
-			continue
+	mine := s.pendingAmong(ctx, stream, group, ids, owner)
+	n := 0
+	for some := range slices.Chunk(mine, claimMost) {
+		cmd := ctx.Cmd("XCLAIM").Arg(stream).Arg(group).Arg(owner).Str("0")
+		for _, id := range some {
+			cmd.Arg(id)
 		}
-		r := ctx.Cmd("XCLAIM").Arg(stream).Arg(group).Arg(owner).Str("0").Arg(id).Str("JUSTID").Call("")
+		r := cmd.Str("JUSTID").Call("")
 		p := read(r.Raw())
-		if failure(r) == nil && p.Array() == 1 {
-			n++
-		} else if g := s.known(ctx, stream, group); g != nil {
-			s.lose(g, 1) // its entry is gone
+		got := 0
+		if failure(r) == nil {
+			got = p.Array()
 		}
+		if g := s.known(ctx, stream, group); g != nil {
+			s.lose(g, len(some)-got) // their entries are gone
+		}
+		n += got
 		r.Free()
 	}
-	return replyCount(ctx, stream, n)
+	return replyCount(ctx, stream, int64(n))
 }
 
 func (s *state) known(ctx *redismodule.Ctx, stream, group redismodule.Arg) *dispatch.Group {

@@ -45,7 +45,7 @@ func (w wait) until(ctx *redismodule.Ctx, retries int64) int64 {
 func retry(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
 	const command = "task.retry"
-	stream, id, payload, to, dead := text(args[1].Bytes()), args[2], args[3], args[5], args[6]
+	stream, payload, to, dead := text(args[1].Bytes()), args[3], args[5], args[6]
 	retries, err := syntax.Int(args[4], 0, 1<<62)
 	if err != nil {
 		return err
@@ -54,10 +54,11 @@ func retry(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := dispatch.ParseID(id.Bytes()); !ok {
-		return errID
+	id, err := fullID(args[2])
+	if err != nil {
+		return err
 	}
-	d := death{reason: reasonRetries, stream: stream, id: text(id.Bytes())}
+	d := death{reason: reasonRetries, stream: stream, id: id}
 	var w wait
 	var owner []string
 	grouped, reasoned, withID := false, false, false
@@ -146,13 +147,13 @@ func (s *state) retried(ctx *redismodule.Ctx, d death, acknowledge bool, outcome
 func nack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
 	const command = "task.nack"
-	id := args[4]
+	id, err := fullID(args[4])
+	if err != nil {
+		return err
+	}
 	d := death{
 		stream: text(args[1].Bytes()), group: text(args[2].Bytes()), consumer: text(args[3].Bytes()),
-		id: text(id.Bytes()), reason: reasonRetries,
-	}
-	if _, ok := dispatch.ParseID(id.Bytes()); !ok {
-		return errID
+		id: id, reason: reasonRetries,
 	}
 	var w wait
 	var dead redismodule.Arg
