@@ -6,6 +6,9 @@
 
 enum { HF_MODULES = 8, HF_COMMANDS = 128 };
 
+/* To open a key without a touch and without counting a hit or a miss: see Peek in key.go. */
+enum { HF_PEEK = 1 | 2 | 1 << 16 };
+
 /* One command argument. The first three words have the layout of a Go []byte,
  * so that Go reads the server's memory in place: argv crosses in one call. */
 typedef struct {

@@ -17,7 +17,7 @@ static hf_packed hf_hash_fields(RedisModuleKey *k) {
 }
 static int hf_exists(RedisModuleCtx *c, const void *p, size_t n) {
     hf_opened o;
-    hf_open(c, NULL, p, n, 1 | 1 << 16, &o); // to read, without a touch
+    hf_open(c, NULL, p, n, HF_PEEK, &o);
     hf_close(o.key);
     return o.type != 0;
 }
@@ -65,6 +65,10 @@ const (
 	Read    Mode = 1
 	Write   Mode = 1 | 2
 	NoTouch Mode = 1 << 16 // with Read: leave the key's age as it is
+	// Peek is for keys that may well be absent: a look that leaves the key's age as it
+	// is and is counted neither as a hit nor as a miss of the keyspace. The server counts
+	// whatever is opened for reading alone, so this opens for writing; write nothing.
+	Peek Mode = C.HF_PEEK
 )
 
 // Key is an open key. Close it before the callback returns. What its methods

@@ -194,10 +194,11 @@ static pass *way(const shortcut *s, RedisModuleCtx *ctx, RedisModuleString **arg
     uint64_t id = hf_pass_id(s->slot, db, p, len, b, b_len);
     pass *at = place(id);
     if (at->id != id || at->useless) return NULL;
-    RedisModuleKey *guard = at->guard ? RM_OpenKey(ctx, at->guard, 1 | 1 << 16) : NULL; /* to read, without a touch */
-    if (!guard) return at;
+    if (!at->guard) return at;
+    RedisModuleKey *guard = RM_OpenKey(ctx, at->guard, HF_PEEK);
+    int there = RM_KeyType(guard) != 0;
     RM_CloseKey(guard);
-    return NULL;
+    return there ? NULL : at;
 }
 
 /* Tells whether the command was carried out and answered. */
