@@ -218,7 +218,7 @@ func TestNoMoreWaitThanMay(t *testing.T) {
 	for _, w := range waiting {
 		w.hears(`["HIT" "v" nil]`)
 	}
-	c.wants(`["cachelock.max-waiters" "2"]`, "CONFIG GET cachelock.*")
+	c.wants(`["cachelock.max-waiters" "2"]`, "CONFIG GET cachelock.max-w*")
 }
 
 // Asking changes nothing that others watch, and a near cache hears of what does.

@@ -68,3 +68,6 @@ func (ctx *Ctx) WatchClient(id uint64) {
 func (ctx *Ctx) UnwatchClient(id uint64) {
 	C.hf_unwatch(C.int(ctx.m.slot), C.hf_hash_name(-1, unsafe.Pointer(&id), 8), 0)
 }
+
+// UnwatchAll takes every Watch, Hold and WatchClient of the module back.
+func (ctx *Ctx) UnwatchAll() { C.hf_unwatch_all(C.int(ctx.m.slot)) }

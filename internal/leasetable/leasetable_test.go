@@ -35,7 +35,7 @@ func (s *story) fetch(who string, now int64) (token uint64) {
 }
 
 // turn is one turn of the event loop in which no value is found for anyone
-// unsettled. It answers with who was woken and what each was told.
+// undecided. It answers with who was woken and what each was told.
 func (s *story) turn(now int64) (woken []string) {
 	s.begin(now)
 	for w := s.Ready(); w != nil; w = s.Ready() {
@@ -47,7 +47,7 @@ func (s *story) turn(now int64) (woken []string) {
 // begin is a turn up to where waiters are woken.
 func (s *story) begin(now int64) {
 	s.BeginTurn(now)
-	for k, ok := s.Unsettled(); ok; k, ok = s.Unsettled() {
+	for k, ok := s.Undecided(); ok; k, ok = s.Undecided() {
 		s.Promote(k, now)
 	}
 }
@@ -79,7 +79,7 @@ func TestWhatBecomesOfThoseWhoWait(t *testing.T) {
 	}{
 		{"the value reaches all who wait, in their order", func(s *story) []string {
 			s.End(page, 1, 5)
-			s.Tell(page, value("v"))
+			s.Resolve(page, value("v"))
 			return s.turn(5)
 		}, []string{"b has v", "c has v"}},
 		{"a loader out of time is succeeded by the first alone", func(s *story) []string {
@@ -91,12 +91,12 @@ func TestWhatBecomesOfThoseWhoWait(t *testing.T) {
 				return []string{"the dead token was taken"}
 			}
 			s.End(page, 2, 12)
-			s.Tell(page, value("v"))
+			s.Resolve(page, value("v"))
 			return s.turn(12)
 		}, []string{"c has v"}},
 		{"a late loader nobody has replaced yet still serves them", func(s *story) []string {
 			s.End(page, 1, 10)
-			s.Tell(page, value("late"))
+			s.Resolve(page, value("late"))
 			return s.turn(10)
 		}, []string{"b has late", "c has late"}},
 		{"a newcomer does not overtake when the loader has just run out of time", func(s *story) []string {
@@ -125,7 +125,7 @@ func TestWhatBecomesOfThoseWhoWait(t *testing.T) {
 		}, []string{"c loads with 3", "true"}},
 		{"a waiter whose time is over when the value is there still gets it", func(s *story) []string {
 			s.End(page, 1, 5)
-			s.Tell(page, value("v"))
+			s.Resolve(page, value("v"))
 			s.Leave(s.callers["b"])
 			return append(s.turn(5), told(s.callers["b"]))
 		}, []string{"c has v", "b has v"}},
@@ -135,8 +135,8 @@ func TestWhatBecomesOfThoseWhoWait(t *testing.T) {
 		}, []string{"c loads with 2", "b is told 0"}},
 		{"who comes after the store waits for another load", func(s *story) []string {
 			s.End(page, 1, 5)
-			s.Tell(page, value("v"))
-			s.End(page, leasetable.AnyToken, 5) // invalidated in the same breath
+			s.Resolve(page, value("v"))
+			s.End(page, leasetable.AnyToken, 5) // invalidated at once
 			if token := s.fetch("d", 5); token != 2 {
 				return []string{fmt.Sprint("d got ", token)}
 			}
@@ -199,7 +199,7 @@ func TestManyWaitersAreWokenABatchEachTurn(t *testing.T) {
 		s.fetch(fmt.Sprint("b", i), 0)
 	}
 	s.End(page, 1, 1)
-	s.Tell(page, value("v"))
+	s.Resolve(page, value("v"))
 	var woken []string
 	now := int64(1)
 	for turn := 0; s.Waiting() > 0; turn++ {
@@ -239,7 +239,7 @@ func TestALoaderIsWokenBeforeABacklogOfValues(t *testing.T) {
 		s.fetch("b", 0)
 	}
 	s.End(page, 1, 1)
-	s.Tell(page, value("v"))
+	s.Resolve(page, value("v"))
 	s.begin(10)
 	if got := s.Ready(); got != w {
 		t.Fatalf("the first woken is %v", got)
@@ -312,6 +312,7 @@ type countWatcher struct{ n int }
 
 func (c *countWatcher) Watch(leasetable.Key) uint64 { c.n++; return 0 }
 func (c *countWatcher) Unwatch(uint64)              { c.n-- }
+func (c *countWatcher) UnwatchAll()                 { c.n = 0 }
 
 func numbered(i int) leasetable.Key {
 	return leasetable.Key{Name: fmt.Appendf(nil, "page:%d", i)}

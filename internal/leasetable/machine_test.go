@@ -28,6 +28,7 @@ func TestTheTableAgreesWithASimpleModel(t *testing.T) {
 				"extend":       m.extend,
 				"store":        m.store,
 				"unlock":       m.unlock,
+				"fail":         m.fail,
 				"invalidate":   m.invalidate,
 				"plain write":  m.plainWrite,
 				"flush":        m.flush,
@@ -54,6 +55,7 @@ type caller struct {
 type modelLease struct {
 	token                  uint64
 	granted, deadline, end int64
+	failed                 bool // a backoff, which nobody holds
 }
 
 type machine struct {
@@ -68,6 +70,7 @@ type machine struct {
 	tokens  []uint64 // all ever granted
 
 	promotions int
+	rechecked  bool // since a flush, not all who wait were looked after
 }
 
 // watched checks that a key is watched once, and unwatched once.
@@ -93,6 +96,8 @@ func (w watched) Unwatch(h uint64) {
 	}
 	delete(w, h)
 }
+
+func (w watched) UnwatchAll() { clear(w) }
 
 func newMachine() *machine {
 	w := watched{}
@@ -124,13 +129,13 @@ func (m *machine) live(key string) *modelLease {
 
 func (m *machine) storable(key string, token uint64) bool {
 	l := m.leases[key]
-	return l != nil && l.token == token && m.now < l.end
+	return l != nil && !l.failed && l.token == token && m.now < l.end
 }
 
 func (m *machine) grant(key string, lease, load int64) uint64 {
 	token := uint64(1001 + len(m.tokens))
 	m.tokens = append(m.tokens, token)
-	m.leases[key] = &modelLease{token, m.now, m.now + lease, m.now + max(lease, load)}
+	m.leases[key] = &modelLease{token, m.now, m.now + lease, m.now + max(lease, load), false}
 	return token
 }
 
@@ -187,7 +192,7 @@ func (m *machine) fetch(t *rapid.T) {
 	if _, wantOK := m.seek(key, lease, load); ok != wantOK {
 		t.Fatalf("Grant = %v, want %v", ok, wantOK)
 	}
-	if ok {
+	if ok || m.backsOff(key) { // the caller is answered at once
 		return
 	}
 	c := &caller{
@@ -227,7 +232,7 @@ func (m *machine) extend(t *rapid.T) {
 func (m *machine) end(t *rapid.T, key string, token uint64) bool {
 	age, ok := m.table.End(keyOf(key), token, m.now)
 	l := m.leases[key]
-	want := l != nil && m.now < l.end && (token == leasetable.AnyToken || token == l.token)
+	want := l != nil && m.now < l.end && !l.failed && (token == leasetable.AnyToken || token == l.token)
 	if ok != want || ok && age != m.now-l.granted {
 		t.Fatalf("End = %d %v, want %v of lease %+v", age, ok, want, l)
 	}
@@ -241,9 +246,36 @@ func (m *machine) store(t *rapid.T) {
 	key := names.Draw(t, "key")
 	if m.end(t, key, m.token(t, key)) {
 		o := leasetable.Outcome{Status: leasetable.Hit, Value: []byte("v")}
-		if got, want := m.table.Tell(keyOf(key), o), m.tell(key, o); got != want {
+		if got, want := m.table.Resolve(keyOf(key), o), m.tell(key, o); got != want {
 			t.Fatalf("Tell = %d, want %d", got, want)
 		}
+	}
+}
+
+func (m *machine) backsOff(key string) bool {
+	l := m.leases[key]
+	return l != nil && l.failed && m.now < l.end
+}
+
+func (m *machine) fail(t *rapid.T) {
+	key, backoff := names.Draw(t, "key"), rapid.Int64Range(0, 20).Draw(t, "backoff")
+	token := m.token(t, key)
+	message := fmt.Sprint("LOADFAILED ", m.steps)
+	want := m.storable(key, token)
+	told, ok := m.table.Fail(keyOf(key), token, m.now, message, backoff)
+	if ok != want {
+		t.Fatalf("Fail = %v, want %v", ok, want)
+	}
+	if !ok {
+		return
+	}
+	delete(m.leases, key)
+	if n := m.tell(key, leasetable.Outcome{Status: leasetable.Failed, Err: message}); n != told {
+		t.Fatalf("Fail told %d, want %d", told, n)
+	}
+	if backoff > 0 {
+		m.grant(key, backoff, 0)
+		m.leases[key].failed = true
 	}
 }
 
@@ -277,6 +309,7 @@ func (m *machine) plainWrite(t *rapid.T) { m.end(t, names.Draw(t, "key"), leaset
 func (m *machine) flush(t *rapid.T) {
 	db := rapid.IntRange(-1, 1).Draw(t, "db")
 	m.table.Flush(db)
+	m.rechecked = true
 	for key := range m.leases {
 		if db < 0 || keyOf(key).DB == db {
 			delete(m.leases, key)
@@ -321,14 +354,20 @@ func (m *machine) timeGoesBy(t *rapid.T) { m.now += rapid.Int64Range(1, 10).Draw
 func (m *machine) turn(t *rapid.T) {
 	m.table.BeginTurn(m.now)
 	enough := rapid.Bool().Draw(t, "enough after one")
-	for k, ok := m.table.Unsettled(); ok; k, ok = m.table.Unsettled() {
+	for k, ok := m.table.Undecided(); ok; k, ok = m.table.Undecided() {
 		key := keyName(k)
-		if m.live(key) != nil || len(m.queues[key]) == 0 {
-			t.Fatalf("%s is unsettled with lease %+v and waiters %v", key, m.leases[key], m.queues[key])
+		if len(m.queues[key]) == 0 {
+			t.Fatalf("%s is undecided and nobody waits for it", key)
+		}
+		if m.live(key) != nil { // rechecked, and all is well
+			if m.table.Promote(k, m.now) {
+				t.Fatalf("a waiter for %s is promoted beside %+v", key, m.leases[key])
+			}
+			continue
 		}
 		if rapid.Bool().Draw(t, "a value is there") {
 			o := leasetable.Outcome{Status: leasetable.Hit, Value: []byte("w")}
-			m.table.Tell(k, o)
+			m.table.Resolve(k, o)
 			m.tell(key, o)
 		} else {
 			m.promoteNext(t, key)
@@ -345,6 +384,7 @@ func (m *machine) turn(t *rapid.T) {
 		c.waiting = false
 		m.sameOutcome(t, c)
 	}
+	m.rechecked = m.rechecked && enough
 	for _, c := range m.callers {
 		if c.waiting && (c.want.Status != leasetable.Wait || m.live(c.key) == nil && !enough) {
 			t.Fatalf("caller %d is left over: decided %+v, lease %+v", c.Who, c.want, m.leases[c.key])
@@ -384,13 +424,18 @@ func (m *machine) check(t *rapid.T) {
 		next = m.now
 	}
 	// Where somebody was woken the turn must end first.
-	if waiting > 0 && (!ok || max(at, m.now) != max(next, m.now) && at != m.now+1) {
+	at = max(at, m.now)
+	if waiting > 0 && (!ok || at != max(next, m.now) && at != m.now+1 && !(m.rechecked && at == m.now)) {
 		t.Fatalf("next turn at %d %v, want %d (urgent %v)", at, ok, next, urgent)
 	}
 	for _, name := range []string{"0/a", "0/b", "1/a"} {
 		l := m.leases[name]
+		_, left, failed := m.table.Backoff(keyOf(name), m.now)
+		if want := m.backsOff(name); failed != want || failed && left != l.end-m.now {
+			t.Fatalf("backoff of %s is %v, %d ms left, want %v", name, failed, left, want)
+		}
 		got, ok := m.table.Lease(keyOf(name), m.now)
-		if want := l != nil && m.now < l.end; ok != want {
+		if want := l != nil && m.now < l.end && !l.failed; ok != want {
 			t.Fatalf("lease of %s: %v, want %+v", name, ok, l)
 		}
 		if ok {
@@ -407,13 +452,19 @@ func (m *machine) check(t *rapid.T) {
 // count asks for the number of leases. Those that are over may be watched still,
 // until they are swept; those that are alive must be.
 func (m *machine) count(t *rapid.T) {
-	leases := 0
+	leases, backoffs := 0, 0
 	for _, l := range m.leases {
-		if m.now < l.end {
+		switch {
+		case m.now < l.end && l.failed:
+			backoffs++
+		case m.now < l.end:
 			leases++
 		}
 	}
-	if n := m.table.Leases(m.now); n != leases || len(m.watched) < leases {
+	if n := m.table.Backoffs(m.now); n != backoffs {
+		t.Fatalf("%d backoffs, want %d", n, backoffs)
+	}
+	if n := m.table.Leases(m.now); n != leases || len(m.watched) < leases+backoffs {
 		t.Fatalf("%d leases, %d watched, want %d", n, len(m.watched), leases)
 	}
 }

@@ -2,9 +2,9 @@ package leasetable
 
 import "math/bits"
 
-// slot is one lease of a shard: a cache line, so that a million leases cost a
-// look-up one wait for memory where a general map costs two or three. A free
-// slot has no token.
+// slot is one lease of a shard. It fills a cache line: among a million leases a
+// look-up waits for memory once, where a general map waits two or three times. A
+// free slot has the token 0.
 type slot struct {
 	id id
 	lease
@@ -19,8 +19,8 @@ type shard struct {
 
 const smallShard = 8
 
-// at is where a lease belongs; when that is taken, in the next free slot. The
-// shard was chosen by the other half of the id.
+// at is the slot where a lease belongs. If that is taken, the lease is in the next
+// free one. The shard was chosen by the other half of the id.
 func (s *shard) at(i id) int {
 	hi, _ := bits.Mul64(i[0], uint64(len(s.slots)))
 	return int(hi)
@@ -33,7 +33,7 @@ func (s *shard) next(p int) int {
 	return 0
 }
 
-// find is the slot of i, or the free one where it would go; nil in an empty
+// find returns the slot of i, or the free slot where i would go, or nil in an empty
 // shard.
 func (s *shard) find(i id) *slot {
 	if len(s.slots) == 0 {
@@ -46,7 +46,7 @@ func (s *shard) find(i id) *slot {
 	return &s.slots[p]
 }
 
-// put adds or replaces a lease and tells whether it is new.
+// put adds or replaces a lease and reports whether it is new.
 func (s *shard) put(i id, l lease) bool {
 	at := s.find(i)
 	if at != nil && at.token != 0 {
@@ -62,8 +62,8 @@ func (s *shard) put(i id, l lease) bool {
 	return true
 }
 
-// remove frees the slot of i and closes the gap, so that no probe stops short
-// of what lies behind it.
+// remove frees the slot of i and closes the gap. A gap would hide the leases behind
+// it from a probe.
 func (s *shard) remove(i id) {
 	at := s.find(i)
 	if at == nil || at.token == 0 {
@@ -74,7 +74,7 @@ func (s *shard) remove(i id) {
 		hole = s.next(hole)
 	}
 	for p := s.next(hole); s.slots[p].token != 0; p = s.next(p) {
-		// What belongs behind the hole, up to where it stands, must stay.
+		// A lease whose own place is between the hole and its slot must stay.
 		if home := s.at(s.slots[p].id); !between(hole, home, p) {
 			s.slots[hole] = s.slots[p]
 			hole = p
@@ -84,7 +84,7 @@ func (s *shard) remove(i id) {
 	s.n--
 }
 
-// between tells whether going round from after a, x comes no later than b.
+// between reports whether x is in (a, b], going round at the end of the shard.
 func between(a, x, b int) bool {
 	if a <= b {
 		return a < x && x <= b

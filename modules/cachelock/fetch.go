@@ -19,12 +19,12 @@ var fetchCommand = redismodule.Command{
 	Args: []redismodule.Argument{
 		keyArgument, leaseArgument, loadArgument,
 		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for the value, in milliseconds; 0 for ever."},
-		{Name: "refresh-ms", Type: redismodule.ArgInteger, Token: "REFRESH", Optional: true, Summary: "A value with less than this left to live is loaded anew by one caller."},
+		{Name: "refresh-ms", Type: redismodule.ArgInteger, Token: "REFRESH", Optional: true, Summary: "A value with less than this left to live is loaded anew by one caller. A remembered absence is not."},
 	},
 	Reply: "An array of status, value and token. HIT value. LOAD token: you load; with the old value if there is one. " +
-		"STALE value: someone refreshes it. ABSENT: it is known that there is none. WAIT: someone loads, and BLOCK was absent or ran out. " +
+		"STALE value: someone refreshes it, or its last load failed with BACKOFF. ABSENT: it is known that there is none. WAIT: someone loads, and BLOCK was absent or ran out. " +
 		"LOADFAILED when the loader failed and there is no old value.",
-	// A hit without REFRESH never comes to the handler.
+	// The binding answers a hit without REFRESH, and the handler is not called.
 	ReadsString: &redismodule.ReadsString{Integers: 2, Option: "BLOCK", Word: "HIT"},
 	Handler:     fetch,
 }
@@ -36,7 +36,7 @@ func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		at.Close()
 		return err
 	}
-	// What is there and not to be refreshed costs what GET costs.
+	// A value that is not to be refreshed costs what GET costs.
 	if at.Type == redismodule.TypeString && (o.refresh == 0 || at.ExpireAt < 0 || at.ExpireAt-ctx.Now() >= o.refresh) {
 		at.EndWithValue("HIT")
 		stats.hits++
@@ -62,29 +62,33 @@ func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		serve(ctx)
 		return nil
 	}
+	outcome := leasetable.Outcome{Status: status, Token: token}
+	if status == leasetable.Failed {
+		outcome.Err, _, _ = table.Backoff(keyOf(ctx, args[1]), ctx.Now())
+	}
 	serveIfAnyWait(ctx)
-	replyFetch(ctx, leasetable.Outcome{Status: status, Token: token})
+	replyFetch(ctx, outcome)
 	return nil
 }
 
-// fetchThere answers with what is there and may have to be refreshed.
+// fetchThere answers with a value that may have to be refreshed, or with a
+// remembered absence, which is not refreshed.
 func fetchThere(ctx *redismodule.Ctx, name redismodule.Arg, e entry, lease, load, refresh int64) {
 	status, token := leasetable.Hit, uint64(0)
-	if refresh > 0 && e.ExpireAt >= 0 && e.ttl(ctx.Now()) < refresh {
+	switch {
+	case e.absent:
+		status = leasetable.Absent
+	case refresh > 0 && e.ExpireAt >= 0 && e.ttl(ctx.Now()) < refresh:
 		watches.ctx = ctx
 		if k := keyOf(ctx, name); table.WaitingFor(k) > 0 {
-			table.Tell(k, e.outcome()) // stored by others just now: it is what they wait for
+			table.Resolve(k, e.outcome()) // another client has just stored it: it is what they wait for
 		}
-		status, token = seek(ctx, name, lease, load)
-		if status == leasetable.Wait {
+		if status, token = seek(ctx, name, lease, load); status != leasetable.Load {
 			status = leasetable.Stale
 		}
 		serveIfAnyWait(ctx)
 	}
-	if e.absent && status != leasetable.Load {
-		status = leasetable.Absent
-	}
-	countFetch(status, e.absent)
+	countFetch(status)
 	ctx.ReplyArray(3)
 	ctx.ReplyString(words[status])
 	if e.absent {
@@ -95,11 +99,11 @@ func fetchThere(ctx *redismodule.Ctx, name redismodule.Arg, e entry, lease, load
 	replyToken(ctx, token)
 }
 
-func countFetch(status leasetable.Status, absent bool) {
-	switch {
-	case absent:
+func countFetch(status leasetable.Status) {
+	switch status {
+	case leasetable.Absent:
 		stats.absent++
-	case status == leasetable.Stale:
+	case leasetable.Stale:
 		stats.stale++
 	default:
 		stats.hits++
@@ -153,12 +157,4 @@ func (f *fetchOptions) read(ctx *redismodule.Ctx, args []redismodule.Arg) (err e
 		}
 	}
 	return err
-}
-
-// millisOrZero is millis for what may be 0 too.
-func millisOrZero(ctx *redismodule.Ctx, a redismodule.Arg, command string) (int64, error) {
-	if n, ok := a.Int(); ok && n == 0 {
-		return 0, nil
-	}
-	return millis(ctx, a, command)
 }

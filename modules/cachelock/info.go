@@ -1,6 +1,8 @@
 package cachelock
 
 import (
+	"strings"
+
 	"holdfast/internal/histogram"
 	"holdfast/redismodule"
 )
@@ -11,6 +13,7 @@ type statistics struct {
 	grants, coalesced                int
 	parked, timeouts                 int
 	staleSets, failures, invalidated int
+	refused                          int                 // callers not told LOAD because of a backoff
 	loadTimes                        histogram.Histogram // ms from LOAD to the value
 }
 
@@ -24,8 +27,8 @@ func info(w *redismodule.Info) {
 		{"absent_hits", stats.absent},
 		{"stale_hits", stats.stale},
 		{"misses", stats.misses},
-		// Every promoted waiter is one more load, and one miss less that was
-		// served by another's.
+		// A promoted waiter is one more load, and one miss less that was served by
+		// another caller's load.
 		{"loads", stats.grants + table.Promotions()},
 		{"coalesced", stats.coalesced},
 		{"loads_avoided", stats.coalesced - table.Promotions()},
@@ -33,6 +36,7 @@ func info(w *redismodule.Info) {
 		{"wait_timeouts", stats.timeouts},
 		{"promotions", table.Promotions()},
 		{"loads_failed", stats.failures},
+		{"refused_in_backoff", stats.refused},
 		{"leases_invalidated", stats.invalidated},
 		{"stale_sets_refused", stats.staleSets},
 		{"load_ms_p50", int(stats.loadTimes.Quantile(0.5))},
@@ -40,6 +44,8 @@ func info(w *redismodule.Info) {
 		{"load_ms_max", int(stats.loadTimes.Max())},
 		{"leases", table.Leases(w.Now())},
 		{"lease_bytes", table.Bytes()},
+		{"leases_evicted", table.Evicted()},
+		{"backoffs", table.Backoffs(w.Now())},
 		{"waiting", table.Waiting()},
 	} {
 		w.Int(f.name, int64(f.value))
@@ -56,7 +62,7 @@ var infoCommand = redismodule.Command{
 	Categories: "read fast",
 	Keys:       oneKey(redismodule.KeyRO | redismodule.KeyAccess),
 	Args:       []redismodule.Argument{keyArgument},
-	Reply: "A map: value (present, absent, ttl_ms as PTTL answers, bytes), lease (age_ms, left_ms, budget_left_ms; nil if there is none), waiters. " +
+	Reply: "A map: value (present, absent, ttl_ms as PTTL answers, bytes), lease (age_ms, left_ms, budget_left_ms; nil if there is none), waiters, failed (message, left_ms of the BACKOFF that goes on; nil if none does). " +
 		"nil when there is none of these. A replica knows of no leases and waiters.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		e, err := open(ctx.Open(args[1], redismodule.Read|redismodule.NoTouch))
@@ -67,11 +73,12 @@ var infoCommand = redismodule.Command{
 		k := keyOf(ctx, args[1])
 		lease, leased := table.Lease(k, ctx.Now())
 		waiting := table.WaitingFor(k)
-		if !e.there() && !leased && waiting == 0 {
+		message, left, failed := table.Backoff(k, ctx.Now())
+		if !e.there() && !leased && !failed && waiting == 0 {
 			ctx.ReplyNull()
 			return nil
 		}
-		ctx.ReplyMap(3)
+		ctx.ReplyMap(4)
 		ctx.ReplyString("value")
 		present := e.there() && !e.absent
 		bytes := 0
@@ -93,6 +100,15 @@ var infoCommand = redismodule.Command{
 			ctx.ReplyNull()
 		}
 		field(ctx, "waiters", int64(waiting))
+		ctx.ReplyString("failed")
+		if failed {
+			ctx.ReplyMap(2)
+			ctx.ReplyString("message")
+			ctx.ReplyString(strings.TrimPrefix(message, loadFailed))
+			field(ctx, "left_ms", left)
+		} else {
+			ctx.ReplyNull()
+		}
 		return nil
 	},
 }

@@ -26,7 +26,7 @@ var extendCommand = redismodule.Command{
 		if err != nil {
 			return err
 		}
-		ctx.ReplyBool(table.Extend(k, token, ctx.Now(), lease))
+		ctx.ReplyBool(table.Extend(k, token, ctx.Now(), bounded(lease)))
 		serveIfAnyWait(ctx)
 		return nil
 	},
@@ -61,36 +61,61 @@ var unlockCommand = redismodule.Command{
 var failCommand = redismodule.Command{
 	Name:       "cache.fail",
 	Summary:    "Tells all who wait that the load failed, so that they do not load in turn.",
-	Complexity: "O(N) for the N who wait, in batches",
+	Complexity: "O(1), and O(N) for the N who wait, in batches",
 	Since:      "1.0.0",
-	Arity:      4,
+	Arity:      -4,
 	Flags:      "write",
 	Categories: "write slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
-	Args: []redismodule.Argument{keyArgument, tokenArgument,
-		{Name: "message", Summary: "What they are told, behind LOADFAILED."}},
-	Reply:   "The number told: they get the old value as STALE if there is one, else the error. 0 also when the lease is no longer yours.",
+	Args: []redismodule.Argument{
+		keyArgument, tokenArgument,
+		{Name: "message", Summary: "What they are told, behind LOADFAILED."},
+		{Name: "backoff-ms", Type: redismodule.ArgInteger, Token: "BACKOFF", Optional: true, Summary: "For so long nobody is told LOAD, in milliseconds; 0 is none."},
+	},
+	Reply: "The number told: they get the old value as STALE if there is one, else the error. 0 also when the lease is no longer yours. " +
+		"During BACKOFF callers are told the same at once; what ends a lease ends it.",
 	Handler: fail,
 }
+
+// loadFailed begins the error that callers are told when a load failed.
+const loadFailed = "LOADFAILED "
 
 func fail(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	k, token, err := leaseOf(ctx, args)
 	if err != nil {
 		return err
 	}
-	told := 0
-	if _, ok := table.End(k, token, ctx.Now()); ok {
+	backoff, err := backoffOption(ctx, args[4:])
+	if err != nil {
+		return err
+	}
+	// Nobody waits where there is an old value: those callers were given it at once.
+	told, ok := table.Fail(k, token, ctx.Now(), loadFailed+args[3].String(), bounded(backoff))
+	if ok {
 		stats.failures++
-		// Nobody waits where there is an old value: they were given it at once.
-		told = table.Tell(k, leasetable.Outcome{Status: leasetable.Failed, Err: "LOADFAILED " + args[3].String()})
 	}
 	serveIfAnyWait(ctx)
 	ctx.ReplyInt(int64(told))
 	return nil
 }
 
-// leaseOf reads the key and the token of a command about a lease, and refuses a
-// key that holds no value of the cache's.
+// backoffOption reads [BACKOFF ms].
+func backoffOption(ctx *redismodule.Ctx, args []redismodule.Arg) (ms int64, err error) {
+	given := false
+	for o := syntax.NewOptions(args); err == nil && o.Next(); given = true {
+		if !o.Is("BACKOFF") || given {
+			return 0, redismodule.ErrSyntax
+		}
+		ms, err = millisOrZero(ctx, o.Value(), "cache.fail")
+		if o.Err() != nil {
+			return 0, o.Err()
+		}
+	}
+	return ms, err
+}
+
+// leaseOf reads the key and the token of a command about a lease. It refuses a key
+// of another type.
 func leaseOf(ctx *redismodule.Ctx, args []redismodule.Arg) (leasetable.Key, uint64, error) {
 	watches.ctx = ctx
 	k := keyOf(ctx, args[1])

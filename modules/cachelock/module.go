@@ -1,7 +1,7 @@
-// Package cachelock is the module of that name: a cache that cannot stampede.
-// The handlers read arguments, let the lease table decide who loads, write
-// values as the plain strings they are, and answer; everything that is hard
-// about leases and waiters is in internal/leasetable.
+// Package cachelock is the module of that name: a cache that cannot stampede. The
+// handlers read arguments, let the lease table decide who loads, write values as
+// plain strings, and answer. What is hard about leases and waiters is in
+// internal/leasetable.
 package cachelock
 
 import (
@@ -12,15 +12,16 @@ import (
 )
 
 // config is what CONFIG SET cachelock.* sets.
-var config struct{ maxWaiters int64 }
+var config struct{ maxLeases, maxTTL, maxWaiters int64 }
 
-// The cache of this server. There is one, as there is one main thread.
+// The state of the module. All of it runs on the server's main thread.
 var (
 	table *leasetable.Table[*redismodule.Blocked]
 	stats statistics
 	px    redismodule.Arg
 
-	cluster bool // a key's slot may move to another node while somebody waits
+	cluster   bool  // a key's slot may move to another node while somebody waits
+	slotCheck int64 // in a cluster: when to ask again whether this node serves the keys
 )
 
 // Module is all of cachelock as the server sees it.
@@ -32,20 +33,35 @@ var Module = redismodule.Module{
 	Commands: []redismodule.Command{
 		lockCommand, setCommand, getCommand, fetchCommand,
 		extendCommand, unlockCommand, failCommand,
-		setNilCommand, delCommand, infoCommand,
+		setNilCommand, delCommand, infoCommand, loadsCommand,
 	},
 
-	Configs: []redismodule.Config{{
-		Name:    "max-waiters",
-		Summary: "How many clients may wait in CACHE.FETCH at a time; the next is answered WAIT at once.",
-		Int:     &config.maxWaiters, Default: 10_000, Min: 0, Max: 1 << 31,
-	}},
+	Configs: []redismodule.Config{
+		{
+			Name:    "max-leases",
+			Summary: "How many leases and backoffs there are at most; a new one then takes the place of one that nobody waits for.",
+			Int:     &config.maxLeases, Default: 1_000_000, Min: 1, Max: 1 << 31,
+		},
+		{
+			Name:    "max-ttl-ms",
+			Summary: "Longest lease, whole load and backoff, in milliseconds; a longer one is cut to it.",
+			Int:     &config.maxTTL, Default: 86_400_000, Min: 1, Max: 1 << 40,
+		},
+		{
+			Name:    "max-waiters",
+			Summary: "How many clients may wait in CACHE.FETCH at a time; the next is answered WAIT at once.",
+			Int:     &config.maxWaiters, Default: 10_000, Min: 0, Max: 1 << 31,
+		},
+	},
+	Changed: func() { table.Max = int(config.maxLeases) },
 
 	Load: func(ctx *redismodule.Ctx) error {
 		stats = statistics{}
 		px = redismodule.Intern("PX")
 		cluster = ctx.Flags()&redismodule.FlagCluster != 0
 		table = leasetable.New[*redismodule.Blocked](firstToken(ctx), &watches)
+		table.Max = int(config.maxLeases)
+		slotCheck = 0
 		return nil
 	},
 	Info: info,
@@ -54,8 +70,8 @@ var Module = redismodule.Module{
 		redismodule.EventSet | redismodule.EventHash | redismodule.EventZSet |
 		redismodule.EventStream | redismodule.EventModule,
 	KeyEvent: func(ctx *redismodule.Ctx, event string, name []byte) {
-		// A new TTL makes no value wrong. That a value expired or was evicted
-		// does not either: those classes are not asked for.
+		// A new TTL makes no value wrong. Expiry and eviction do not either: the
+		// module does not ask for events of those classes.
 		if event == "expire" || event == "persist" {
 			return
 		}
@@ -67,18 +83,18 @@ var Module = redismodule.Module{
 	},
 	FlushDB: func(ctx *redismodule.Ctx, db int) { flush(ctx, db) },
 	SwapDB:  func(ctx *redismodule.Ctx, a, b int) { flush(ctx, a); flush(ctx, b) },
-	// What was loaded or comes from another primary is not what the leases were
-	// granted for. Their loss costs one more load each.
+	// The leases were granted for other data than what was loaded now or what comes
+	// from another primary. Losing them costs one more load each.
 	Loaded:      func(ctx *redismodule.Ctx) { flush(ctx, -1) },
 	RoleChanged: func(ctx *redismodule.Ctx, _ bool) { flush(ctx, -1) },
 
 	Timer: turn,
 }
 
-// firstToken is chosen anew whenever the module is loaded. Tokens are below
-// 2^53, so that every client's integers hold them, and all have sixteen digits.
-// A token from before a restart would have to meet, of 2^52, the very one that
-// the same key has now.
+// firstToken draws a random token whenever the module is loaded. Tokens are below
+// 2^53, so that every client's integers hold them, and all have sixteen digits. The
+// range is 2^52 wide, so a token from before a restart is never the one that its key
+// has now.
 func firstToken(ctx *redismodule.Ctx) uint64 {
 	var b [8]byte
 	ctx.Random(b[:])
@@ -91,11 +107,12 @@ func flush(ctx *redismodule.Ctx, db int) {
 	arm(ctx)
 }
 
-// watches tells the binding which keys have leases. Every callback that may
-// grant or end one lends it its context.
+// watches tells the binding which keys have leases. Every callback that may grant or
+// end a lease first gives it its context.
 var watches watcher
 
 type watcher struct{ ctx *redismodule.Ctx }
 
 func (w *watcher) Watch(k leasetable.Key) uint64 { return uint64(w.ctx.Watch(k.DB, k.Name)) }
 func (w *watcher) Unwatch(id uint64)             { w.ctx.UnwatchID(redismodule.WatchID(id)) }
+func (w *watcher) UnwatchAll()                   { w.ctx.UnwatchAll() }

@@ -1,50 +1,55 @@
 package cachelock
 
 import (
-	"bytes"
-
 	"holdfast/internal/leasetable"
 	"holdfast/redismodule"
 )
 
-// turn is what the timer does: waiters whose loader is out of time, or was taken
-// from them, are seen to, and the next batch is woken.
+// slotCheckMs is how often a node of a cluster asks whether it still serves the keys
+// that clients wait for. The server does not tell when a slot has moved.
+const slotCheckMs = 100
+
+// turn is the module's timer. It looks after waiters whose loader is gone, and wakes
+// the next batch.
 func turn(ctx *redismodule.Ctx) {
 	watches.ctx = ctx
+	if cluster && ctx.Now() >= slotCheck {
+		slotCheck = ctx.Now() + slotCheckMs
+		table.Recheck(leasetable.Batch)
+	}
 	table.BeginTurn(ctx.Now())
 	for range leasetable.Batch {
-		k, ok := table.Unsettled()
+		k, ok := table.Undecided()
 		if !ok {
 			break
 		}
-		settle(ctx, k)
+		decide(ctx, k)
 	}
 	serve(ctx)
 }
 
-// settle decides for those who wait for a key whose loader ran out of time or lost
-// its lease by other hands: a plain SET brought a value for them, or somebody has
-// to load anew.
-func settle(ctx *redismodule.Ctx, k leasetable.Key) {
+// decide looks after those who wait for a key whose loader may be gone. If another
+// client stored a value, they get it. If nobody loads, the first of them does.
+func decide(ctx *redismodule.Ctx, k leasetable.Key) {
 	ctx.SelectDB(k.DB)
 	if cluster && !ctx.Serves(k.Name) {
-		table.Tell(k, leasetable.Outcome{Status: leasetable.Failed, Err: "TRYAGAIN the key's slot moves to another node"})
+		table.Resolve(k, leasetable.Outcome{Status: leasetable.Failed, Err: "TRYAGAIN the key's slot moves to another node"})
 		return
 	}
 	e, err := open(ctx.OpenName(k.Name, redismodule.Read))
 	defer e.Close()
 	switch {
 	case err != nil:
-		table.Tell(k, leasetable.Outcome{Status: leasetable.Failed, Err: err.Error()})
+		table.Resolve(k, leasetable.Outcome{Status: leasetable.Failed, Err: err.Error()})
 	case e.there():
-		table.Tell(k, e.outcome())
+		table.Resolve(k, e.outcome())
 	default:
 		table.Promote(k, ctx.Now())
 	}
 }
 
-// serve wakes who is ready, as many as this turn may, and sees to the timer. It
-// ends whatever may have decided about waiters.
+// serve wakes the waiters whose outcome is decided, at most a batch in a turn, and
+// sets the timer. Everything that may have decided about waiters ends with it.
 func serve(ctx *redismodule.Ctx) {
 	for w := table.Ready(); w != nil; w = table.Ready() {
 		w.Who.Wake()
@@ -52,22 +57,33 @@ func serve(ctx *redismodule.Ctx) {
 	arm(ctx)
 }
 
+// serveIfAnyWait is serve for commands that seldom decide about waiters.
+func serveIfAnyWait(ctx *redismodule.Ctx) {
+	if table.Waiting() > 0 {
+		serve(ctx)
+	}
+}
+
 func arm(ctx *redismodule.Ctx) {
-	if at, ok := table.Next(ctx.Now()); ok {
+	at, ok := table.Next(ctx.Now())
+	if cluster && table.Waiting() > 0 && (!ok || at > slotCheck) {
+		at, ok = max(slotCheck, ctx.Now()), true
+	}
+	if ok {
 		ctx.SetTimer(at)
 	} else if ctx.TimerAt() != 0 {
 		ctx.StopTimer()
 	}
 }
 
-// waiter is a client parked by CACHE.FETCH.
+// waiter is a client that waits in CACHE.FETCH.
 type waiter struct {
 	leasetable.Waiter[*redismodule.Blocked]
 }
 
 func (w *waiter) Reply(ctx *redismodule.Ctx) { replyFetch(ctx, w.Outcome()) }
 
-// Timeout answers WAIT, unless something was decided in the same instant.
+// Timeout answers WAIT, or what was decided in the same instant.
 func (w *waiter) Timeout(ctx *redismodule.Ctx) {
 	table.Leave(&w.Waiter)
 	if w.Outcome().Status == leasetable.Wait {
@@ -81,53 +97,4 @@ func (w *waiter) Gone(ctx *redismodule.Ctx) {
 	watches.ctx = ctx
 	table.Gone(&w.Waiter, ctx.Now())
 	arm(ctx)
-}
-
-// entry is an open key as the cache sees it.
-type entry struct {
-	redismodule.Key
-	absent bool // nothing is there, and that is known
-}
-
-// absentField is the one field of the hash that remembers that there is nothing.
-var absentField = []byte("cachelock:absent")
-
-// open takes in an opened key: a value, a remembered absence, or nothing.
-// Whatever else it holds is not the cache's. The entry must be closed also when
-// there is an error.
-func open(k redismodule.Key) (entry, error) {
-	switch k.Type {
-	case redismodule.TypeNone, redismodule.TypeString:
-		return entry{Key: k}, nil
-	case redismodule.TypeHash:
-		if k.Len() == 1 {
-			var buf [8]byte
-			if _, ok := k.HashGet(absentField, buf[:0]); ok {
-				return entry{k, true}, nil
-			}
-		}
-	}
-	return entry{Key: k}, redismodule.ErrWrongType
-}
-
-func (e entry) there() bool { return e.Type != redismodule.TypeNone }
-
-// ttl is as PTTL says it: -2 for nothing, -1 for no expiry.
-func (e entry) ttl(now int64) int64 {
-	switch {
-	case !e.there():
-		return -2
-	case e.ExpireAt < 0:
-		return -1
-	}
-	return max(e.ExpireAt-now, 0)
-}
-
-// outcome is what waiters are told of an entry that is there: its value, copied
-// once for all of them, or that there is nothing.
-func (e entry) outcome() leasetable.Outcome {
-	if e.absent {
-		return leasetable.Outcome{Status: leasetable.Absent}
-	}
-	return leasetable.Outcome{Status: leasetable.Hit, Value: bytes.Clone(e.Bytes())}
 }

@@ -19,7 +19,7 @@ var getCommand = redismodule.Command{
 	Keys:       oneKey(redismodule.KeyRO | redismodule.KeyAccess),
 	Args:       []redismodule.Argument{keyArgument},
 	Reply:      "The value; nil when there is none, also when that is known.",
-	// A hit never comes to the handler.
+	// The binding answers a hit, and the handler is not called.
 	ReadsString: &redismodule.ReadsString{},
 	Opens:       redismodule.Opening{Mode: redismodule.Read},
 	Handler: func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
@@ -78,8 +78,8 @@ var setNilCommand = redismodule.Command{
 			func() leasetable.Outcome { return leasetable.Outcome{Status: leasetable.Absent} },
 			func(old entry, ttl int64) error {
 				if old.there() && !old.absent {
-					// Sets nothing, but is refused where there is no room: ask before
-					// the old value is gone.
+					// This SETRANGE changes nothing, but the server refuses it where there is
+					// no room. So we ask before the old value is gone.
 					if err := ctx.Cmd("SETRANGE").Arg(args[1]).Int(0).Str("").Do("ME"); err != nil {
 						return err
 					}
@@ -95,11 +95,11 @@ var setNilCommand = redismodule.Command{
 	},
 }
 
-// store is what SET and SETNIL have in common. Those who wait are told before
-// the write, and from the arguments: they get the value also when the server
-// has no room for it, evicts it at once, or deletes it in the same transaction.
+// store is what SET and SETNIL have in common. It decides about the waiters before
+// it writes, from the arguments: so they get the value also when the server has no
+// room for it, evicts it at once, or deletes it in the same transaction.
 func store(ctx *redismodule.Ctx, name, ttlArg redismodule.Arg, options []redismodule.Arg, command string,
-	told func() leasetable.Outcome, write func(old entry, ttl int64) error,
+	outcome func() leasetable.Outcome, write func(old entry, ttl int64) error,
 ) error {
 	watches.ctx = ctx
 	ttl, err := syntax.Millis(ttlArg, command, ctx.Now())
@@ -127,7 +127,7 @@ func store(ctx *redismodule.Ctx, name, ttlArg redismodule.Arg, options []redismo
 		stats.loadTimes.Record(age)
 	}
 	if table.WaitingFor(k) > 0 {
-		table.Tell(k, told())
+		table.Resolve(k, outcome())
 	}
 	err = write(old, ttl)
 	serveIfAnyWait(ctx)
@@ -136,23 +136,6 @@ func store(ctx *redismodule.Ctx, name, ttlArg redismodule.Arg, options []redismo
 	}
 	ctx.ReplySimple("OK")
 	return nil
-}
-
-// ifTokenOption reads [TOKEN t]; without it, any lease will do.
-func ifTokenOption(args []redismodule.Arg) (token uint64, err error) {
-	for o := syntax.NewOptions(args); o.Next(); {
-		if !o.Is("TOKEN") || token != 0 {
-			return 0, redismodule.ErrSyntax
-		}
-		value := o.Value()
-		if o.Err() != nil {
-			return 0, o.Err()
-		}
-		if token, err = tokenOf(value); err != nil {
-			return 0, err
-		}
-	}
-	return token, nil
 }
 
 var delCommand = redismodule.Command{
@@ -171,14 +154,14 @@ var delCommand = redismodule.Command{
 
 func del(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	watches.ctx = ctx
-	any := false
+	found := false
 	for _, a := range args[1:] {
 		e, err := open(ctx.Open(a, redismodule.Read))
 		e.Close()
 		if err != nil {
 			return err
 		}
-		any = any || e.there()
+		found = found || e.there()
 	}
 	for _, a := range args[1:] {
 		if _, ok := table.End(keyOf(ctx, a), leasetable.AnyToken, ctx.Now()); ok {
@@ -186,7 +169,7 @@ func del(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		}
 	}
 	removed := int64(0)
-	if any {
+	if found {
 		call := ctx.Cmd("DEL")
 		for _, a := range args[1:] {
 			call.Arg(a)
@@ -199,8 +182,10 @@ func del(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return err
 		}
 	}
-	for _, a := range args[1:] {
-		table.Promote(keyOf(ctx, a), ctx.Now())
+	if table.Waiting() > 0 {
+		for _, a := range args[1:] {
+			table.Promote(keyOf(ctx, a), ctx.Now())
+		}
 	}
 	serveIfAnyWait(ctx)
 	ctx.ReplyInt(removed)
