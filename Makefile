@@ -66,7 +66,7 @@ lint: tools ## golangci-lint where it is installed, else gofmt and go vet
 	else echo "golangci-lint is not installed: gofmt and go vet only"; test -z "$$(gofmt -l . | tee /dev/stderr)" && $(GO) vet ./...; fi
 
 .PHONY: matrix
-matrix: build ## the server tests against Redis 8 and Valkey 8, fetched into a cache folder
+matrix: build ## the server tests against Redis 7.0 and 8 and Valkey 8 and 9, fetched into a cache folder
 	@scripts/matrix
 
 .PHONY: bench

@@ -106,7 +106,7 @@ func start(t testing.TB, cfg redisserver.Config) (*Instance, error) {
 
 // config is how servers of tests are started.
 func config(options []Option) (redisserver.Config, error) {
-	cfg := redisserver.Config{Binary: os.Getenv("HOLDFAST_SERVER"), Args: []string{
+	cfg := redisserver.Config{Strict: true, Binary: os.Getenv("HOLDFAST_SERVER"), Args: []string{
 		"--enable-debug-command", "yes", "--enable-module-command", "yes",
 	}}
 	for _, o := range options {

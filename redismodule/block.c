@@ -1,8 +1,10 @@
 /* Blocked clients and timers. */
 #include "bridge.h"
 #include "_cgo_export.h"
+#include <string.h>
 
-/* Who was replied to is freed next. That is done in the same entry into Go. */
+/* The server calls block_free right after block_reply for the same client. goBlockReply
+ * does the work of both, which saves an entry into Go. */
 static uint64_t replied;
 
 static int block_reply(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
@@ -24,17 +26,21 @@ static void block_free(RedisModuleCtx *ctx, void *id) {
     if (!hf_forked && (uint64_t)(uintptr_t)id != replied) goBlockFree(ctx, (uint64_t)(uintptr_t)id);
 }
 
+/* Major and minor; Valkey says 7.2 for compatibility. */
+static int hf_server_version(void) {
+    static int version;
+    if (!version) version = RM_GetServerVersion() >> 8;
+    return version;
+}
+
 /* The server's own timeout is not used: on 7.0 a client whose timeout strikes
  * between UnblockClient and its reply gets no reply at all. The callback is
  * there for CLIENT UNBLOCK alone. On 7.2 that command, between UnblockClient and
  * the reply, ends the server by an assertion; without a callback it leaves the
  * client alone. */
-RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx, uint64_t *client) {
-    static int version;
-    if (!version) version = RM_GetServerVersion() >> 8;
-    RedisModuleBlockedClient *bc = RM_BlockClient(ctx, block_reply, version == 0x0702 ? NULL : block_timeout, block_free, 0);
+RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx) {
+    RedisModuleBlockedClient *bc = RM_BlockClient(ctx, block_reply, hf_server_version() == 0x0702 ? NULL : block_timeout, block_free, 0);
     if (bc) RM_SetDisconnectCallback(bc, block_gone);
-    *client = RM_GetClientId(ctx);
     return bc;
 }
 
@@ -47,8 +53,18 @@ RedisModuleTimerID hf_timer_start(RedisModuleCtx *ctx, int m, long long ms) {
 }
 
 /* Primary, not loading, and no write pause: else a write out of a timer aborts
- * the server or makes a replica differ. */
+ * the server or makes a replica differ. And no state in which commands that write are
+ * refused (NOREPLICAS, MISCONF): S has the server check a call as it checks a script's.
+ * D, from 7.2 on, carries out nothing; 7.0 deletes a field that nobody has. */
 int hf_may_write(RedisModuleCtx *ctx) {
-    int flags = RM_GetContextFlags(ctx);
-    return (flags & 1 << 2) && !(flags & 1 << 13) && !RM_AvoidReplicaTraffic();
+    static const char *name = "holdfast:may-write";
+    int flags = RM_GetContextFlags(ctx), may = 1;
+    if (!(flags & 1 << 2) || (flags & 1 << 13) || RM_AvoidReplicaTraffic()) return 0;
+    RedisModuleCallReply *r = RM_Call(ctx, "HDEL", hf_server_version() < 0x0702 ? "SEcc" : "SDcc", name, name);
+    if (!r) return 1;
+    size_t len;
+    const char *p = RM_CallReplyProto(r, &len);
+    may = strncmp(p, "-NOREPLICAS", 11) && strncmp(p, "-MISCONF", 8);
+    RM_FreeCallReply(r);
+    return may;
 }

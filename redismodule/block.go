@@ -2,11 +2,14 @@ package redismodule
 
 /*
 #include "bridge.h"
-#cgo noescape hf_block
 */
 import "C"
 
-import "holdfast/internal/deadline"
+import (
+	"math"
+
+	"holdfast/internal/deadline"
+)
 
 // Waiter is who waits behind a blocked client. Exactly one of its methods is
 // called, once, whatever ends the wait. Between a deadline and its Timeout no
@@ -75,23 +78,31 @@ func (b *Blocked) unregister() {
 	delete(byHandle, b.bc)
 }
 
-// Block makes the client of the running command wait: ms milliseconds at most,
-// for ever if ms is 0. The command then answers nothing. Where CanBlock is
-// false it must not be called. ms must not overflow when added to now.
-func (ctx *Ctx) Block(ms int64, w Waiter) *Blocked {
-	b := &Blocked{m: ctx.m, waiter: w}
-	var client C.uint64_t
-	b.bc = C.hf_block(ctx.c, &client)
-	b.client = uint64(client)
+// ErrCannotWait answers a client whose connection the server cannot block.
+const ErrCannotWait Error = "ERR this connection cannot wait because it is subscribed to channels: send the command without BLOCK, or on another connection"
+
+// Block makes the client of the running command wait: ms milliseconds at most, for ever if
+// ms is 0. The command then answers nothing. Call it where CanBlock is true, and before the
+// waiter is put anywhere: the error, to be returned, is ErrCannotWait. Valkey from 8.1 on
+// does not block a RESP3 connection that is subscribed.
+func (ctx *Ctx) Block(ms int64, w Waiter) (*Blocked, error) {
+	if ctx.command == nil || ctx.command == &waiting || ctx.replied {
+		return nil, ErrCannotWait
+	}
+	bc := C.hf_block(ctx.raw())
+	if bc == nil {
+		return nil, ErrCannotWait
+	}
+	b := &Blocked{m: ctx.m, bc: bc, waiter: w, client: ctx.ClientID()}
 	b.register()
 	b.m.blocked++
 	ctx.replied = true
 	if ms > 0 {
 		b.due.Value = b
-		ctx.m.timer.waits.Put(&b.due, ctx.Now()+ms)
+		ctx.m.timer.waits.Put(&b.due, ctx.Now()+min(ms, math.MaxInt64-ctx.Now()))
 		ctx.m.timer.arm(ctx)
 	}
-	return b
+	return b, nil
 }
 
 // ClientID is the number of the connection that waits.

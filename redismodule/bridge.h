@@ -5,9 +5,14 @@
 #include "abi.h"
 
 enum { HF_MODULES = 8, HF_COMMANDS = 128 };
+enum { HF_STRING = 1, HF_HASH = 3, HF_STREAM = 7 }; /* types of keys */
+
+/* How a key is opened. The server counts a hit or a miss for a read, and fires keymiss.
+ * A module's own look must not: opening for writing counts nothing and, as modules here
+ * set NO_IMPLICIT_SIGNAL_MODIFIED, changes nothing. 1 << 16 leaves the key's age alone. */
+enum { HF_READ = 1, HF_WRITE = 1 | 2, HF_LOOK = 1 | 2 | 1 << 16 };
 
 /* To open a key without a touch and without counting a hit or a miss: see Peek in key.go. */
-enum { HF_PEEK = 1 | 2 | 1 << 16 };
 
 /* One command argument. The first three words have the layout of a Go []byte,
  * so that Go reads the server's memory in place: argv crosses in one call. */
@@ -57,7 +62,6 @@ enum {                          /* reply */
     HF_NUMBER = 1,
     HF_STATUS, /* text */
     HF_TEXT,
-    HF_VALUE,  /* [text, the key's value, nil] */
     HF_ANSWER, /* what a call answered */
 };
 
@@ -123,21 +127,26 @@ int hf_subscribe_event(RedisModuleCtx *ctx, int module, int event, int on);
 hf_called hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n, int keep);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);
 
-void hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode, hf_opened *out);
+hf_opened hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode);
 void hf_close(RedisModuleKey *key);
+int hf_is_named(RedisModuleKey *key, RedisModuleString *name, const void *p, size_t len);
 long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen);
 long hf_keep(RedisModuleString *value);
 const void *hf_got(void);
+int hf_got_trim(void);
+int hf_is_short(RedisModuleKey *key);
+long hf_string_get(RedisModuleCtx *ctx, RedisModuleKey **key, int others);
 int hf_hash_put(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, const void *v, size_t vlen, int64_t expire_at);
 int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, int64_t expire_at);
-void *hf_hash_all(RedisModuleKey *key, size_t *len);
+hf_packed hf_hash_all(RedisModuleKey *key);
+long hf_hash_any(RedisModuleKey *key, long most);
 int hf_delete(RedisModuleCtx *ctx, RedisModuleKey *key);
 int hf_expire_at(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at);
 void hf_notify(RedisModuleCtx *ctx, RedisModuleKey *key, int class, const char *event);
 void hf_pack_free(void *packed);
 hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type);
 
-RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx, uint64_t *client);
+RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx);
 void hf_unblock(RedisModuleBlockedClient *bc, uint64_t id);
 RedisModuleTimerID hf_timer_start(RedisModuleCtx *ctx, int module, long long ms);
 int hf_may_write(RedisModuleCtx *ctx);

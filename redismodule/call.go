@@ -4,10 +4,10 @@ package redismodule
 #include "bridge.h"
 
 static int hf_cr_type(RedisModuleCallReply *r) { return r ? RM_CallReplyType(r) : -1; }
-static size_t hf_cr_len(RedisModuleCallReply *r) { return RM_CallReplyLength(r); }
-static long long hf_cr_int(RedisModuleCallReply *r) { return RM_CallReplyInteger(r); }
-static const char *hf_cr_str(RedisModuleCallReply *r, size_t *n) { *n = 0; return RM_CallReplyStringPtr(r, n); }
-static RedisModuleCallReply *hf_cr_elem(RedisModuleCallReply *r, size_t i) { return RM_CallReplyArrayElement(r, i); }
+static size_t hf_cr_len(RedisModuleCallReply *r) { return r ? RM_CallReplyLength(r) : 0; }
+static long long hf_cr_int(RedisModuleCallReply *r) { return hf_cr_type(r) == 2 ? RM_CallReplyInteger(r) : 0; }
+static const char *hf_cr_str(RedisModuleCallReply *r, size_t *n) { *n = 0; return r ? RM_CallReplyStringPtr(r, n) : NULL; }
+static RedisModuleCallReply *hf_cr_elem(RedisModuleCallReply *r, size_t i) { return i < hf_cr_len(r) ? RM_CallReplyArrayElement(r, i) : NULL; }
 static void hf_cr_free(RedisModuleCallReply *r) { if (r) RM_FreeCallReply(r); }
 static void hf_cr_reply(RedisModuleCtx *c, RedisModuleCallReply *r) { RM_ReplyWithCallReply(c, r); }
 #cgo noescape hf_call
@@ -26,7 +26,10 @@ static void hf_cr_reply(RedisModuleCtx *c, RedisModuleCallReply *r) { RM_ReplyWi
 import "C"
 
 import (
+	"bytes"
+	"fmt"
 	"strconv"
+	"strings"
 	"unsafe"
 )
 
@@ -85,9 +88,11 @@ func (c *Cmd) Int(n int64) *Cmd {
 	return c
 }
 
-// Call runs the command as the server itself, and answers its reply, which must
-// be freed. Its effect goes to replicas and the AOF, as does the end of a key
-// that it finds expired. flags is a word of letters:
+// Call runs the command as the server itself and returns its reply, to be freed; what is
+// left is freed when the callback returns. Its effect goes to replicas and the AOF, as
+// does the end of a key that it finds expired. It is refused while a key is open (see
+// Reader): the call could end the key and leave the open one pointing at freed memory.
+// flags is a word of letters:
 //
 //	E  answer refusals as error replies instead of a reply of type ReplyNone
 //	C  check the calling user's permissions
@@ -96,38 +101,121 @@ func (c *Cmd) Int(n int64) *Cmd {
 //	W  refuse writes
 //
 // The module hears no key events of what its call does; other modules do.
-func (c *Cmd) Call(flags string) Reply { return c.call(flags, 1) }
+func (c *Cmd) Call(flags string) Reply {
+	if refused := c.refused(); refused != nil {
+		return Reply{raw: refused}
+	}
+	r := c.call(flags, 1)
+	return c.ctx.held(r)
+}
 
-func (c *Cmd) call(flags string, keep C.int) Reply {
-	r := C.hf_call(c.ctx.c, C.int(c.ctx.m.slot),
+func (c *Cmd) call(flags string, keep C.int) C.hf_called {
+	if strings.Trim(flags, "ECMSW") != "" {
+		panic("redismodule: unknown flag of a call: " + flags)
+	}
+	return C.hf_call(c.ctx.raw(), C.int(c.ctx.m.slot),
 		(*C.char)(unsafe.Pointer(unsafe.StringData(flags))), C.size_t(len(flags)),
 		(*C.char)(unsafe.Pointer(&c.buf[0])), (*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)), keep)
-	return Reply{r.reply, unsafe.Slice((*byte)(unsafe.Pointer(r.raw)), int(r.len))}
+}
+
+// refused is the error of a call that must not be made, nil for none.
+func (c *Cmd) refused() []byte {
+	if openKeys == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("call of %s while %d keys are open", c.buf[:bytes.IndexByte(c.buf, 0)], openKeys)
+	if strict {
+		panic("redismodule: " + what)
+	}
+	logLine("warning", "refused the "+what+": a defect of the module "+c.ctx.m.Name)
+	return []byte("-" + string(errInternal) + "\r\n")
 }
 
 // Do is Call for commands of which only success matters: it frees the reply and
 // answers its error, if it was one.
 func (c *Cmd) Do(flags string) error {
+	if refused := c.refused(); refused != nil {
+		return errInternal
+	}
 	r := c.call(flags, 0)
-	if len(r.raw) > 0 && r.raw[0] != '-' {
+	if r.len > 0 && *r.raw != '-' {
 		return nil
 	}
-	defer r.Free()
-	return r.Err()
+	reply := c.ctx.held(r)
+	defer reply.Free()
+	return reply.Err()
 }
 
 // Replicate sends the command to replicas and the AOF without running it here.
 // All that one callback replicates arrives as one transaction.
 func (c *Cmd) Replicate() {
-	C.hf_replicate(c.ctx.c, (*C.char)(unsafe.Pointer(&c.buf[0])),
+	C.hf_replicate(c.ctx.raw(), (*C.char)(unsafe.Pointer(&c.buf[0])),
 		(*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)))
 }
 
-// Reply is the answer to a Call. Free it before the
-// callback returns.
+// Reply is the answer to a Call, or an element of one. Its methods answer zero values once
+// it was freed, and for what has another type. What is left is freed when the callback
+// returns.
 type Reply struct {
+	r     *C.RedisModuleCallReply
+	raw   []byte // of a whole reply
+	place uint32 // in replies
+	use   uint32
+}
+
+// replies are those that have not been freed, as keys are the keys that are open.
+var replies []openReply
+
+type openReply struct {
 	r   *C.RedisModuleCallReply
-	raw []byte // of a whole reply
+	ctx *Ctx // nil: the place is free
+	use uint32
+}
+
+func (ctx *Ctx) held(c C.hf_called) Reply {
+	r := Reply{r: c.reply, raw: unsafe.Slice((*byte)(unsafe.Pointer(c.raw)), int(c.len))}
+	if c.reply == nil {
+		return r
+	}
+	for r.place = 0; int(r.place) < len(replies) && replies[r.place].ctx != nil; r.place++ {
+	}
+	if int(r.place) == len(replies) {
+		replies = append(replies, openReply{})
+	}
+	o := &replies[r.place]
+	o.r, o.ctx, o.use = c.reply, ctx, o.use+1
+	r.use = o.use
+	ctx.replies++
+	return r
+}
+
+// c is the reply in C, nil once it was freed.
+func (r Reply) c() *C.RedisModuleCallReply {
+	if int(r.place) < len(replies) && replies[r.place].use == r.use && replies[r.place].ctx != nil {
+		return r.r
+	}
+	return nil
+}
+
+// take gives a whole reply up without freeing it.
+func (r Reply) take() *C.RedisModuleCallReply {
+	c := r.c()
+	if c == nil || replies[r.place].r != c {
+		return nil
+	}
+	o := &replies[r.place]
+	o.ctx.replies--
+	o.r, o.ctx = nil, nil
+	return c
+}
+
+// freeReplies frees what a callback left.
+func (ctx *Ctx) freeReplies() {
+	for i := 0; ctx.replies > 0 && i < len(replies); i++ {
+		if o := &replies[i]; o.ctx == ctx {
+			Reply{r: o.r, place: uint32(i), use: o.use}.Free()
+		}
+	}
 }
 
 // ReplyType is what a Reply is.
@@ -144,29 +232,37 @@ const (
 )
 
 // Type is the reply's type.
-func (r Reply) Type() ReplyType { return ReplyType(C.hf_cr_type(r.r)) }
+func (r Reply) Type() ReplyType { return ReplyType(C.hf_cr_type(r.c())) }
 
 // Len is the length of an array or a string.
-func (r Reply) Len() int { return int(C.hf_cr_len(r.r)) }
+func (r Reply) Len() int { return int(C.hf_cr_len(r.c())) }
 
 // Int is an integer reply.
-func (r Reply) Int() int64 { return int64(C.hf_cr_int(r.r)) }
+func (r Reply) Int() int64 { return int64(C.hf_cr_int(r.c())) }
 
 // Bytes is a string, status or error in place, valid until the reply is freed.
 func (r Reply) Bytes() []byte {
 	var n C.size_t
-	p := C.hf_cr_str(r.r, &n)
+	p := C.hf_cr_str(r.c(), &n)
 	return unsafe.Slice((*byte)(unsafe.Pointer(p)), int(n))
 }
 
-// Elem is an array's element; it belongs to the array and is not freed.
-func (r Reply) Elem(i int) Reply { return Reply{r: C.hf_cr_elem(r.r, C.size_t(i))} }
+// Elem is an array's element, the zero Reply where there is none. It belongs to the array:
+// Free does nothing to it.
+func (r Reply) Elem(i int) Reply {
+	return Reply{r: C.hf_cr_elem(r.c(), C.size_t(i)), place: r.place, use: r.use}
+}
 
 // Raw is the whole reply of a call as it would go over the wire, in RESP2, in
 // place: valid until the reply is freed, nil when the call was refused before it
 // ran. Nothing is parsed, where Type and Elem take the reply apart: for long
 // arrays that are passed on, or read once from front to back (package resp).
-func (r Reply) Raw() []byte { return r.raw }
+func (r Reply) Raw() []byte {
+	if r.r != nil && r.c() == nil {
+		return nil
+	}
+	return r.raw
+}
 
 // Err is the error the call ended with, or nil.
 func (r Reply) Err() error {
@@ -174,30 +270,45 @@ func (r Reply) Err() error {
 	case ReplyErr:
 		return Error(r.Bytes())
 	case ReplyNone:
+		if r.r == nil && r.raw != nil {
+			return errInternal
+		}
 		return Error("ERR the server refused a call of the module")
 	}
 	return nil
 }
 
-// Free gives the reply back. Freeing the zero Reply is harmless.
-func (r Reply) Free() { C.hf_cr_free(r.r) }
+// Free gives a whole reply back. It may be called more than once.
+func (r Reply) Free() {
+	if c := r.take(); c != nil {
+		C.hf_cr_free(c)
+	}
+}
 
 // Reply answers the client with a call's reply.
 func (ctx *Ctx) Reply(r Reply) {
+	c := r.c()
+	if c == nil {
+		panic("redismodule: a reply that is none, or was freed")
+	}
 	ctx.replied = true
-	C.hf_cr_reply(ctx.c, r.r)
+	C.hf_cr_reply(ctx.raw(), c)
 }
 
 // ReplyLast is Reply and Free in one, for the whole answer of a command: both
 // are done when its Handler has returned, and cost no crossing.
 func (ctx *Ctx) ReplyLast(r Reply) {
+	c := r.take()
+	if c == nil || ctx.frame == nil {
+		panic("redismodule: ReplyLast is for a command's handler and a whole reply")
+	}
 	ctx.replied = true
-	ctx.frame.reply, ctx.frame.answer = C.HF_ANSWER, r.r
+	ctx.frame.reply, ctx.frame.answer = C.HF_ANSWER, c
 }
 
 // ReplyRaw answers arrays, strings and integers as they stand in a part of some
 // Reply's Raw.
 func (ctx *Ctx) ReplyRaw(b []byte) {
 	ctx.replied = true
-	C.hf_reply_raw(ctx.c, (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b)))
+	C.hf_reply_raw(ctx.raw(), (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b)))
 }

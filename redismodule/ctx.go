@@ -20,6 +20,7 @@ static void hf_random(void *p, size_t n) { RM_GetRandomBytes(p, n); }
 #cgo nocallback hf_db
 #cgo nocallback hf_select
 #cgo nocallback hf_random
+#cgo nocallback hf_got_trim
 */
 import "C"
 
@@ -33,13 +34,15 @@ const (
 // Ctx is the server as seen from inside one callback. It is worth nothing once
 // the callback has returned: do not keep it.
 type Ctx struct {
-	c       *C.RedisModuleCtx
+	c       *C.RedisModuleCtx // see raw
 	m       *module
 	command *boundCommand // nil outside commands
 	frame   *C.hf_frame   // of the command, likewise
 	now     int64
 	replied bool
 	cmd     Cmd
+	keys    int    // how many it has open
+	replies int    // how many it has not freed
 	text    []byte // scratch for texts that C wants NUL-terminated
 }
 
@@ -50,9 +53,16 @@ var (
 	depth int
 )
 
-// scratchMost is how much scratch a context keeps for the next: one call with a
-// huge argument should not cost its size for ever.
-const scratchMost = 1 << 20
+// scratchMost is how many bytes of each scratch are kept for the next callback: one call
+// with a huge argument should not cost its size for ever.
+const scratchMost = 1 << 16
+
+// readLarge says that C read a value of more than scratchMost in this callback.
+var readLarge bool
+
+// clustered says that this server is a node of a cluster. strict has misuse of the binding
+// panic, where it otherwise answers an error.
+var clustered, strict bool
 
 func enter(c *C.RedisModuleCtx, m *module) *Ctx {
 	if depth == len(stack) {
@@ -65,11 +75,25 @@ func enter(c *C.RedisModuleCtx, m *module) *Ctx {
 }
 
 func leave(ctx *Ctx) {
+	ctx.closeKeys()
+	ctx.freeReplies()
 	depth--
-	if cap(ctx.cmd.buf) > scratchMost {
-		ctx.cmd.buf = nil
+	if cap(ctx.cmd.buf)+cap(ctx.text) > scratchMost || cap(ctx.cmd.parts) > scratchMost/int(unsafe.Sizeof(part{})) {
+		ctx.cmd, ctx.text = Cmd{}, nil
+	}
+	if readLarge {
+		readLarge = false
+		C.hf_got_trim()
 	}
 	ctx.c, ctx.frame = nil, nil
+}
+
+// raw is the context in C. A Ctx that was kept beyond its callback has none.
+func (ctx *Ctx) raw() *C.RedisModuleCtx {
+	if ctx.c == nil {
+		panic("redismodule: this Ctx belongs to a callback that has returned, or reads no keys")
+	}
+	return ctx.c
 }
 
 // Now is the server's unix time in milliseconds, read once in a callback.
@@ -92,19 +116,19 @@ func (ctx *Ctx) Random(b []byte) {
 
 // ClientID is the number of the connection that sent the command; 0 where
 // there is none.
-func (ctx *Ctx) ClientID() uint64 { return uint64(C.hf_client(ctx.c)) }
+func (ctx *Ctx) ClientID() uint64 { return uint64(C.hf_client(ctx.raw())) }
 
 // DB is the number of the selected database.
 func (ctx *Ctx) DB() int {
 	if ctx.frame != nil {
 		return int(ctx.frame.db)
 	}
-	return int(C.hf_db(ctx.c))
+	return int(C.hf_db(ctx.raw()))
 }
 
 // SelectDB selects another database for this callback.
 func (ctx *Ctx) SelectDB(db int) {
-	C.hf_select(ctx.c, C.int(db))
+	C.hf_select(ctx.raw(), C.int(db))
 	if ctx.frame != nil {
 		ctx.frame.db = C.int(db)
 	}
@@ -128,7 +152,7 @@ const (
 )
 
 // Flags asks the server; it costs more than it looks.
-func (ctx *Ctx) Flags() Flags { return Flags(C.hf_flags(ctx.c)) }
+func (ctx *Ctx) Flags() Flags { return Flags(C.hf_flags(ctx.raw())) }
 
 // CanBlock tells whether a command may make its client wait here: not in
 // MULTI, scripts and functions, nor when the command comes from the primary.
@@ -136,10 +160,11 @@ func (ctx *Ctx) CanBlock() bool {
 	return ctx.Flags()&(FlagLua|FlagMulti|FlagDenyBlocking|FlagReplicated|FlagLoading) == 0
 }
 
-// MayWrite tells whether a callback that no client caused may write: on a
-// primary that is not loading and whose writes are not paused. A write that
-// disregards this aborts the server or makes its replicas differ.
-func (ctx *Ctx) MayWrite() bool { return C.hf_may_write(ctx.c) != 0 }
+// MayWrite reports whether a callback that no client caused may write: on a primary that
+// is not loading, whose writes are not paused, and which would not refuse a client's write
+// either (min-replicas-to-write, a disk that is full). A write that disregards a pause
+// aborts the server or makes its replicas differ.
+func (ctx *Ctx) MayWrite() bool { return C.hf_may_write(ctx.raw()) != 0 }
 
 // MemoryFull tells whether maxmemory is reached.
 func (ctx *Ctx) MemoryFull() bool { return float32(C.hf_memory()) > 1 }

@@ -44,14 +44,24 @@ static int fits(int slot, RedisModuleString **argv, int argc) {
 int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f) {
     f->looked = 0;
     if (!fits(slot, argv, argc)) return 0;
-    RedisModuleKey *key = RM_OpenKey(ctx, argv[1], 1);
-    if (RM_KeyType(key) != 1) {
-        f->key = key;
-        f->looked = 1;
+    RedisModuleKey *key = RM_OpenKey(ctx, argv[1], HF_LOOK);
+    int is_string = RM_KeyType(key) == HF_STRING, is_short = hf_is_short(key);
+    hf_close(key);
+    if (!is_string || !is_short) {
+        key = RM_OpenKey(ctx, argv[1], HF_READ); /* counts the hit or the miss */
+        if (!is_string) {
+            f->key = key;
+            f->looked = 1;
+            return 0;
+        }
+    }
+    RedisModuleCallReply *reply = is_short ? RM_Call(ctx, "GET", "!s", argv[1]) : NULL;
+    size_t len;
+    const char *value = reply ? RM_CallReplyStringPtr(reply, &len) : is_short ? NULL : RM_StringDMA(key, &len, 1);
+    if (!value) { /* the key expired between the look and the call */
+        if (reply) RM_FreeCallReply(reply);
         return 0;
     }
-    size_t len;
-    const char *value = RM_StringDMA(key, &len, 1);
     const char *word = commands[slot].word;
     if (*word) {
         RM_ReplyWithArray(ctx, 3);
@@ -60,6 +70,7 @@ int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
     RM_ReplyWithStringBuffer(ctx, value, len);
     if (*word) RM_ReplyWithNull(ctx);
     commands[slot].answered++;
-    RM_CloseKey(key);
+    if (reply) RM_FreeCallReply(reply);
+    else RM_CloseKey(key);
     return 1;
 }

@@ -144,10 +144,18 @@ func goBlockFree(c *C.RedisModuleCtx, id C.uint64_t) {
 }
 
 //export goConfigGet
-func goConfigGet(id C.uintptr_t) C.longlong { return C.longlong(configs[id].get()) }
+func goConfigGet(id C.uintptr_t) (v C.longlong) {
+	b := configs[id]
+	defer contain(enter(nil, b.m))
+	return C.longlong(b.get())
+}
 
 //export goConfigSet
-func goConfigSet(id C.uintptr_t, v C.longlong) { configs[id].set(int64(v)) }
+func goConfigSet(id C.uintptr_t, v C.longlong) {
+	b := configs[id]
+	defer contain(enter(nil, b.m))
+	b.set(int64(v))
+}
 
 //export goLoad
 func goLoad(c *C.RedisModuleCtx, argv **C.RedisModuleString, argc C.int, name *C.char) (rc C.int) {

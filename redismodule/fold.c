@@ -24,20 +24,10 @@ void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
     f->now = RM_Milliseconds();
 }
 
-static void reply_value(RedisModuleCtx *ctx, hf_frame *f) {
-    size_t len;
-    const char *value = RM_StringDMA(f->key, &len, 1);
-    RM_ReplyWithArray(ctx, 3);
-    RM_ReplyWithStringBuffer(ctx, f->text, f->text_len);
-    RM_ReplyWithStringBuffer(ctx, value, len);
-    RM_ReplyWithNull(ctx);
-}
-
 void hf_end(RedisModuleCtx *ctx, hf_frame *f) {
     if (f->change == HF_PUT) hf_hash_put(ctx, f->key, f->field_name, NULL, 0, f->text, f->text_len, f->expire_at);
     if (f->change == HF_DELETE) hf_delete(ctx, f->key);
     if (f->event_class) hf_notify(ctx, f->key, f->event_class, f->event);
-    if (f->reply == HF_VALUE) reply_value(ctx, f);
     hf_close(f->key);
     switch (f->reply) {
     case HF_NUMBER: RM_ReplyWithLongLong(ctx, f->number); break;

@@ -15,17 +15,25 @@ import "unsafe"
 
 // Opening is what is done before a command's Handler is entered.
 type Opening struct {
-	Mode  Mode // how the key that argument 1 names is opened; 0 for not at all
-	Field int  // the argument that names a field to read if it is a hash; 0 for none
+	Read  bool
+	Write bool
+	Field int // the argument that names a field to read if it is a hash; 0 for none
 }
 
 func (c *Command) opens(slot int) {
-	C.hf_opens(C.int(slot), C.int(c.Opens.Mode), C.int(c.Opens.Field))
+	mode := 0
+	if c.Opens.Read {
+		mode = C.HF_READ
+	}
+	if c.Opens.Write {
+		mode = C.HF_WRITE
+	}
+	C.hf_opens(C.int(slot), C.int(mode), C.int(c.Opens.Field))
 }
 
 // Begun is a command's key as it was opened for it.
 type Begun struct {
-	Key
+	Writer
 	Len int
 	DB  int
 }
@@ -35,10 +43,7 @@ type Begun struct {
 func (ctx *Ctx) Begin(buf []byte) (at Begun, value []byte, ok bool) {
 	f := ctx.frame
 	ctx.now = int64(f.now)
-	at = Begun{
-		Key: Key{Type: KeyType(f._type), ExpireAt: int64(f.expire_at), k: f.key, ctx: ctx},
-		Len: int(f.len), DB: int(f.db),
-	}
+	at = Begun{Writer: Writer{ctx.opened(f.key, f._type, f.expire_at)}, Len: int(f.len), DB: int(f.db)}
 	f.key = nil
 	if f.field < 0 {
 		return at, buf, false
@@ -50,9 +55,8 @@ func (ctx *Ctx) Begin(buf []byte) (at Begun, value []byte, ok bool) {
 // zero value is none.
 type Change struct {
 	Put      bool // Field to Value; with ExpireAt >= 0 the key's expiry, as HashPut
-	Delete   bool // the key, as Key.Delete
-	Field    []byte
-	FieldArg Arg // instead of Field, where it has one
+	Delete   bool // the key, as Writer.Delete
+	Field    Arg
 	Value    []byte
 	ExpireAt int64
 	Class    EventClass // 0 for no event
@@ -60,10 +64,8 @@ type Change struct {
 }
 
 // Apply makes the change and raises the event, now.
-func (k Key) Apply(c *Change) {
+func (k Writer) Apply(c *Change) {
 	switch {
-	case c.Put && c.FieldArg.str != nil:
-		k.HashPutArg(c.FieldArg, c.Value, c.ExpireAt)
 	case c.Put:
 		k.HashPut(c.Field, c.Value, c.ExpireAt)
 	case c.Delete:
@@ -78,15 +80,19 @@ func (k Key) Apply(c *Change) {
 // key closed and n answered as soon as the Handler has returned. It is for
 // changes whose field is an argument, and whose value is small: others are not
 // taken, and it says so.
-func (k Key) End(c *Change, n int64) bool {
-	f := k.ctx.frame
-	if f == nil || f.key != nil || c.Put && c.FieldArg.str == nil || len(c.Value) > len(f.text) {
+func (k Writer) End(c *Change, n int64) bool {
+	if k.c() == nil {
 		return false
 	}
-	f.key = k.k
+	ctx := keys[k.place].ctx
+	f := ctx.frame
+	if f == nil || f.key != nil || c.Put && c.Field.str == nil || len(c.Value) > len(f.text) {
+		return false
+	}
+	f.key = k.take()
 	switch {
 	case c.Put:
-		f.change, f.field_name, f.expire_at = C.HF_PUT, c.FieldArg.str, C.int64_t(c.ExpireAt)
+		f.change, f.field_name, f.expire_at = C.HF_PUT, c.Field.str, C.int64_t(c.ExpireAt)
 		f.text_len = C.size_t(copy(text(f), c.Value))
 	case c.Delete:
 		f.change = C.HF_DELETE
@@ -96,17 +102,8 @@ func (k Key) End(c *Change, n int64) bool {
 		f.event = c.Event.c
 	}
 	f.reply, f.number = C.HF_NUMBER, C.longlong(n)
-	k.ctx.replied = true
+	ctx.replied = true
 	return true
-}
-
-// EndWithValue answers [word, the string at the key, nil] and closes the key, as
-// soon as the Handler has returned.
-func (k Key) EndWithValue(word string) {
-	f := k.ctx.frame
-	f.key, f.reply = k.k, C.HF_VALUE
-	f.text_len = C.size_t(copy(text(f), word))
-	k.ctx.replied = true
 }
 
 // first notes a reply, and tells whether it is a command's and begins there: then,

@@ -3,36 +3,30 @@ package redismodule
 /*
 #include "bridge.h"
 
-// Results come by value wherever the server may call back: Go's stack may move
-// meanwhile, and cgo knows how to find a result there, but not a variable.
-static hf_opened hf_open_key(RedisModuleCtx *c, RedisModuleString *name, const void *p, size_t n, int mode) {
-    hf_opened o;
-    hf_open(c, name, p, n, mode, &o);
-    return o;
+// A result is a value wherever the server may call back: Go's stack may move during the
+// call, and cgo knows where to put a result, but not where a variable has gone.
+typedef struct { RedisModuleKey *key; long len; } hf_read_string;
+static hf_read_string hf_read(RedisModuleCtx *c, RedisModuleKey *k, int others) {
+    hf_read_string r = { k, 0 };
+    r.len = hf_string_get(c, &r.key, others);
+    return r;
 }
-static hf_packed hf_hash_fields(RedisModuleKey *k) {
-    hf_packed p = { 0 };
-    p.at = hf_hash_all(k, &p.len);
-    return p;
-}
-static int hf_exists(RedisModuleCtx *c, const void *p, size_t n) {
-    hf_opened o;
-    hf_open(c, NULL, p, n, HF_PEEK, &o);
+static int hf_exists(RedisModuleCtx *c, RedisModuleString *name, const void *p, size_t n) {
+    hf_opened o = hf_open(c, name, p, n, HF_LOOK);
     hf_close(o.key);
     return o.type != 0;
 }
-static char *hf_string(RedisModuleKey *k, size_t *n) { return RM_StringDMA(k, n, 1); }
-static size_t hf_len(RedisModuleKey *k) { return RM_ValueLength(k); }
-#cgo noescape hf_open_key
+static size_t hf_len(RedisModuleKey *k) { return RM_ValueLength(k); } // 0 for NULL
+#cgo noescape hf_open
 #cgo noescape hf_exists
-#cgo noescape hf_string
 #cgo noescape hf_hash_get
 #cgo noescape hf_hash_put
 #cgo noescape hf_hash_del
 #cgo nocallback hf_len
+#cgo noescape hf_is_named
+#cgo nocallback hf_is_named
 #cgo nocallback hf_got
 #cgo nocallback hf_pack_free
-#cgo nocallback hf_string
 */
 import "C"
 
@@ -56,120 +50,168 @@ const (
 	TypeStream KeyType = 7
 )
 
-// Mode is how a key is opened.
-type Mode int
+// Reader is a key opened for reading. Its methods answer zero values where there is no
+// key, where the value has another type, and after Close. While any key is open no server
+// command can be called (see Cmd.Call), because a command may expire the key. To open a
+// key closes what is open under its name. A key that is left open is closed when the
+// callback returns.
+type Reader struct {
+	Type     KeyType // as it was opened; TypeNone for no key
+	ExpireAt int64   // unix ms; -1 for a key that does not expire
+	place    uint32  // in keys
+	use      uint32
+}
 
-// Open for reading unless you will write: it is cheaper, and it leaves other
-// clients' WATCH alone.
-const (
-	Read    Mode = 1
-	Write   Mode = 1 | 2
-	NoTouch Mode = 1 << 16 // with Read: leave the key's age as it is
-	// Peek is for keys that may well be absent: a look that leaves the key's age as it
-	// is and is counted neither as a hit nor as a miss of the keyspace. The server counts
-	// whatever is opened for reading alone, so this opens for writing; write nothing.
-	Peek Mode = C.HF_PEEK
+// Writer is a key opened for writing. What its methods write goes to replicas and the AOF
+// as native commands in the same step, and clients that watch or track the key are told.
+// No keyspace event is raised unless Notify is called.
+type Writer struct{ Reader }
+
+// keys are the open keys. A Reader holds the number of its place and how often the place
+// had been used, so a Reader that is used after Close, or twice closed, finds nothing.
+var (
+	keys     []openKey
+	openKeys int
 )
 
-// Key is an open key. Close it before the callback returns. What its methods
-// write goes to replicas and the AOF as native commands in the same step, and
-// clients that watch or track the key are told; it raises no keyspace event
-// unless Notify is called.
-type Key struct {
-	Type     KeyType
-	ExpireAt int64 // unix ms; -1 for a key that does not expire
-	k        *C.RedisModuleKey
-	ctx      *Ctx
+type openKey struct {
+	c   *C.RedisModuleKey
+	ctx *Ctx // nil: the place is free
+	use uint32
 }
 
-// Open opens the key an argument names. A key that has expired is gone.
-func (ctx *Ctx) Open(name Arg, mode Mode) Key {
-	return ctx.open(name.str, nil, mode)
+// Read opens a key for a client's command that reads it: the server counts a hit or a
+// miss, and the key was used now. A key that has expired is absent.
+func (ctx *Ctx) Read(name Arg) Reader { return ctx.open(name, C.HF_READ) }
+
+// Look opens a key for the module's own purposes and leaves no trace: it counts neither a
+// hit nor a miss, raises no keymiss event, and does not change when the key was last used.
+func (ctx *Ctx) Look(name Arg) Reader { return ctx.open(name, C.HF_LOOK) }
+
+// Write opens a key for writing. Use it only to write: Read and Look are cheaper.
+func (ctx *Ctx) Write(name Arg) Writer { return Writer{ctx.open(name, C.HF_WRITE)} }
+
+func (ctx *Ctx) open(name Arg, mode C.int) Reader {
+	closeNamed(name)
+	o := C.hf_open(ctx.raw(), name.str, unsafe.Pointer(unsafe.SliceData(name.data)), C.size_t(len(name.data)), mode)
+	return ctx.opened(o.key, o._type, o.expire_at)
 }
 
-// OpenName opens a key by its name.
-func (ctx *Ctx) OpenName(name []byte, mode Mode) Key {
-	return ctx.open(nil, name, mode)
-}
-
-func (ctx *Ctx) open(str *C.RedisModuleString, name []byte, mode Mode) Key {
-	o := C.hf_open_key(ctx.c, str, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), C.int(mode))
-	return Key{Type: KeyType(o._type), ExpireAt: int64(o.expire_at), k: o.key, ctx: ctx}
-}
-
-// Exists tells whether there is a key of that name, and leaves its age as it is.
-func (ctx *Ctx) Exists(name []byte) bool {
-	return C.hf_exists(ctx.c, unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name))) != 0
-}
-
-// Close closes the key; a key that was not there closes too.
-func (k Key) Close() {
-	if k.k != nil {
-		C.hf_close(k.k)
+func (ctx *Ctx) opened(c *C.RedisModuleKey, t C.int, expireAt C.int64_t) Reader {
+	r := Reader{Type: KeyType(t), ExpireAt: int64(expireAt)}
+	if c == nil {
+		return r
 	}
+	for r.place = 0; int(r.place) < len(keys) && keys[r.place].ctx != nil; r.place++ {
+	}
+	if int(r.place) == len(keys) {
+		keys = append(keys, openKey{})
+	}
+	k := &keys[r.place]
+	k.c, k.ctx, k.use = c, ctx, k.use+1
+	r.use = k.use
+	openKeys++
+	ctx.keys++
+	return r
+}
+
+// c is the open key in C, nil after Close and for no key.
+func (r Reader) c() *C.RedisModuleKey {
+	if int(r.place) < len(keys) && keys[r.place].use == r.use && r.use != 0 {
+		return keys[r.place].c
+	}
+	return nil
+}
+
+// closeNamed closes what is open under a name. To open a key may end it, if it has expired
+// by now, and what was open would point at freed memory.
+func closeNamed(name Arg) {
+	for i := 0; openKeys > 0 && i < len(keys); i++ {
+		if k := &keys[i]; k.ctx != nil && C.hf_is_named(k.c, name.str, unsafe.Pointer(unsafe.SliceData(name.data)), C.size_t(len(name.data))) != 0 {
+			Reader{place: uint32(i), use: k.use}.Close()
+		}
+	}
+}
+
+// take gives the key up without closing it.
+func (r Reader) take() *C.RedisModuleKey {
+	c := r.c()
+	if c != nil {
+		k := &keys[r.place]
+		k.ctx.keys--
+		openKeys--
+		k.c, k.ctx = nil, nil
+	}
+	return c
+}
+
+// Close closes the key. It may be called more than once.
+func (r Reader) Close() {
+	if c := r.take(); c != nil {
+		C.hf_close(c)
+	}
+}
+
+// closeKeys closes what a callback left open.
+func (ctx *Ctx) closeKeys() {
+	for i := 0; ctx.keys > 0 && i < len(keys); i++ {
+		if keys[i].ctx == ctx {
+			Reader{place: uint32(i), use: keys[i].use}.Close()
+		}
+	}
+}
+
+// Exists reports whether there is a key of that name, and leaves no trace, as Look.
+func (ctx *Ctx) Exists(name Arg) bool {
+	closeNamed(name)
+	return C.hf_exists(ctx.raw(), name.str, unsafe.Pointer(unsafe.SliceData(name.data)), C.size_t(len(name.data))) != 0
 }
 
 // Len is the number of elements, entries or bytes.
-func (k Key) Len() int {
-	if k.k == nil {
-		return 0
+func (r Reader) Len() int {
+	if c := r.c(); c != nil {
+		return int(C.hf_len(c))
 	}
-	return int(C.hf_len(k.k))
+	return 0
 }
 
-// Bytes is a string's value in place, valid until the key is written or closed.
-func (k Key) Bytes() []byte {
-	var n C.size_t
-	p := C.hf_string(k.k, &n)
-	return unsafe.Slice((*byte)(unsafe.Pointer(p)), int(n))
+// String appends a string's value to buf; ok is false where there is none. The string
+// keeps its encoding.
+func (r Reader) String(buf []byte) (value []byte, ok bool) {
+	c := r.c()
+	if c == nil {
+		return buf, false
+	}
+	read := C.hf_read(keys[r.place].ctx.c, c, C.int(openKeys-1))
+	keys[r.place].c = read.key
+	return got(buf, int(read.len))
 }
 
-// HashGet appends the value of a field of a hash to buf; ok tells whether the
-// field is there. It allocates only when buf has too little room.
-func (k Key) HashGet(field, buf []byte) (value []byte, ok bool) {
-	return k.hashGet(nil, field, buf)
+// HashGet appends the value of a hash's field to buf; ok reports whether there is such a
+// field. It allocates only when buf has too little room.
+func (r Reader) HashGet(field Arg, buf []byte) (value []byte, ok bool) {
+	return got(buf, int(C.hf_hash_get(r.c(), field.str, unsafe.Pointer(unsafe.SliceData(field.data)), C.size_t(len(field.data)))))
 }
 
-// HashGetArg is HashGet for a field that an argument names.
-func (k Key) HashGetArg(field Arg, buf []byte) (value []byte, ok bool) {
-	return k.hashGet(field.str, nil, buf)
+// HashAny appends the value of one field of a hash to buf, whichever the server comes to
+// first; a big hash is not walked for it. ok is false where that value is longer than most.
+func (r Reader) HashAny(buf []byte, most int) (value []byte, ok bool) {
+	return got(buf, int(C.hf_hash_any(r.c(), C.long(most))))
 }
 
-func (k Key) hashGet(str *C.RedisModuleString, field, buf []byte) ([]byte, bool) {
-	n := int(C.hf_hash_get(k.k, str, unsafe.Pointer(unsafe.SliceData(field)), C.size_t(len(field))))
+// got appends the n bytes that C read last to buf; n < 0 says that there were none.
+func got(buf []byte, n int) ([]byte, bool) {
 	if n < 0 {
 		return buf, false
 	}
+	readLarge = readLarge || n > scratchMost
 	return append(buf, unsafe.Slice((*byte)(C.hf_got()), n)...), true
 }
 
-// HashPut sets a field of a hash, making the hash if there is none, and with
-// expireAt >= 0 the key's expiry (unix ms): as HSET and PEXPIREAT would.
-func (k Key) HashPut(field, value []byte, expireAt int64) {
-	k.hashPut(nil, field, value, expireAt)
-}
-
-// HashPutArg is HashPut for a field that an argument names.
-func (k Key) HashPutArg(field Arg, value []byte, expireAt int64) {
-	k.hashPut(field.str, nil, value, expireAt)
-}
-
-func (k Key) hashPut(str *C.RedisModuleString, field, value []byte, expireAt int64) {
-	C.hf_hash_put(k.ctx.c, k.k, str, unsafe.Pointer(unsafe.SliceData(field)), C.size_t(len(field)),
-		unsafe.Pointer(unsafe.SliceData(value)), C.size_t(len(value)), C.int64_t(expireAt))
-}
-
-// HashDel removes a field of a hash and tells whether it was there. The last
-// field takes the key with it; with expireAt >= 0 a hash that stays gets that
-// expiry.
-func (k Key) HashDel(field []byte, expireAt int64) bool {
-	return C.hf_hash_del(k.ctx.c, k.k, nil, unsafe.Pointer(unsafe.SliceData(field)), C.size_t(len(field)), C.int64_t(expireAt)) != 0
-}
-
-// HashEach calls fn with every field of a hash, in no order, until fn answers
-// false. The bytes are valid during the call; the key may be written meanwhile.
-func (k Key) HashEach(fn func(field, value []byte) bool) {
-	all := C.hf_hash_fields(k.k)
+// HashEach calls fn with every field of a hash, in no order, until fn returns false. The
+// bytes are valid during the call; the key may be written meanwhile.
+func (r Reader) HashEach(fn func(field, value []byte) bool) {
+	all := C.hf_hash_all(r.c())
 	defer C.hf_pack_free(all.at)
 	var field []byte
 	unpack(all.at, int(all.len), func(b []byte) bool {
@@ -183,7 +225,7 @@ func (k Key) HashEach(fn func(field, value []byte) bool) {
 	})
 }
 
-// unpack walks what the C side packed as length, bytes, length, bytes …
+// unpack walks what C packed as length, bytes, length, bytes …
 func unpack(p unsafe.Pointer, n int, fn func([]byte) bool) {
 	b := unsafe.Slice((*byte)(p), n)
 	for len(b) > 0 {
@@ -195,22 +237,46 @@ func unpack(p unsafe.Pointer, n int, fn func([]byte) bool) {
 	}
 }
 
-// Delete removes the key, as DEL would, and tells whether it was there.
-func (k Key) Delete() bool {
-	return k.k != nil && C.hf_delete(k.ctx.c, k.k) != 0
+// HashPut sets a field of a hash and makes the hash if there is no key; with
+// expireAt >= 0 the key expires then (unix ms). It reports whether it did: false where the
+// key has another type.
+func (w Writer) HashPut(field Arg, value []byte, expireAt int64) bool {
+	c := w.c()
+	return c != nil && C.hf_hash_put(w.ctx(), c, field.str, unsafe.Pointer(unsafe.SliceData(field.data)), C.size_t(len(field.data)),
+		unsafe.Pointer(unsafe.SliceData(value)), C.size_t(len(value)), C.int64_t(expireAt)) != 0
 }
 
-// SetExpireAt sets the key's expiry (unix ms), as PEXPIREAT would.
-func (k Key) SetExpireAt(at int64) { C.hf_expire_at(k.ctx.c, k.k, C.int64_t(at)) }
+// HashDel removes a field of a hash and reports whether it was there. With the last field
+// the key goes; with expireAt >= 0 a hash that stays expires then.
+func (w Writer) HashDel(field Arg, expireAt int64) bool {
+	c := w.c()
+	return c != nil && C.hf_hash_del(w.ctx(), c, field.str, unsafe.Pointer(unsafe.SliceData(field.data)), C.size_t(len(field.data)), C.int64_t(expireAt)) != 0
+}
+
+// Delete removes the key and reports whether it was there.
+func (w Writer) Delete() bool {
+	c := w.c()
+	return c != nil && C.hf_delete(w.ctx(), c) != 0
+}
+
+// SetExpireAt sets when the key expires (unix ms, not negative).
+func (w Writer) SetExpireAt(at int64) {
+	if c := w.c(); c != nil {
+		C.hf_expire_at(w.ctx(), c, C.int64_t(at))
+	}
+}
+
+func (w Writer) ctx() *C.RedisModuleCtx { return keys[w.place].ctx.c }
 
 // EventName is the name of a keyspace event.
 type EventName struct{ c *C.char }
 
-// NewEvent is an event's name, for a package variable: it is never given back.
+// NewEvent makes an event's name, for a package variable: its memory is never freed.
 func NewEvent(name string) EventName { return EventName{C.CString(name)} }
 
-// Notify raises a keyspace event of class EventModule or another for a key that
-// was opened for writing.
-func (k Key) Notify(class EventClass, event EventName) {
-	C.hf_notify(k.ctx.c, k.k, C.int(class), event.c)
+// Notify raises a keyspace event of a class, such as EventModule, for the key.
+func (w Writer) Notify(class EventClass, event EventName) {
+	if c := w.c(); c != nil {
+		C.hf_notify(w.ctx(), c, C.int(class), event.c)
+	}
 }

@@ -8,6 +8,7 @@ static int hf_busy(const char *name) { return RM_IsModuleNameBusy(name); }
 static void hf_options(RedisModuleCtx *c, int o) { RM_SetModuleOptions(c, o); }
 
 static int hf_version(void) { return RM_GetServerVersion(); }
+static int hf_strict(void) { return getenv("HOLDFAST_STRICT") != NULL; } // Go's own environment is empty in here
 */
 import "C"
 
@@ -31,6 +32,8 @@ func (m *module) load(ctx *Ctx, args []Arg) error {
 	}
 	C.hf_attribs(ctx.c, name, C.int(m.Version))
 	C.hf_options(ctx.c, moduleOptions)
+	clustered = ctx.Flags()&FlagCluster != 0
+	strict = C.hf_strict() != 0
 	m.reset()
 	for i := range m.Commands {
 		if err := m.register(ctx, &m.Commands[i]); err != nil {

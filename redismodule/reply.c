@@ -6,12 +6,13 @@ void hf_reply_error(RedisModuleCtx *ctx, const char *text) { RM_ReplyWithError(c
 /* Answers arrays, strings and integers as they stand in a call's reply, which is
  * in RESP2, in the client's own protocol. */
 void hf_reply_raw(RedisModuleCtx *ctx, const char *p, size_t len) {
-    for (const char *end = p + len; p < end;) {
+    for (const char *end = p + len; end - p > 2;) {
         char kind = *p++;
         int negative = *p == '-';
         long long n = 0;
-        for (p += negative; *p != '\r'; p++) n = n * 10 + (*p - '0');
+        for (p += negative; p < end && *p >= '0' && *p <= '9'; p++) n = n * 10 + (*p - '0');
         p += 2;
+        if (kind == '$' && !negative && n > end - p) return;
         if (kind == ':') RM_ReplyWithLongLong(ctx, negative ? -n : n);
         else if (kind == '*' && negative) RM_ReplyWithNullArray(ctx);
         else if (kind == '*') RM_ReplyWithArray(ctx, (long)n);

@@ -43,7 +43,7 @@ func (ctx *Ctx) ReplyInt(n int64) {
 		ctx.frame.reply, ctx.frame.number = C.HF_NUMBER, C.longlong(n)
 		return
 	}
-	C.hf_r_int(ctx.c, C.longlong(n))
+	C.hf_r_int(ctx.raw(), C.longlong(n))
 }
 
 // ReplyBool answers 1 or 0.
@@ -58,7 +58,7 @@ func (ctx *Ctx) ReplyBool(b bool) {
 // ReplyDouble answers a floating-point number.
 func (ctx *Ctx) ReplyDouble(d float64) {
 	ctx.replied = true
-	C.hf_r_double(ctx.c, C.double(d))
+	C.hf_r_double(ctx.raw(), C.double(d))
 }
 
 // ReplyBytes answers a bulk string.
@@ -67,7 +67,7 @@ func (ctx *Ctx) ReplyBytes(b []byte) {
 		ctx.frame.reply, ctx.frame.text_len = C.HF_TEXT, C.size_t(copy(text(ctx.frame), b))
 		return
 	}
-	C.hf_r_buf(ctx.c, (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b)))
+	C.hf_r_buf(ctx.raw(), (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b)))
 }
 
 // ReplyString answers a bulk string.
@@ -83,45 +83,57 @@ func (ctx *Ctx) ReplySimple(s string) {
 		return
 	}
 	ctx.text = append(append(ctx.text[:0], s...), 0)
-	C.hf_r_simple(ctx.c, (*C.char)(unsafe.Pointer(&ctx.text[0])))
+	C.hf_r_simple(ctx.raw(), (*C.char)(unsafe.Pointer(&ctx.text[0])))
 }
 
 // ReplyNull answers nil.
 func (ctx *Ctx) ReplyNull() {
 	ctx.replied = true
-	C.hf_r_null(ctx.c)
+	C.hf_r_null(ctx.raw())
 }
 
 // ReplyNullArray answers nil where the command otherwise answers an array.
 func (ctx *Ctx) ReplyNullArray() {
 	ctx.replied = true
-	C.hf_r_nullarray(ctx.c)
+	C.hf_r_nullarray(ctx.raw())
 }
 
 // ReplyArray begins an array: the next n replies are its elements.
-func (ctx *Ctx) ReplyArray(n int) {
+func (ctx *Ctx) ReplyArray(n int) { ctx.array(natural(n)) }
+
+func (ctx *Ctx) array(n int) {
 	ctx.replied = true
-	C.hf_r_array(ctx.c, C.long(n))
+	C.hf_r_array(ctx.raw(), C.long(n))
+}
+
+// natural is a length. The server ends by an assertion for a negative one.
+func natural(n int) int {
+	if n < 0 {
+		panic("redismodule: a negative length")
+	}
+	return n
 }
 
 // ReplyMap begins a map of n pairs; RESP2 clients see a flat array.
-func (ctx *Ctx) ReplyMap(n int) {
+func (ctx *Ctx) ReplyMap(n int) { ctx.mapOf(natural(n)) }
+
+func (ctx *Ctx) mapOf(n int) {
 	ctx.replied = true
-	C.hf_r_map(ctx.c, C.long(n))
+	C.hf_r_map(ctx.raw(), C.long(n))
 }
 
 // ReplyArrayLater begins an array whose length is not known yet; end it with
 // EndArray. Arrays may nest.
-func (ctx *Ctx) ReplyArrayLater() { ctx.ReplyArray(-1) }
+func (ctx *Ctx) ReplyArrayLater() { ctx.array(-1) }
 
 // EndArray says how many elements an array begun by ReplyArrayLater got.
-func (ctx *Ctx) EndArray(n int) { C.hf_r_setarray(ctx.c, C.long(n)) }
+func (ctx *Ctx) EndArray(n int) { C.hf_r_setarray(ctx.raw(), C.long(natural(n))) }
 
 // ReplyMapLater begins a map whose length is not known yet; end it with EndMap.
-func (ctx *Ctx) ReplyMapLater() { ctx.ReplyMap(-1) }
+func (ctx *Ctx) ReplyMapLater() { ctx.mapOf(-1) }
 
 // EndMap says how many pairs a map begun by ReplyMapLater got.
-func (ctx *Ctx) EndMap(n int) { C.hf_r_setmap(ctx.c, C.long(n)) }
+func (ctx *Ctx) EndMap(n int) { C.hf_r_setmap(ctx.raw(), C.long(natural(n))) }
 
 // ReplyError answers an error. Handlers return it instead.
 func (ctx *Ctx) ReplyError(err error) {
@@ -135,11 +147,11 @@ func (ctx *Ctx) ReplyError(err error) {
 		text = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(text)
 	}
 	ctx.text = append(append(ctx.text[:0], text...), 0)
-	C.hf_reply_error(ctx.c, (*C.char)(unsafe.Pointer(&ctx.text[0])))
+	C.hf_reply_error(ctx.raw(), (*C.char)(unsafe.Pointer(&ctx.text[0])))
 }
 
 // ReplyWrongArity answers as the server does for a wrong number of arguments.
 func (ctx *Ctx) ReplyWrongArity() {
 	ctx.replied = true
-	C.hf_r_arity(ctx.c)
+	C.hf_r_arity(ctx.raw())
 }

@@ -7,19 +7,26 @@ static void hf_cursor_free(RedisModuleScanCursor *c) { RM_ScanCursorDestroy(c); 
 */
 import "C"
 
-// Scan walks the keys of one database in bounded steps, as SCAN does: a key
-// that is there all the time is met at least once. The zero value is at the
-// beginning. Close one that is not walked to its end.
-type Scan struct{ c *C.RedisModuleScanCursor }
+// Scan walks the keys of one database in bounded steps, as SCAN does: it meets a key that
+// exists all the time at least once. The zero value is at the beginning. Close one that is
+// not walked to its end. Copies share one walk.
+type Scan struct{ at *cursor }
 
-// Step looks at a number of the table's buckets and calls fn with the name of
-// each key of the given type. It tells whether there is more. fn may open and
-// write keys.
+type cursor struct{ c *C.RedisModuleScanCursor }
+
+// Step looks at a number of buckets of the database's table and calls fn with the name of
+// each key of the given type. It reports whether there is more. fn may open and write keys.
 func (s *Scan) Step(ctx *Ctx, buckets int, t KeyType, fn func(name []byte)) (more bool) {
-	if s.c == nil {
-		s.c = C.hf_cursor()
+	if openKeys > 0 {
+		panic("redismodule: Scan.Step while a key is open, which it may end")
 	}
-	found := C.hf_scan(ctx.c, s.c, C.int(buckets), C.int(t))
+	if s.at == nil {
+		s.at = &cursor{}
+	}
+	if s.at.c == nil {
+		s.at.c = C.hf_cursor()
+	}
+	found := C.hf_scan(ctx.raw(), s.at.c, C.int(buckets), C.int(t))
 	defer C.hf_pack_free(found.at)
 	unpack(found.at, int(found.len), func(name []byte) bool {
 		fn(name)
@@ -31,10 +38,10 @@ func (s *Scan) Step(ctx *Ctx, buckets int, t KeyType, fn func(name []byte)) (mor
 	return found.more != 0
 }
 
-// Close ends the walk; Step would begin anew.
+// Close ends the walk. Step would begin anew.
 func (s *Scan) Close() {
-	if s.c != nil {
-		C.hf_cursor_free(s.c)
-		s.c = nil
+	if s.at != nil && s.at.c != nil {
+		C.hf_cursor_free(s.at.c)
+		s.at.c = nil
 	}
 }

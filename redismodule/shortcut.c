@@ -194,10 +194,9 @@ static pass *way(const shortcut *s, RedisModuleCtx *ctx, RedisModuleString **arg
     uint64_t id = hf_pass_id(s->slot, db, p, len, b, b_len);
     pass *at = place(id);
     if (at->id != id || at->useless) return NULL;
-    if (!at->guard) return at;
-    RedisModuleKey *guard = RM_OpenKey(ctx, at->guard, HF_PEEK);
-    int there = RM_KeyType(guard) != 0;
-    RM_CloseKey(guard);
+    RedisModuleKey *guard = at->guard ? RM_OpenKey(ctx, at->guard, HF_LOOK) : NULL;
+    int there = RM_KeyType(guard);
+    hf_close(guard);
     return there ? NULL : at;
 }
 

@@ -42,18 +42,20 @@ import "unsafe"
 
 // EntriesAfter counts the entries of a stream above an id, up to most, without
 // reading what is in them.
-func (k Key) EntriesAfter(ms, seq uint64, most int) int {
-	if k.k == nil {
+func (r Reader) EntriesAfter(ms, seq uint64, most int) int {
+	c := r.c()
+	if c == nil {
 		return 0
 	}
-	return int(C.hf_stream_after(k.k, C.uint64_t(ms), C.uint64_t(seq), C.long(most)))
+	return int(C.hf_stream_after(c, C.uint64_t(ms), C.uint64_t(seq), C.long(most)))
 }
 
-// Head tells how far the first entries of a stream are among ids, which are in order: the
-// stream begins with those of ids[:n] that it holds, and then with another one.
-func Head[ID ~struct{ Ms, Seq uint64 }](k Key, ids []ID) (n int) {
-	if k.k == nil || len(ids) == 0 {
+// Head is the number n for which the stream begins with those of ids[:n] that it holds,
+// and then has an entry that is not among ids. The ids are in ascending order.
+func Head[ID ~struct{ Ms, Seq uint64 }](r Reader, ids []ID) (n int) {
+	c := r.c()
+	if c == nil || len(ids) == 0 {
 		return 0
 	}
-	return int(C.hf_stream_head(k.k, (*C.hf_stream_id)(unsafe.Pointer(unsafe.SliceData(ids))), C.size_t(len(ids))))
+	return int(C.hf_stream_head(c, (*C.hf_stream_id)(unsafe.Pointer(unsafe.SliceData(ids))), C.size_t(len(ids))))
 }

@@ -5,7 +5,6 @@ package redismodule
 static void hf_timer_stop(RedisModuleCtx *c, RedisModuleTimerID id) { RM_StopTimer(c, id, NULL); }
 #cgo nocallback hf_timer_stop
 #cgo nocallback hf_timer_start
-#cgo nocallback hf_may_write
 */
 import "C"
 
@@ -62,13 +61,13 @@ func (t *timer) arm(ctx *Ctx) {
 	}
 	t.stop(ctx)
 	t.armed = next
-	t.id = C.hf_timer_start(ctx.c, C.int(ctx.m.slot), C.longlong(min(max(next-ctx.Now(), 0), farthest)))
+	t.id = C.hf_timer_start(ctx.raw(), C.int(ctx.m.slot), C.longlong(min(max(next-ctx.Now(), 0), farthest)))
 }
 
 func (t *timer) stop(ctx *Ctx) {
 	if t.armed != 0 {
 		t.armed = 0
-		C.hf_timer_stop(ctx.c, t.id)
+		C.hf_timer_stop(ctx.raw(), t.id)
 	}
 }
 

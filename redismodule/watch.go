@@ -30,7 +30,7 @@ func (ctx *Ctx) Hold(db int, name []byte) WatchID { return ctx.watch(db, name, 1
 func (ctx *Ctx) watch(db int, name []byte, hold C.int) WatchID {
 	if !ctx.m.watching {
 		ctx.m.watching = true
-		C.hf_subscribe_keys(ctx.c, C.int(ctx.m.slot), C.int(ctx.m.KeyEvents))
+		C.hf_subscribe_keys(ctx.raw(), C.int(ctx.m.slot), C.int(ctx.m.KeyEvents))
 	}
 	return WatchID(C.hf_watch(C.int(ctx.m.slot), C.int(db), unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), hold))
 }
@@ -59,7 +59,7 @@ func (ctx *Ctx) Watched() int { return int(C.hf_watched(C.int(ctx.m.slot))) }
 func (ctx *Ctx) WatchClient(id uint64) {
 	if !ctx.m.clients {
 		ctx.m.clients = true
-		C.hf_subscribe_event(ctx.c, C.int(ctx.m.slot), eventClient, 1)
+		C.hf_subscribe_event(ctx.raw(), C.int(ctx.m.slot), eventClient, 1)
 	}
 	C.hf_watch(C.int(ctx.m.slot), -1, unsafe.Pointer(&id), 8, 0)
 }

@@ -38,13 +38,14 @@ var module = redismodule.Module{
 		}),
 		// get name: as GET.
 		command("get", 2, "readonly fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-			k := ctx.Open(args[1], redismodule.Read)
+			k := ctx.Read(args[1])
 			defer k.Close()
 			if k.Type != redismodule.TypeString {
 				ctx.ReplyNull()
 				return nil
 			}
-			ctx.ReplyBytes(k.Bytes())
+			value, _ := k.String(nil)
+			ctx.ReplyBytes(value)
 			return nil
 		}, key),
 		// acquire name owner ttl_ms: a hash with one field, expiring, replicated.
@@ -53,13 +54,13 @@ var module = redismodule.Module{
 			if !ok {
 				return redismodule.ErrNotInteger
 			}
-			k := ctx.Open(args[1], redismodule.Write)
+			k := ctx.Write(args[1])
 			defer k.Close()
 			if k.Type != redismodule.TypeNone {
 				ctx.ReplyInt(0)
 				return nil
 			}
-			k.HashPutArg(args[2], args[3].Bytes(), ctx.Now()+ttl)
+			k.HashPut(args[2], args[3].Bytes(), ctx.Now()+ttl)
 			ctx.ReplyInt(1)
 			return nil
 		}, key),

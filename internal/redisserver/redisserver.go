@@ -44,6 +44,8 @@ type Config struct {
 	Modules []string
 	// Port defaults to a free one.
 	Port int
+	// Strict has a misuse of package redismodule by a module panic, for tests.
+	Strict bool
 	// Wrapper is a command to run the server under, e.g. a chroot.
 	Wrapper []string
 }
@@ -114,6 +116,9 @@ func (p *Process) start(ctx context.Context) error {
 	}
 	args = append(args, p.cfg.Args...)
 	cmd := exec.Command(args[0], args[1:]...)
+	if p.cfg.Strict {
+		cmd.Env = append(os.Environ(), "HOLDFAST_STRICT=1")
+	}
 	// The server goes when we go, however we go.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	out, err := cmd.StdoutPipe()

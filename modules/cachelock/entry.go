@@ -1,27 +1,25 @@
 package cachelock
 
 import (
-	"bytes"
-
 	"holdfast/internal/leasetable"
 	"holdfast/redismodule"
 )
 
 // entry is an open key of the cache: a value, a remembered absence, or nothing.
 type entry struct {
-	redismodule.Key
+	redismodule.Reader
 	absent bool // a remembered absence
 }
 
 // absentField is the one field of the hash that remembers that there is nothing.
-var absentField = []byte("cachelock:absent")
+var absentField = redismodule.Text([]byte("cachelock:absent"))
 
 // open makes an entry of an opened key, or an error where another type is there. The
 // entry must be closed also after an error.
-func open(k redismodule.Key) (entry, error) {
+func open(k redismodule.Reader) (entry, error) {
 	switch k.Type {
 	case redismodule.TypeNone, redismodule.TypeString:
-		return entry{Key: k}, nil
+		return entry{Reader: k}, nil
 	case redismodule.TypeHash:
 		if k.Len() == 1 {
 			var buf [8]byte
@@ -30,7 +28,7 @@ func open(k redismodule.Key) (entry, error) {
 			}
 		}
 	}
-	return entry{Key: k}, redismodule.ErrWrongType
+	return entry{Reader: k}, redismodule.ErrWrongType
 }
 
 func (e entry) there() bool { return e.Type != redismodule.TypeNone }
@@ -52,5 +50,6 @@ func (e entry) outcome() leasetable.Outcome {
 	if e.absent {
 		return leasetable.Outcome{Status: leasetable.Absent}
 	}
-	return leasetable.Outcome{Status: leasetable.Hit, Value: bytes.Clone(e.Bytes())}
+	value, _ := e.String(nil)
+	return leasetable.Outcome{Status: leasetable.Hit, Value: value}
 }

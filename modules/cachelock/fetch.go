@@ -15,7 +15,7 @@ var fetchCommand = redismodule.Command{
 	Flags:      "write blocking",
 	Categories: "write blocking slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
-	Opens:      redismodule.Opening{Mode: redismodule.Read},
+	Opens:      redismodule.Opening{Read: true},
 	Args: []redismodule.Argument{
 		keyArgument, leaseArgument, loadArgument,
 		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for the value, in milliseconds; 0 for ever."},
@@ -36,13 +36,7 @@ func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		at.Close()
 		return err
 	}
-	// A value that is not to be refreshed costs what GET costs.
-	if at.Type == redismodule.TypeString && (o.refresh == 0 || at.ExpireAt < 0 || at.ExpireAt-ctx.Now() >= o.refresh) {
-		at.EndWithValue("HIT")
-		stats.hits++
-		return nil
-	}
-	e, err := open(at.Key)
+	e, err := open(at.Reader)
 	if err == nil && e.there() {
 		fetchThere(ctx, args[1], e, lease, load, o.refresh)
 	}
@@ -56,8 +50,10 @@ func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if status == leasetable.Wait && o.block && ctx.CanBlock() && int64(table.Waiting()) < config.maxWaiters {
 		w := &waiter{}
 		w.LeaseMs, w.LoadMs = lease, load
+		if w.Who, err = ctx.Block(o.blockMs, w); err != nil {
+			return err
+		}
 		table.Wait(keyOf(ctx, args[1]), &w.Waiter)
-		w.Who = ctx.Block(o.blockMs, w)
 		stats.parked++
 		serve(ctx)
 		return nil
@@ -94,7 +90,8 @@ func fetchThere(ctx *redismodule.Ctx, name redismodule.Arg, e entry, lease, load
 	if e.absent {
 		ctx.ReplyNull()
 	} else {
-		ctx.ReplyBytes(e.Bytes())
+		value, _ := e.String(nil)
+		ctx.ReplyBytes(value)
 	}
 	replyToken(ctx, token)
 }

@@ -65,7 +65,7 @@ var infoCommand = redismodule.Command{
 	Reply: "A map: value (present, absent, ttl_ms as PTTL answers, bytes), lease (age_ms, left_ms, budget_left_ms; nil if there is none), waiters, failed (message, left_ms of the BACKOFF that goes on; nil if none does). " +
 		"nil when there is none of these. A replica knows of no leases and waiters.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-		e, err := open(ctx.Open(args[1], redismodule.Read|redismodule.NoTouch))
+		e, err := open(ctx.Look(args[1]))
 		defer e.Close()
 		if err != nil {
 			return err

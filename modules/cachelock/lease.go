@@ -123,7 +123,7 @@ func leaseOf(ctx *redismodule.Ctx, args []redismodule.Arg) (leasetable.Key, uint
 	if err != nil {
 		return k, 0, err
 	}
-	e, err := open(ctx.Open(args[1], redismodule.Read))
+	e, err := open(ctx.Look(args[1]))
 	e.Close()
 	return k, token, err
 }

@@ -36,7 +36,7 @@ func lock(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return redismodule.ErrSyntax
 		}
 	}
-	e, err := open(ctx.Open(args[1], redismodule.Read))
+	e, err := open(ctx.Read(args[1]))
 	e.Close()
 	if err != nil {
 		return err

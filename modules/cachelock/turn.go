@@ -32,11 +32,11 @@ func turn(ctx *redismodule.Ctx) {
 // client stored a value, they get it. If nobody loads, the first of them does.
 func decide(ctx *redismodule.Ctx, k leasetable.Key) {
 	ctx.SelectDB(k.DB)
-	if cluster && !ctx.Serves(k.Name) {
+	if !ctx.Serves(k.Name) {
 		table.Resolve(k, leasetable.Outcome{Status: leasetable.Failed, Err: "TRYAGAIN the key's slot moves to another node"})
 		return
 	}
-	e, err := open(ctx.OpenName(k.Name, redismodule.Read))
+	e, err := open(ctx.Look(redismodule.Text(k.Name)))
 	defer e.Close()
 	switch {
 	case err != nil:

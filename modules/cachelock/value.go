@@ -21,10 +21,10 @@ var getCommand = redismodule.Command{
 	Reply:      "The value; nil when there is none, also when that is known.",
 	// The binding answers a hit, and the handler is not called.
 	ReadsString: &redismodule.ReadsString{},
-	Opens:       redismodule.Opening{Mode: redismodule.Read},
+	Opens:       redismodule.Opening{Read: true},
 	Handler: func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
 		at, _, _ := ctx.Begin(nil)
-		e, err := open(at.Key)
+		e, err := open(at.Reader)
 		e.Close()
 		switch {
 		case err != nil:
@@ -87,7 +87,7 @@ var setNilCommand = redismodule.Command{
 						return err
 					}
 				}
-				if err := ctx.Cmd("HSET").Arg(args[1]).Bytes(absentField).Str("1").Do("ME"); err != nil {
+				if err := ctx.Cmd("HSET").Arg(args[1]).Arg(absentField).Str("1").Do("ME"); err != nil {
 					return err
 				}
 				return ctx.Cmd("PEXPIRE").Arg(args[1]).Int(ttl).Do("")
@@ -110,7 +110,7 @@ func store(ctx *redismodule.Ctx, name, ttlArg redismodule.Arg, options []redismo
 	if err != nil {
 		return err
 	}
-	old, err := open(ctx.Open(name, redismodule.Read))
+	old, err := open(ctx.Look(name))
 	old.Close()
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func del(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	watches.ctx = ctx
 	found := false
 	for _, a := range args[1:] {
-		e, err := open(ctx.Open(a, redismodule.Read))
+		e, err := open(ctx.Look(a))
 		e.Close()
 		if err != nil {
 			return err

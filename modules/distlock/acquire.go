@@ -60,8 +60,10 @@ func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	case v.Wait:
 		w := &waiter{withToken: o.withToken}
 		w.Handle = w
+		if w.blocked, err = ctx.Block(o.block, w); err != nil {
+			return err
+		}
 		table.Enqueue(now, &r, v, &w.Waiter)
-		w.blocked = ctx.Block(o.block, w)
 	case o.withToken:
 		store.reply(v.Token)
 	default:

@@ -15,11 +15,10 @@ type keyspace struct {
 	// server's own strings are used, and nothing is copied.
 	name, owner redismodule.Arg
 
-	cluster    bool
 	background bool // no command brought us here, see Open
 	reading    bool // only looking: open for reading, and leave the key's age
 
-	key    redismodule.Key
+	key    redismodule.Writer
 	open   bool
 	begun  bool            // open, and not asked for yet
 	lazy   bool            // Close waits for the reply
@@ -47,8 +46,11 @@ func (k *keyspace) enterCommand(ctx *redismodule.Ctx, name redismodule.Arg) {
 	k.name, k.background = name, false
 }
 
+// recordMost is the greatest length of a field that is read to see whether a hash is a lock.
+const recordMost = 1 << 20
+
 // opening is what is done before a command that writes comes to its handler.
-var opening = redismodule.Opening{Mode: redismodule.Write, Field: 2}
+var opening = redismodule.Opening{Write: true, Field: 2}
 
 // begin prepares for a command that writes: its lock is open, and the owner's
 // record read. Close waits for reply or end, and one of the two must come.
@@ -56,8 +58,8 @@ func (k *keyspace) begin(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
 	k.end()
 	at, record, ok := ctx.Begin(k.field[:0])
 	k.ctx, k.db, k.background, k.name, k.owner = ctx, at.DB, false, name, owner
-	k.key, k.open, k.begun, k.lazy = at.Key, true, true, true
-	k.state, k.field, k.record = found(&at.Key, at.Len), record, ok
+	k.key, k.open, k.begun, k.lazy = at.Writer, true, true, true
+	k.state, k.field, k.record = found(at.Reader, at.Len), record, ok
 	k.fresh = true
 }
 
@@ -77,6 +79,14 @@ func same(a redismodule.Arg, b []byte) bool {
 	return len(b) > 0 && a.Len() == len(b) && &a.Bytes()[0] == &b[0]
 }
 
+// arg is the running command's own argument where owner is that one.
+func (k *keyspace) arg(owner []byte) redismodule.Arg {
+	if same(k.owner, owner) {
+		return k.owner
+	}
+	return redismodule.Text(owner)
+}
+
 func (k *keyspace) Open(db int, name []byte) locktable.Found {
 	if k.begun && same(k.name, name) && db == k.db {
 		k.begun = false
@@ -87,25 +97,26 @@ func (k *keyspace) Open(db int, name []byte) locktable.Found {
 		k.ctx.SelectDB(db)
 		k.db = db
 	}
-	mode := redismodule.Write
-	if k.reading {
-		mode = redismodule.Read | redismodule.NoTouch
-	}
-	if same(k.name, name) {
-		k.key = k.ctx.Open(k.name, mode)
-	} else {
-		k.key = k.ctx.OpenName(name, mode)
-	}
-	k.open = true
-	if k.cluster && k.background && !k.ctx.Serves(name) {
+	// Before the key is open: the question is a call, which may expire the lock.
+	if k.background && !k.ctx.Serves(name) {
 		return locktable.Found{Kind: locktable.Elsewhere}
 	}
-	return found(&k.key, -1)
+	arg := redismodule.Text(name)
+	if same(k.name, name) {
+		arg = k.name
+	}
+	if k.reading {
+		k.key = redismodule.Writer{Reader: k.ctx.Look(arg)}
+	} else {
+		k.key = k.ctx.Write(arg)
+	}
+	k.open = true
+	return found(k.key.Reader, -1)
 }
 
 // found is what the table wants to know of a key; fields is -1 where it must be
 // asked for.
-func found(key *redismodule.Key, fields int) locktable.Found {
+func found(key redismodule.Reader, fields int) locktable.Found {
 	switch key.Type {
 	case redismodule.TypeNone:
 		return locktable.Found{}
@@ -146,17 +157,13 @@ func (k *keyspace) Record(owner []byte) (record []byte, ok bool) {
 		return k.field, k.record
 	}
 	k.flush()
-	if same(k.owner, owner) {
-		k.field, ok = k.key.HashGetArg(k.owner, k.field[:0])
-	} else {
-		k.field, ok = k.key.HashGet(owner, k.field[:0])
-	}
+	k.field, ok = k.key.HashGet(k.arg(owner), k.field[:0])
 	return k.field, ok
 }
 
 func (k *keyspace) Any() (record []byte, ok bool) {
 	k.flush()
-	k.field, ok = k.key.HashAny(k.field[:0])
+	k.field, ok = k.key.HashAny(k.field[:0], recordMost)
 	return k.field, ok
 }
 
@@ -171,17 +178,12 @@ func (k *keyspace) Put(owner, record []byte, expires int64) {
 		expires = -1 // stays as it is
 	}
 	k.value = append(k.value[:0], record...) // the caller may write the next one there
-	k.change = redismodule.Change{Put: true, Value: k.value, ExpireAt: expires}
-	if same(k.owner, owner) {
-		k.change.FieldArg = k.owner
-	} else {
-		k.change.Field = owner
-	}
+	k.change = redismodule.Change{Put: true, Field: k.arg(owner), Value: k.value, ExpireAt: expires}
 }
 
 func (k *keyspace) Remove(owner []byte) {
 	k.flush()
-	k.key.HashDel(owner, -1)
+	k.key.HashDel(k.arg(owner), -1)
 }
 
 func (k *keyspace) Delete() {

@@ -51,7 +51,7 @@ var Module = redismodule.Module{
 	Info: writeInfo,
 
 	Load: func(ctx *redismodule.Ctx) error {
-		store = keyspace{cluster: ctx.Flags()&redismodule.FlagCluster != 0}
+		store = keyspace{}
 		store.enter(ctx)
 		table = locktable.New(&store, &config.Limits, ctx.Now())
 		walk.start(ctx)
@@ -109,9 +109,9 @@ func lead(ctx *redismodule.Ctx) {
 // another one of ours, and puts the store back as it was.
 func within(ctx *redismodule.Ctx, fn func()) {
 	outer := store
+	defer func() { store = outer }()
 	store = keyspace{ctx: ctx}
 	fn()
-	store = outer
 }
 
 // arm sets the timer for what the table has to do next.

@@ -84,13 +84,14 @@ func fence(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 
 // greatest is the token that a guard keeps, 0 if none has passed yet.
 func greatest(ctx *redismodule.Ctx, guard redismodule.Arg) (int64, error) {
-	k := ctx.Open(guard, redismodule.Read)
+	k := ctx.Look(guard)
 	defer k.Close()
 	switch k.Type {
 	case redismodule.TypeNone:
 		return 0, nil
 	case redismodule.TypeString:
-		seen, err := strconv.ParseInt(string(k.Bytes()), 10, 64)
+		value, _ := k.String(nil)
+		seen, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil {
 			return 0, redismodule.ErrNotInteger
 		}

@@ -44,12 +44,12 @@ func (r *rescan) step(ctx *redismodule.Ctx) {
 }
 
 func (r *rescan) look(ctx *redismodule.Ctx, name []byte) {
-	k := ctx.OpenName(name, redismodule.Read|redismodule.NoTouch)
+	k := ctx.Look(redismodule.Text(name))
 	defer k.Close()
 	if k.Type != redismodule.TypeHash {
 		return
 	}
-	first, _ := k.HashAny(nil)
+	first, _ := k.HashAny(nil, recordMost)
 	if _, ok := locktable.ParseRecord(first); !ok {
 		return // to walk a big hash of somebody's would hold up the server
 	}

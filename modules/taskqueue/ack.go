@@ -50,7 +50,7 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 
 // replyCount answers n, or an error when the key holds no stream.
 func replyCount(ctx *redismodule.Ctx, stream redismodule.Arg, n int64) error {
-	k := ctx.Open(stream, redismodule.Read)
+	k := ctx.Look(stream)
 	defer k.Close()
 	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream {
 		return redismodule.ErrWrongType
@@ -120,7 +120,7 @@ func cutOff(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg)
 		sorted[i], _ = dispatch.ParseID(a.Bytes())
 	}
 	slices.SortFunc(sorted, dispatch.ID.Compare)
-	k := ctx.Open(stream, redismodule.Read|redismodule.NoTouch)
+	k := ctx.Look(stream)
 	n := redismodule.Head(k, sorted)
 	k.Close()
 	if n < cutFrom || sorted[n-1].Seq == math.MaxUint64 {

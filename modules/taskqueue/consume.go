@@ -163,7 +163,7 @@ func otherKey(ctx *redismodule.Ctx, stream, other redismodule.Arg, use redismodu
 	if !ctx.KeyAllowed(other.Bytes(), use) {
 		return redismodule.ErrNoPermission
 	}
-	k := ctx.Open(other, redismodule.Read)
+	k := ctx.Look(other)
 	defer k.Close()
 	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream {
 		return redismodule.ErrWrongType
@@ -205,7 +205,7 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 	case err != nil:
 		return err
 	case n == 0 && wait && ctx.CanBlock():
-		s.block(ctx, c, block, []*dispatch.Group{g}, paused)
+		err = s.block(ctx, c, block, []*dispatch.Group{g}, paused)
 	case n == 0:
 		ctx.ReplyNullArray()
 	case len(s.haul.chunks) == 1 && s.haul.whole.Raw() != nil:
@@ -216,7 +216,7 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 		replyTasks(ctx, stream.Bytes(), s.haul.chunks)
 	}
 	s.rearm(ctx)
-	return nil
+	return err
 }
 
 func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodule.Arg, wait bool, block int64) error {
@@ -226,7 +226,7 @@ func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodul
 	}
 	// A stream that fails would leave tasks of the ones before it
 	// delivered to nobody: so look first.
-	k := ctx.Open(streams[0], redismodule.Read)
+	k := ctx.Look(streams[0])
 	wrong := k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream
 	k.Close()
 	if wrong {
@@ -239,14 +239,15 @@ func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodul
 		parts[i].paused = !s.settle(ctx, groups[i])
 	}
 	total, gave := 0, 0
+	var err error
 	for i := range parts {
 		if parts[i].paused || total == c.count {
 			continue
 		}
 		parts[i].from = len(s.haul.chunks)
-		n, err := s.take(ctx, groups[i], c, c.count-total)
-		if err != nil && total == 0 {
-			return err
+		n, failed := s.take(ctx, groups[i], c, c.count-total)
+		if failed != nil && total == 0 {
+			return failed
 		}
 		if n > 0 {
 			parts[i].to = len(s.haul.chunks)
@@ -263,12 +264,12 @@ func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodul
 			}
 		}
 	case wait && ctx.CanBlock():
-		s.block(ctx, c, block, groups, slices.ContainsFunc(parts, func(p part) bool { return p.paused }))
+		err = s.block(ctx, c, block, groups, slices.ContainsFunc(parts, func(p part) bool { return p.paused }))
 	default:
 		ctx.ReplyNullArray()
 	}
 	s.rearm(ctx)
-	return nil
+	return err
 }
 
 // settle serves who waits already, before a newcomer can overtake them. It tells

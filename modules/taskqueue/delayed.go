@@ -49,7 +49,7 @@ func (s *state) findDelayed(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	if !ok {
 		return
 	}
-	k := ctx.OpenName(key, redismodule.Read|redismodule.NoTouch)
+	k := ctx.Look(redismodule.Text(key))
 	isSet, n := k.Type == redismodule.TypeZSet, k.Len()
 	k.Close()
 	if !isSet {
@@ -129,7 +129,7 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 // bytes, which begin with the id: so it takes a search by halves, however many
 // are due together.
 func findMember(ctx *redismodule.Ctx, key []byte, due int64, id []byte) ([]byte, error) {
-	k := ctx.OpenName(key, redismodule.Read)
+	k := ctx.Look(redismodule.Text(key))
 	n, kind := k.Len(), k.Type
 	k.Close()
 	switch kind {

@@ -11,7 +11,7 @@ func (s *state) paused(ctx *redismodule.Ctx, stream string) bool {
 	if !ok {
 		return false
 	}
-	return ctx.Exists(key)
+	return ctx.Exists(redismodule.Text(key))
 }
 
 // lookLater has a paused queue looked at again, for a flag that is taken away by

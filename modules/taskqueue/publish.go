@@ -123,7 +123,7 @@ func dueAt(ctx *redismodule.Ctx, ms int64, command string) (int64, error) {
 
 func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Arg, retries int64, p publishing) error {
 	name := text(stream.Bytes())
-	k := ctx.Open(stream, redismodule.Read)
+	k := ctx.Look(stream)
 	kind, length := k.Type, int64(k.Len())
 	k.Close()
 	if kind != redismodule.TypeNone && kind != redismodule.TypeStream {
@@ -136,11 +136,12 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 			return err
 		}
 		unique = append(append(unique, key...), p.unique.Bytes()...)
-		k := ctx.OpenName(unique, redismodule.Read)
-		defer k.Close()
+		k := ctx.Look(redismodule.Text(unique))
+		id, _ := k.String(nil)
+		k.Close()
 		switch k.Type {
 		case redismodule.TypeString:
-			ctx.ReplyBytes(k.Bytes())
+			ctx.ReplyBytes(id)
 			return nil
 		case redismodule.TypeNone:
 		default:
@@ -205,7 +206,7 @@ func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]by
 func mpublish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
 	stream, payloads := args[1], args[2:]
-	k := ctx.Open(stream, redismodule.Read)
+	k := ctx.Look(stream)
 	kind := k.Type
 	k.Close()
 	if kind != redismodule.TypeNone && kind != redismodule.TypeStream {

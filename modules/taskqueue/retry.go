@@ -221,7 +221,7 @@ func nack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 }
 
 func isStream(ctx *redismodule.Ctx, key redismodule.Arg) error {
-	k := ctx.Open(key, redismodule.Read)
+	k := ctx.Look(key)
 	defer k.Close()
 	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream {
 		return redismodule.ErrWrongType

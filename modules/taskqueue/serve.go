@@ -29,7 +29,7 @@ type waiter struct {
 
 // block makes the running command's client wait in the queues of the groups. Paused
 // says that one of the streams is.
-func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispatch.Group, paused bool) {
+func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispatch.Group, paused bool) error {
 	w := &waiter{claim: *c, db: ctx.DB()}
 	w.watched = w.only[:0]
 	w.claim.args = nil // they do not outlive the command
@@ -37,6 +37,10 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispat
 	w.claim.consumer = string(view(c.consumer))
 	w.claim.dead = string(view(c.dead))
 	w.Owner, w.Lease, w.claim.waiter = w, c.lease, w
+	var err error
+	if w.blocked, err = ctx.Block(ms, w); err != nil {
+		return err
+	}
 	s.table.Join(&w.Waiter, groups...)
 	for _, g := range groups {
 		w.watched = append(w.watched, ctx.Hold(w.db, view(g.Queue.Stream)))
@@ -45,7 +49,7 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispat
 		}
 		s.lookAgain(ctx, g.Queue)
 	}
-	w.blocked = ctx.Block(ms, w)
+	return nil
 }
 
 // sendOn ends the waits in a stream that another node serves now. Cluster clients

@@ -61,7 +61,7 @@ func status(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	}
 	delayed := 0
 	if key, ok := s.sideKey(stream, delayedKey); ok {
-		k := ctx.OpenName(key, redismodule.Read|redismodule.NoTouch)
+		k := ctx.Look(redismodule.Text(key))
 		if k.Type == redismodule.TypeZSet {
 			delayed = k.Len()
 		}
@@ -175,7 +175,7 @@ func (s *state) groupStatus(ctx *redismodule.Ctx, stream string, length int64, q
 const countMost = 10_000
 
 func (s *state) countAfter(ctx *redismodule.Ctx, stream, id string) int64 {
-	k := ctx.OpenName(view(stream), redismodule.Read|redismodule.NoTouch)
+	k := ctx.Look(redismodule.Text(view(stream)))
 	defer k.Close()
 	after, _ := dispatch.ParseID(view(id))
 	return int64(k.EntriesAfter(after.Ms, after.Seq, countMost))

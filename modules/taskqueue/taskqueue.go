@@ -181,7 +181,7 @@ func (s *state) lookAgain(ctx *redismodule.Ctx, q *dispatch.Queue) {
 
 // length is the number of entries of a stream, 0 when it is not there.
 func (s *state) length(ctx *redismodule.Ctx, stream string) int {
-	k := ctx.OpenName(view(stream), redismodule.Read|redismodule.NoTouch)
+	k := ctx.Look(redismodule.Text(view(stream)))
 	defer k.Close()
 	if k.Type != redismodule.TypeStream {
 		return 0

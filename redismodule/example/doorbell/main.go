@@ -94,7 +94,11 @@ func wait(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		return redismodule.Error("BUSYDOOR too many wait here: see doorbell.max-waiters")
 	}
 	v := &visitor{at: at}
-	v.blocked = ctx.Block(ms, v)
+	blocked, err := ctx.Block(ms, v)
+	if err != nil {
+		return err
+	}
+	v.blocked = blocked
 	doors[at] = append(doors[at], v)
 	return nil
 }

@@ -99,32 +99,33 @@ var module = redismodule.Module{
 		command("hput", 5, "write", hput, key1),
 		command("hget", 3, "readonly", hget, key1),
 		command("hdel", 3, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-			k := ctx.Open(args[1], redismodule.Write)
+			k := ctx.Write(args[1])
 			defer k.Close()
-			ctx.ReplyBool(k.Type == redismodule.TypeHash && k.HashDel(args[2].Bytes(), -1))
+			ctx.ReplyBool(k.Type == redismodule.TypeHash && k.HashDel(args[2], -1))
 			return nil
 		}, key1),
 		command("hall", 2, "readonly", hall, key1),
 		command("get", 2, "readonly", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-			k := ctx.Open(args[1], redismodule.Read)
+			k := ctx.Read(args[1])
 			defer k.Close()
 			if k.Type != redismodule.TypeString {
 				return redismodule.ErrWrongType
 			}
+			v, _ := k.String(nil)
 			ctx.ReplyArray(3)
-			ctx.ReplyBytes(k.Bytes())
+			ctx.ReplyBytes(v)
 			ctx.ReplyInt(k.ExpireAt)
 			ctx.ReplyInt(int64(k.Len()))
 			return nil
 		}, key1),
 		command("del", 2, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-			k := ctx.Open(args[1], redismodule.Write)
+			k := ctx.Write(args[1])
 			defer k.Close()
 			ctx.ReplyBool(k.Delete())
 			return nil
 		}, key1),
 		command("look", 2, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-			k := ctx.Open(args[1], redismodule.Write)
+			k := ctx.Write(args[1])
 			defer k.Close()
 			ctx.ReplyInt(int64(k.Type))
 			return nil
@@ -133,7 +134,7 @@ var module = redismodule.Module{
 		command("callraw", -3, "write", call(func(ctx *redismodule.Ctx, r redismodule.Reply) { ctx.ReplyRaw(r.Raw()); r.Free() })),
 		command("calllast", -3, "write", call((*redismodule.Ctx).ReplyLast)),
 		command("after", 5, "readonly", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-			k := ctx.Open(args[1], redismodule.Read)
+			k := ctx.Read(args[1])
 			defer k.Close()
 			ms, _ := args[2].Int()
 			seq, _ := args[3].Int()
@@ -141,6 +142,13 @@ var module = redismodule.Module{
 			ctx.ReplyInt(int64(k.EntriesAfter(uint64(ms), uint64(seq), int(most))))
 			return nil
 		}, key1),
+		command("lookat", 2, "readonly", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			k := ctx.Look(args[1])
+			v, _ := k.HashGet(args[1], nil)
+			ctx.ReplyInt(int64(k.Type) + int64(len(v)))
+			return nil
+		}, key1),
+		command("misuse", 2, "write", misuse, key1),
 		short,
 		command("pass", -3, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			var guard []byte
@@ -204,8 +212,11 @@ var module = redismodule.Module{
 			}
 			ms, _ := args[2].Int()
 			w := &waiter{name: args[1].String()}
-			waiters[w.name] = w
-			w.b = ctx.Block(ms, w)
+			b, err := ctx.Block(ms, w)
+			if err != nil {
+				return err
+			}
+			waiters[w.name], w.b = w, b
 			return nil
 		}),
 		command("wake", -2, "", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
@@ -322,24 +333,24 @@ func types(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
 }
 
 func hput(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	k := ctx.Open(args[1], redismodule.Write)
+	k := ctx.Write(args[1])
 	defer k.Close()
 	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeHash {
 		return redismodule.ErrWrongType
 	}
 	at, _ := args[4].Int()
-	k.HashPutArg(args[2], args[3].Bytes(), at)
+	k.HashPut(args[2], args[3].Bytes(), at)
 	ctx.ReplySimple("OK")
 	return nil
 }
 
 func hget(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	k := ctx.Open(args[1], redismodule.Read)
+	k := ctx.Read(args[1])
 	defer k.Close()
 	if k.Type != redismodule.TypeHash {
 		return redismodule.ErrWrongType
 	}
-	v, ok := k.HashGetArg(args[2], make([]byte, 0, 4))
+	v, ok := k.HashGet(args[2], make([]byte, 0, 4))
 	if !ok {
 		ctx.ReplyNull()
 		return nil
@@ -349,7 +360,7 @@ func hget(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 }
 
 func hall(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	k := ctx.Open(args[1], redismodule.Read)
+	k := ctx.Read(args[1])
 	defer k.Close()
 	n := 0
 	ctx.ReplyMapLater()
@@ -385,3 +396,115 @@ func call(answer func(*redismodule.Ctx, redismodule.Reply)) redismodule.Handler 
 		return nil
 	}
 }
+
+// misuse calls every method of the binding on a key, in the order in which no module
+// would: absent, of another type, closed before, closed twice, kept beyond a callback.
+func misuse(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	name, field := args[1], redismodule.Text([]byte("field"))
+	empty := redismodule.Arg{}
+	readers := []redismodule.Reader{{}, ctx.Read(name), ctx.Look(name), ctx.Read(redismodule.Text(name.Bytes())), ctx.Look(empty), kept.Reader}
+	writers := []redismodule.Writer{{}, ctx.Write(name), kept, {Reader: readers[1]}, {Reader: readers[2]}}
+	refused := false
+	func() {
+		defer func() { refused = refused || recover() != nil }()
+		refused = ctx.Cmd("PING").Do("") != nil // while keys are open
+	}()
+	for range 2 {
+		for _, w := range writers {
+			readers = append(readers, w.Reader)
+			w.Notify(redismodule.EventModule, redismodule.EventName{})
+			w.Notify(redismodule.EventModule, event)
+			w.HashPut(field, []byte("value"), -1)
+			w.HashPut(empty, nil, 0)
+			w.HashDel(field, -1)
+			w.HashDel(empty, 1)
+			w.SetExpireAt(-1)
+			w.SetExpireAt(1 << 62)
+			w.HashDel(empty, 1<<62)
+			w.Apply(&redismodule.Change{Put: true, Delete: true})
+			w.Delete()
+			w.Delete()
+			w.HashEach(func(_, _ []byte) bool { w.Close(); return true })
+		}
+		for _, r := range readers {
+			_ = r.Len()
+			_, _ = r.String(nil)
+			_, _ = r.HashGet(field, nil)
+			_, _ = r.HashGet(empty, nil)
+			_, _ = r.HashAny(nil, -1)
+			r.HashEach(func(_, _ []byte) bool { return true })
+			_ = r.EntriesAfter(0, 0, 10)
+			_ = redismodule.Head(r, []id{{1, 1}})
+			r.Close()
+			r.Close()
+		}
+	}
+	kept = ctx.Write(name)
+	kept.Close()
+	if !refused {
+		return fmt.Errorf("a call was made while keys were open")
+	}
+
+	reply := ctx.Cmd("LRANGE").Arg(redismodule.Text([]byte("list"))).Int(0).Int(-1).Call("")
+	for _, r := range []redismodule.Reply{{}, reply, reply.Elem(0), reply.Elem(99), reply.Elem(-1), redismodule.Reply{}.Elem(0)} {
+		_, _, _, _, _, _ = r.Type(), r.Len(), r.Int(), r.Bytes(), r.Raw(), r.Err()
+		if r.Elem(0).Elem(0).Type() != redismodule.ReplyNone && r.Type() != redismodule.ReplyArray {
+			return fmt.Errorf("an element of an element")
+		}
+		r.Free()
+		r.Free()
+		_, _, _, _, _, _ = r.Type(), r.Len(), r.Int(), r.Bytes(), r.Raw(), r.Err()
+	}
+	for _, panics := range []func(){
+		func() { ctx.Reply(reply) },
+		func() { ctx.ReplyLast(reply) },
+		func() { ctx.ReplyArray(-1) },
+		func() { ctx.ReplyMap(-2) },
+		func() { ctx.EndArray(-1) },
+		func() { ctx.EndMap(-1) },
+		func() { ctx.Cmd("PING").Call("s") },
+		func() { new(redismodule.Ctx).Read(name) },
+		func() { new(redismodule.Ctx).ReplyInt(1) },
+		func() { (&redismodule.Blocked{}).Wake() },
+	} {
+		func() {
+			defer func() { _ = recover() }()
+			panics()
+		}()
+	}
+	_ = ctx.Cmd("").Do("")
+	_ = ctx.Cmd("a\x00b").Str("c").Do("")
+	_ = ctx.Exists(empty)
+	_ = ctx.KeyAllowed(nil, redismodule.KeyRO)
+	ctx.UnwatchID(12345)
+	ctx.Unwatch(3, nil)
+	ctx.SelectDB(-1)
+	ctx.SelectDB(99999)
+	var s, t redismodule.Scan
+	s.Step(ctx, -1, 0, func([]byte) {})
+	s.Step(ctx, 1, 0, func([]byte) {})
+	t = s
+	s.Close()
+	t.Step(ctx, 1, 0, func([]byte) {})
+	t.Close()
+	s.Close()
+	left = ctx.Read(name) // left open, and so is this reply
+	ctx.Cmd("PING").Call("")
+	ctx.ReplyRaw([]byte("$99\r\nshort"))
+	ctx.ReplyRaw([]byte("*"))
+	ctx.ReplyRaw([]byte(":1"))
+	ctx.ReplyRaw(nil)
+	ctx.ReplySimple("SURVIVED")
+	if _, err := ctx.Block(1, nil); err == nil {
+		return fmt.Errorf("a client was blocked that has its reply")
+	}
+	return nil
+}
+
+type id struct{ Ms, Seq uint64 }
+
+var (
+	kept  redismodule.Writer
+	left  redismodule.Reader
+	event = redismodule.NewEvent("probed")
+)
