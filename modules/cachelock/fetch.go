@@ -18,7 +18,7 @@ var fetchCommand = redismodule.Command{
 	Opens:      redismodule.Opening{Read: true},
 	Args: []redismodule.Argument{
 		keyArgument, leaseArgument, loadArgument,
-		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for the value, in milliseconds; 0 for ever."},
+		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for the value, in milliseconds; 0 for ever. An error where the server cannot block the connection: Valkey 8.1 and later, while it is subscribed."},
 		{Name: "refresh-ms", Type: redismodule.ArgInteger, Token: "REFRESH", Optional: true, Summary: "A value with less than this left to live is loaded anew by one caller. A remembered absence is not."},
 	},
 	Reply: "An array of status, value and token. HIT value. LOAD token: you load; with the old value if there is one. " +

@@ -26,7 +26,7 @@ var acquireCommand = redismodule.Command{
 			{Name: "shared", Type: redismodule.ArgToken, Token: "SHARED", Summary: "Any number may hold it together."},
 			{Name: "n", Type: redismodule.ArgInteger, Token: "LIMIT", Summary: "So many may hold it together."},
 		}},
-		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for its turn, first come, first served; 0 for ever."},
+		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for its turn, first come, first served; 0 for ever. An error where the server cannot block the connection: Valkey 8.1 and later, while it is subscribed."},
 		{Name: "session", Type: redismodule.ArgToken, Token: "SESSION", Optional: true, Summary: "Released at once when this connection closes."},
 		{Name: "text", Token: "META", Optional: true, Summary: "Whatever LOCK.INFO shall tell of the holder."},
 		{Name: "withtoken", Type: redismodule.ArgToken, Token: "WITHTOKEN", Optional: true, Summary: "Answers the fencing token instead of 1."},

@@ -114,7 +114,7 @@ var commands = []rm.Command{
 		Args: []rm.Argument{
 			groupArg, consumerArg, keyArg("stream", 0, "The stream."),
 			optional(arg("count", rm.ArgInteger, "The most tasks to take; 1 by default.")),
-			optional(arg("block_ms", rm.ArgInteger, "Wait so many milliseconds for a task, for ever with 0; without it, not at all.")),
+			optional(arg("block_ms", rm.ArgInteger, "Wait so many milliseconds for a task, for ever with 0; without it, not at all. An error where the server cannot block the connection: Valkey 8.1 and later, while it is subscribed.")),
 			option("LEASE", "First take over tasks that were delivered to anyone so many milliseconds ago and neither acknowledged nor extended.", arg("lease_ms", rm.ArgInteger, "")),
 			option("MAXDELIVERIES", "A task delivered so many times is not taken over, it goes to the dead stream.",
 				arg("deliveries", rm.ArgInteger, ""), rm.Argument{Name: "dead_stream", Type: rm.ArgString, Token: "DEAD"}),
