@@ -20,7 +20,7 @@ int hf_muted[HF_MODULES];
 static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (hf_forked) return RM_ReplyWithError(ctx, "ERR not available in a forked process");
     hf_frame frame;
-    if (hf_direct(slot, ctx, argv, argc, &frame) || hf_shortcut(slot, ctx, argv, argc)) return 0;
+    if (hf_direct(slot, ctx, argv, argc) || hf_shortcut(slot, ctx, argv, argc)) return 0;
     hf_arg few[16], *args = few;
     if (argc > 16) args = RM_Alloc(sizeof(hf_arg) * (size_t)argc);
     for (int i = 0; i < argc; i++) {

@@ -46,7 +46,6 @@ typedef struct {
     long field; /* length of the field's value, -1: none */
     const void *value;
     int type, db;
-    int looked; /* the key was opened to read, and may be NULL all the same */
 
     int change, event_class, reply;
     const char *event;
@@ -91,7 +90,7 @@ const char *hf_resolve(RedisModuleCtx *ctx);
 int redismodule_load(void *ctx, void **argv, int argc, const char *name);
 int redismodule_unload(void *ctx, const char *name);
 
-int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f);
+int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 void hf_direct_set(int slot, int integers, const char *option, const char *word);
 uint64_t hf_direct_answered(int slot);
 
@@ -129,6 +128,7 @@ int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n)
 
 hf_opened hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode);
 void hf_close(RedisModuleKey *key);
+void hf_close_counting(RedisModuleCtx *ctx, RedisModuleKey *key);
 int hf_is_named(RedisModuleKey *key, RedisModuleString *name, const void *p, size_t len);
 long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen);
 long hf_keep(RedisModuleString *value);

@@ -22,8 +22,7 @@ type Command struct {
 	Handler Handler
 	// ReadsString says how the command answers a string that is at its key, as it
 	// stands. The binding does so without the Handler, which is called for everything
-	// else: no key, another type, or other arguments. With Opens, whose Mode must be
-	// Read, the key is looked up once all the same.
+	// else: no key, another type, or other arguments.
 	ReadsString *ReadsString
 	// Shortcut says what the command comes to in its usual case, for which its Handler
 	// is not needed.

@@ -39,22 +39,14 @@ static int fits(int slot, RedisModuleString **argv, int argc) {
 }
 
 /* Answers the string at the first key, if the command is of that kind and if
- * that is what is there. If not, the key that was opened is the frame's, so that a
- * miss is one. */
-int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f) {
-    f->looked = 0;
+ * that is what is there. */
+int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (!fits(slot, argv, argc)) return 0;
     RedisModuleKey *key = RM_OpenKey(ctx, argv[1], HF_LOOK);
     int is_string = RM_KeyType(key) == HF_STRING, is_short = hf_is_short(key);
     hf_close(key);
-    if (!is_string || !is_short) {
-        key = RM_OpenKey(ctx, argv[1], HF_READ); /* counts the hit or the miss */
-        if (!is_string) {
-            f->key = key;
-            f->looked = 1;
-            return 0;
-        }
-    }
+    if (!is_string) return 0;
+    if (!is_short) key = RM_OpenKey(ctx, argv[1], HF_READ); /* counts the hit */
     RedisModuleCallReply *reply = is_short ? RM_Call(ctx, "GET", "!s", argv[1]) : NULL;
     size_t len;
     const char *value = reply ? RM_CallReplyStringPtr(reply, &len) : is_short ? NULL : RM_StringDMA(key, &len, 1);

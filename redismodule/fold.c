@@ -14,7 +14,7 @@ void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
     f->db = RM_GetSelectedDb(ctx);
     f->change = f->event_class = f->reply = 0;
     int mode = opens[slot].mode, field = opens[slot].field;
-    if (!f->looked) f->key = mode && argc > 1 ? RM_OpenKey(ctx, argv[1], mode) : NULL;
+    f->key = mode && argc > 1 ? RM_OpenKey(ctx, argv[1], mode) : NULL;
     if (!mode || argc < 2) return;
     f->type = RM_KeyType(f->key); /* 0 for NULL */
     f->expire_at = f->type ? RM_GetAbsExpire(f->key) : -1;

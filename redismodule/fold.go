@@ -15,16 +15,12 @@ import "unsafe"
 
 // Opening is what is done before a command's Handler is entered.
 type Opening struct {
-	Read  bool
 	Write bool
 	Field int // the argument that names a field to read if it is a hash; 0 for none
 }
 
 func (c *Command) opens(slot int) {
 	mode := 0
-	if c.Opens.Read {
-		mode = C.HF_READ
-	}
 	if c.Opens.Write {
 		mode = C.HF_WRITE
 	}

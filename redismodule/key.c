@@ -14,6 +14,15 @@ hf_opened hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, s
 
 void hf_close(RedisModuleKey *key) { if (key) RM_CloseKey(key); }
 
+/* The server counts what is opened to read. */
+void hf_close_counting(RedisModuleCtx *ctx, RedisModuleKey *key) {
+    RedisModuleString *name = (RedisModuleString *)RM_GetKeyNameFromModuleKey(key);
+    RM_RetainString(NULL, name);
+    RM_CloseKey(key);
+    hf_close(RM_OpenKey(ctx, name, HF_READ));
+    RM_FreeString(NULL, name);
+}
+
 static RedisModuleString *name_of(RedisModuleKey *key) {
     return (RedisModuleString *)RM_GetKeyNameFromModuleKey(key);
 }

@@ -78,11 +78,21 @@ type openKey struct {
 	c   *C.RedisModuleKey
 	ctx *Ctx // nil: the place is free
 	use uint32
+
+	uncounted bool // the server has yet to count a hit
 }
 
 // Read opens a key for a client's command that reads it: the server counts a hit or a
 // miss, and the key was used now. A key that has expired is absent.
-func (ctx *Ctx) Read(name Arg) Reader { return ctx.open(name, C.HF_READ) }
+func (ctx *Ctx) Read(name Arg) Reader {
+	r := ctx.Look(name)
+	if r.Type == TypeString && C.hf_is_short(r.c()) != 0 {
+		keys[r.place].uncounted = true // String calls GET, which counts
+		return r
+	}
+	r.Close()
+	return ctx.open(name, C.HF_READ)
+}
 
 // Look opens a key for the module's own purposes and leaves no trace: it counts neither a
 // hit nor a miss, raises no keymiss event, and does not change when the key was last used.
@@ -140,14 +150,21 @@ func (r Reader) take() *C.RedisModuleKey {
 		k := &keys[r.place]
 		k.ctx.keys--
 		openKeys--
-		k.c, k.ctx = nil, nil
+		k.c, k.ctx, k.uncounted = nil, nil, false
 	}
 	return c
 }
 
 // Close closes the key. It may be called more than once.
 func (r Reader) Close() {
-	if c := r.take(); c != nil {
+	c := r.c()
+	if c == nil {
+		return
+	}
+	k := keys[r.place]
+	if r.take(); k.uncounted {
+		C.hf_close_counting(k.ctx.c, c)
+	} else {
 		C.hf_close(c)
 	}
 }
@@ -183,7 +200,7 @@ func (r Reader) String(buf []byte) (value []byte, ok bool) {
 		return buf, false
 	}
 	read := C.hf_read(keys[r.place].ctx.c, c, C.int(openKeys-1))
-	keys[r.place].c = read.key
+	keys[r.place].c, keys[r.place].uncounted = read.key, false
 	return got(buf, int(read.len))
 }
 

@@ -15,7 +15,6 @@ var fetchCommand = redismodule.Command{
 	Flags:      "write blocking",
 	Categories: "write blocking slow",
 	Keys:       oneKey(redismodule.KeyRW | redismodule.KeyAccess | redismodule.KeyUpdate),
-	Opens:      redismodule.Opening{Read: true},
 	Args: []redismodule.Argument{
 		keyArgument, leaseArgument, loadArgument,
 		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for the value, in milliseconds; 0 for ever. An error where the server cannot block the connection: Valkey 8.1 and later, while it is subscribed."},
@@ -30,13 +29,11 @@ var fetchCommand = redismodule.Command{
 }
 
 func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	at, _, _ := ctx.Begin(nil)
 	lease, load, o, err := fetchArguments(ctx, args)
 	if err != nil {
-		at.Close()
 		return err
 	}
-	e, err := open(at.Reader)
+	e, err := open(ctx.Read(args[1]))
 	if err == nil && e.there() {
 		fetchThere(ctx, args[1], e, lease, load, o.refresh)
 	}

@@ -21,10 +21,8 @@ var getCommand = redismodule.Command{
 	Reply:      "The value; nil when there is none, also when that is known.",
 	// The binding answers a hit, and the handler is not called.
 	ReadsString: &redismodule.ReadsString{},
-	Opens:       redismodule.Opening{Read: true},
-	Handler: func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
-		at, _, _ := ctx.Begin(nil)
-		e, err := open(at.Reader)
+	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		e, err := open(ctx.Read(args[1]))
 		e.Close()
 		switch {
 		case err != nil:
