@@ -68,14 +68,16 @@ func (s *state) acked(ctx *redismodule.Ctx, stream, group string, n int64) {
 	}
 }
 
-// settled deletes entries that every group of the stream is done with. acked of
-// the ids were just acknowledged. An entry is still needed by a group that has
-// not read as far, or has it pending; when in doubt it stays.
+// settled deletes entries that every group of the stream is done with, and frees the
+// unique ids they hold. acked of the ids were just acknowledged. An entry is still
+// needed by a group that has not read as far, or has it pending; when in doubt it
+// stays.
 func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int, ids ...redismodule.Arg) {
-	if keepAcked {
+	name := text(stream.Bytes())
+	holding := s.holding(ctx, name)
+	if keepAcked && !holding {
 		return
 	}
-	name := text(stream.Bytes())
 	// The usual case: all were pending in the one group there is.
 	if all := acked == len(ids); !all || !s.soles.has(ctx.DB(), name) {
 		groups := ctx.Cmd("XINFO").Str("GROUPS").Arg(stream).Call("")
@@ -92,9 +94,18 @@ func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int,
 			ids = s.doneWith(ctx, stream, ids, groups)
 		}
 	}
-	if len(ids) == 0 {
-		return
+	if holding {
+		for _, id := range ids {
+			s.done(ctx, name, text(id.Bytes()))
+		}
 	}
+	if !keepAcked {
+		deleteEntries(ctx, stream, ids)
+	}
+}
+
+// deleteEntries deletes entries of a stream.
+func deleteEntries(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg) {
 	if len(ids) >= cutFrom {
 		ids = cutOff(ctx, stream, ids)
 	}
