@@ -309,3 +309,61 @@ func TestACancelledTaskIsNobodysAnyMore(t *testing.T) {
 	q.do("SET text v")
 	q.fails("WRONGTYPE", "TASK.CANCEL text 1-1")
 }
+
+// Finding a task by its id costs the same however many there are.
+func TestCancellingATaskCostsTheSameInALongQueue(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	cost := func(tasks int) (calls int64) {
+		t.Helper()
+		q.do("FLUSHALL")
+		retried := q.publish("s", "x")[0]
+		q.one("TASK.CONSUME g c s")
+		q.do("TASK.NACK s g c %", retried)
+		args := []any{"TASK.MPUBLISH", "s"}
+		for i := range tasks {
+			args = append(args, i)
+		}
+		if err := q.Do(q.ctx, args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		q.do("CONFIG RESETSTAT")
+		q.wants(int64(1), "TASK.CANCEL s %", retried)
+		for _, name := range []string{"hget", "xrange", "xinfo|groups", "xack", "xdel", "hdel", "xpending", "zrange", "xinfo|stream"} {
+			calls += q.calls(name)
+		}
+		return calls
+	}
+	if few, many := cost(10), cost(10_000); few != many || few > 10 {
+		t.Errorf("%d calls in a queue of 10 tasks, %d in one of 10,000", few, many)
+	}
+}
+
+// The index names tasks that were done by the usual acknowledgement, which does not
+// know of it, but not ever more of them.
+func TestTheIndexOfTasksGrowsNoFurtherThanTheTasks(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	q.publish("s", "stays")
+	q.one("TASK.CONSUME g c s")
+	const alive, rounds = 20, 60
+	most := int64(0)
+	for range rounds {
+		pipe := q.Pipeline()
+		for range alive {
+			pipe.Do(q.ctx, "TASK.PUBLISH", "s", "x", "DELAY", 1)
+		}
+		if _, err := pipe.Exec(q.ctx); err != nil {
+			t.Fatal(err)
+		}
+		q.until(alive+1, func() int64 { return q.do("XLEN s").(int64) })
+		most = max(most, q.do("HLEN {s}:tasks").(int64))
+		for range alive {
+			q.wants(int64(1), "TASK.ACK s g %", q.one("TASK.CONSUME g c s").id)
+		}
+	}
+	if most > 8*alive {
+		t.Errorf("%d tasks in the index of a queue that never had more than %d", most, alive+1)
+	}
+	if most <= alive {
+		t.Errorf("%d in the index: the acknowledgements were not the usual ones", most)
+	}
+}

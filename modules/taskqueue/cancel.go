@@ -26,8 +26,8 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			continue
 		}
 		seen[id] = true
-		// The entry of that id, and the newest entry of the task of that id: with several
-		// groups one may have retried it while others still have the first.
+		// Look for the entry of that id and for the newest entry of the task of that id.
+		// Both exist when one of several groups has retried the task.
 		found := false
 		for _, at := range [2][]byte{view(id), s.newest(ctx, stream, view(id))} {
 			if at == nil {
@@ -80,9 +80,10 @@ func (s *state) cancelDelayed(ctx *redismodule.Ctx, stream string, due int64, id
 	return true, nil
 }
 
-// cancelEntry ends all that an entry of the stream stands for, if name is its id or
-// its task's. The entry itself is removed later, together with others. Entries that are kept after all groups were done
-// with them are no tasks any more.
+// cancelEntry frees what the task of an entry holds: its unique id, its place in the
+// index, its expiry. name has to be the id of the entry or the task. withdraw removes the
+// entries afterwards, all at once. An entry that taskqueue.keep-acked keeps after all
+// groups were done is no task any more.
 func (s *state) cancelEntry(ctx *redismodule.Ctx, stream string, id, name []byte) bool {
 	if _, ok := dispatch.ParseID(id); !ok || !s.source.read(ctx, stream, text(id)) {
 		return false
@@ -102,7 +103,7 @@ func (s *state) cancelEntry(ctx *redismodule.Ctx, stream string, id, name []byte
 	return true
 }
 
-// isDone tells whether there are groups, and all are done with an entry.
+// isDone reports whether all groups, of which there is at least one, are done with an entry.
 func (s *state) isDone(ctx *redismodule.Ctx, stream string, id []byte) bool {
 	name := redismodule.Text(view(stream))
 	r := ctx.Cmd("XINFO").Str("GROUPS").Arg(name).Call("")

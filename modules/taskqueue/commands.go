@@ -66,7 +66,7 @@ var (
 		option("BACKOFF", "Wait a random time up to base_ms doubled with every retry, and up to max_ms at most.",
 			arg("base_ms", rm.ArgInteger, ""), arg("max_ms", rm.ArgInteger, "")),
 	)
-	reasonArg = option("REASON", "Why, for whoever looks at the dead stream.", arg("text", rm.ArgString, ""))
+	reasonArg = option("REASON", "Why it failed; kept as error and in the history.", arg("text", rm.ArgString, ""))
 )
 
 // Streams behind an option (DEAD, ALSO, TO) are not in the key specs on purpose,
@@ -81,7 +81,7 @@ var commands = []rm.Command{
 		Args: []rm.Argument{
 			keyArg("stream", 0, "The stream."),
 			arg("payload", rm.ArgString, "The task, any bytes."),
-			optional(arg("retry_count", rm.ArgInteger, "How often it was retried before; 0 by default.")),
+			optional(arg("retry_count", rm.ArgInteger, "The number of retries before; 0 by default.")),
 			oneOf("due",
 				option("DELAY", "Add it to the stream in so many milliseconds.", arg("ms", rm.ArgInteger, "")),
 				option("AT", "Add it to the stream at that time.", arg("unix_ms", rm.ArgInteger, "")),
@@ -134,21 +134,21 @@ var commands = []rm.Command{
 		Keys: []rm.KeySpec{key(1, settles)},
 		Args: []rm.Argument{
 			keyArg("stream", 0, "The stream."), groupArg, multiple(idArg),
-			option("CONSUMER", "Only what this consumer still owns: a task that was taken over is another's to acknowledge.", arg("owner", rm.ArgString, "")),
+			option("CONSUMER", "Acknowledge only tasks that this consumer still owns, and none that another one took over.", arg("owner", rm.ArgString, "")),
 		},
 		Reply: "The number of tasks acknowledged.",
 	},
 	{
 		Name: "task.retry", Handler: retry, Arity: -8, Since: "1.0.0",
-		Summary:    "Adds a failed task to a retry stream, or to a dead stream when it was retried often enough.",
+		Summary:    "Adds a failed task to a retry stream, or to a dead stream after max_retries.",
 		Complexity: "O(1); O(log N) with DELAY or BACKOFF, N being the tasks delayed.",
 		Flags:      "write deny-oom", Categories: "write stream slow",
 		Keys: []rm.KeySpec{key(1, settles|rm.KeyAccess), key(5, adds), key(6, adds)},
 		Args: []rm.Argument{
 			keyArg("stream", 0, "The stream it came from."), idArg,
-			arg("payload", rm.ArgString, "The task."), arg("retry_count", rm.ArgInteger, "How often it was retried before."),
+			arg("payload", rm.ArgString, "The task."), arg("retry_count", rm.ArgInteger, "The number of retries before."),
 			keyArg("retry_stream", 1, "Where it goes while retry_count is below max_retries, with retry_count + 1."),
-			keyArg("dead_stream", 2, "Where it goes else."), arg("max_retries", rm.ArgInteger, ""),
+			keyArg("dead_stream", 2, "Where it goes otherwise."), arg("max_retries", rm.ArgInteger, ""),
 			option("GROUP", "Acknowledge the source in the same step; if it is no longer pending there, do nothing and answer nil.", arg("source_group", rm.ArgString, "")),
 			option("CONSUMER", "With GROUP: only if this consumer still owns it.", arg("owner", rm.ArgString, "")),
 			waitArg, reasonArg,
@@ -164,17 +164,17 @@ var commands = []rm.Command{
 		Keys: []rm.KeySpec{key(1, settles|rm.KeyAccess)},
 		Args: []rm.Argument{
 			keyArg("stream", 0, "The stream."), groupArg, consumerArg, idArg, waitArg,
-			option("MAXRETRIES", "A task retried so many times goes to the dead stream.",
+			option("MAXRETRIES", "A task that was retried so many times goes to the dead stream.",
 				arg("retries", rm.ArgInteger, ""), rm.Argument{Name: "dead_stream", Type: rm.ArgString, Token: "DEAD"}),
 			reasonArg,
-			option("NOCOUNT", "This was no try: retry_count, error and history stay as they are, and the task is not buried."),
+			option("NOCOUNT", "Do not count this as a try: retry_count, error and history stay as they are, and the task is not buried."),
 			option("TO", "Publish it to this stream instead of its own.", arg("retry_stream", rm.ArgString, "")),
 		},
 		Reply: "[RETRY or DEAD, id of the new entry], or nil when the task is no longer pending for the consumer.",
 	},
 	{
 		Name: "task.extend", Handler: extend, Arity: -5, Since: "1.0.0",
-		Summary:    "Starts the lease of tasks anew that the consumer still owns.",
+		Summary:    "Restarts the lease of tasks that the consumer still owns.",
 		Complexity: "O(N), N being the ids.",
 		Flags:      "write fast", Categories: "write fast stream",
 		Keys:  []rm.KeySpec{key(1, rm.KeyRW|rm.KeyUpdate)},
@@ -192,21 +192,21 @@ var commands = []rm.Command{
 			oneOf("which",
 				option("IDS", "The tasks of these ids, or of the entries of these ids.",
 					arg("ids", rm.ArgInteger, "Their number."), multiple(arg("id", rm.ArgString, ""))),
-				option("COUNT", "The most tasks to move, those first that are dead longest; 1000 by default, taskqueue.max-count at most.", arg("count", rm.ArgInteger, "")),
+				option("COUNT", "The most tasks to move, from the beginning of the dead stream; 1000 by default, taskqueue.max-count at most.", arg("count", rm.ArgInteger, "")),
 			),
 			option("TO", "Move them to this stream instead.", arg("stream", rm.ArgString, "")),
-			option("PAYLOAD", "With one id: the task's payload from now on.", arg("payload", rm.ArgString, "")),
+			option("PAYLOAD", "Replace the task's payload; with exactly one id.", arg("payload", rm.ArgString, "")),
 		},
 		Reply: "The number of tasks moved.",
 	},
 	{
 		Name: "task.cancel", Handler: cancel, Arity: -3, Since: "1.0.0",
-		Summary:    "Removes tasks, whatever they are at: delayed, waiting, in work, to be retried. Their owners cannot extend, acknowledge or give them back any more.",
+		Summary:    "Removes tasks in any state: delayed, waiting, in work or to be retried. Their owners can no longer extend, acknowledge or give them back.",
 		Complexity: "O(N*M), N being the ids and M the groups of the stream; O(log(D)^2) more for each that is delayed, D being the tasks delayed.",
 		Flags:      "write", Categories: "write stream slow",
 		Keys:  []rm.KeySpec{key(1, rm.KeyRW|rm.KeyDelete)},
 		Args:  []rm.Argument{keyArg("stream", 0, "The stream; also a dead stream, whose tasks are discarded."), multiple(arg("id", rm.ArgString, "What TASK.PUBLISH answered, or the id of an entry."))},
-		Reply: "The number of tasks removed. What is done, or not to be found, is not counted.",
+		Reply: "The number of tasks removed. Tasks that are done or cannot be found are not counted.",
 	},
 	{
 		Name: "task.pause", Handler: pause, Arity: 2, Since: "1.0.0",

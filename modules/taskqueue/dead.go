@@ -21,10 +21,10 @@ type death struct {
 	deliveries                          int64
 }
 
-// die adds the task that was read last to a dead stream, with its headers.
+// die adds the task in s.source to a dead stream, with its headers.
 func (s *state) die(ctx *redismodule.Ctx, dead string, payload []byte, retries int64, l life, d death) ([]byte, error) {
 	timestamp := s.source.timestamp(ctx)
-	// A dead stream holds no unique ids: the task is done where it came from.
+	// A unique id belongs to the stream that the task leaves.
 	l.unique, l.undone = nil, false
 	fields := s.compose(payload, timestamp, retries, l)
 	add := func(name, value string) {
@@ -45,8 +45,8 @@ func (s *state) die(ctx *redismodule.Ctx, dead string, payload []byte, retries i
 	return s.put(ctx, dead, 0, append(fields, s.source.headers()...))
 }
 
-// bury moves a pending task to a dead stream, in one step. One that cannot be
-// buried, because the key is no stream, stays where it is, and the answer is false.
+// bury moves a pending task to a dead stream, in one step. When the dead stream's key
+// holds another type, the task stays where it is and bury returns false.
 func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pending, reason string) bool {
 	stream, id := g.Queue.Stream, text(t.id)
 	if !s.source.read(ctx, stream, id) {
@@ -66,8 +66,8 @@ func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pen
 	return true
 }
 
-// addedDead has consumers of a dead stream served from the timer: the haul may hold
-// what is being taken for someone else.
+// addedDead lets the timer serve the consumers of a dead stream. The caller may be taking
+// tasks for another consumer, which the same scratch holds.
 func (s *state) addedDead(ctx *redismodule.Ctx, dead string) {
 	if q := s.table.Find(ctx.DB(), view(dead)); q != nil {
 		q.Added(1)

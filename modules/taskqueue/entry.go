@@ -74,9 +74,9 @@ type life struct {
 // firstFields is how many names and values stand before what a task keeps.
 const firstFields = 6
 
-// readLife reads what the task keeps, and answers where the fields behind it begin.
-// Such a field counts only where the module writes it: entries of the version before
-// may have headers of these names.
+// readLife reads what the task keeps, and returns where the fields behind it begin. Such a
+// field counts only in the place where the module writes it: entries of the version
+// before may have headers of these names.
 func readLife(fields [][]byte) (l life, rest int) {
 	if len(fields) < firstFields || !bytes.Equal(fields[4], fieldRetries) {
 		return l, 0
@@ -144,8 +144,8 @@ func (s *state) task(payload []byte, timestamp, retries int64) [][]byte {
 	return s.compose(payload, timestamp, retries, life{})
 }
 
-// put adds a task to the stream, or to its delayed ones when it is due later than
-// now. The id it answers is a copy.
+// put adds a task to the stream, or to the delayed tasks when at is later than now. It
+// returns a copy of the id.
 func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]byte) ([]byte, error) {
 	l, _ := readLife(fields)
 	if at > ctx.Now() {
@@ -175,8 +175,8 @@ func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]by
 	return id, nil
 }
 
-// fallDue adds a delayed task to its stream, with its id as the task's; a task that
-// was put there by hand has none. One that has expired meanwhile is dropped.
+// fallDue adds a delayed task to its stream and keeps id as the task's id. id is nil for a
+// member that somebody added to the set by hand. fallDue drops a task that has expired.
 func (s *state) fallDue(ctx *redismodule.Ctx, stream string, id []byte, fields [][]byte) error {
 	l, _ := readLife(fields)
 	if l.task == nil && id != nil {
@@ -192,8 +192,8 @@ func (s *state) fallDue(ctx *redismodule.Ctx, stream string, id []byte, fields [
 	return err
 }
 
-// source is an entry that was read, in memory of its own: it outlives the reply and
-// whatever is done to the stream. It is reused.
+// source is an entry that was read. It is a copy, so it outlives the server's reply and
+// changes of the stream. Its memory is reused.
 type source struct {
 	raw    []byte
 	fields [][]byte // names and values in turn
@@ -204,7 +204,7 @@ type source struct {
 // sourceMost is how much memory a source keeps for the next entry.
 const sourceMost = 1 << 20
 
-// read reads one entry; what is not there has no fields.
+// read reads one entry and reports whether the stream holds it.
 func (e *source) read(ctx *redismodule.Ctx, stream, id string) bool {
 	e.set(nil)
 	r := ctx.Cmd("XRANGE").Str(stream).Str(id).Str(id).Call("")
@@ -217,7 +217,7 @@ func (e *source) read(ctx *redismodule.Ctx, stream, id string) bool {
 	return true
 }
 
-// parse takes an entry as it stands in a reply and answers its id.
+// parse takes an entry as it stands in a reply and returns its id.
 func (e *source) parse(entry []byte) (id []byte) {
 	if cap(e.raw) > sourceMost {
 		e.raw = nil
@@ -239,7 +239,7 @@ func (e *source) set(fields [][]byte) {
 	e.life, e.rest = readLife(e.fields)
 }
 
-// taskID is the id of the task for life; entry is the id of the entry that was read.
+// taskID returns the id of the task. entry is the id of the entry that was read.
 func (e *source) taskID(entry string) []byte {
 	if e.task != nil {
 		return e.task
@@ -247,14 +247,14 @@ func (e *source) taskID(entry string) []byte {
 	return view(entry)
 }
 
-// moved is what the task keeps in its next entry. It does not expire there.
+// moved returns what the task keeps in its next entry. It does not expire there.
 func (e *source) moved(entry string) life {
 	l := e.life
 	l.task, l.expires = e.taskID(entry), 0
 	return l
 }
 
-// tried is moved after a try that failed, for a reason that may be empty.
+// tried is moved after a try that failed. reason may be empty.
 func (e *source) tried(ctx *redismodule.Ctx, entry, consumer, reason string) life {
 	l := e.moved(entry)
 	l.failure = view(reason)
@@ -262,7 +262,7 @@ func (e *source) tried(ctx *redismodule.Ctx, entry, consumer, reason string) lif
 	return l
 }
 
-// field is the value of a field, nil when there is none.
+// field returns the value of a field, nil when there is none.
 func (e *source) field(name []byte) []byte {
 	for i := 0; i+1 < len(e.fields); i += 2 {
 		if bytes.Equal(e.fields[i], name) {
@@ -274,8 +274,8 @@ func (e *source) field(name []byte) []byte {
 
 func (e *source) number(name []byte) (int64, bool) { return redismodule.ParseInt(e.field(name)) }
 
-// timestamp is when the task was first published. An entry that has none, or is
-// gone, counts from now.
+// timestamp returns when the task was first published, in unix seconds: now when the entry
+// does not say or is gone.
 func (e *source) timestamp(ctx *redismodule.Ctx) int64 {
 	if t, ok := e.number(fieldTimestamp); ok {
 		return t
@@ -288,8 +288,8 @@ func (e *source) retries() int64 {
 	return max(n, 0)
 }
 
-// headers are the fields that the module did not write; of an entry of someone
-// else's making, all of them.
+// headers returns the fields that the module did not write. Of an entry that another
+// program added, these are all.
 func (e *source) headers() (h [][]byte) {
 	for i := 0; i+1 < len(e.fields); i += 2 {
 		if !isTaskField(e.fields[i]) && (i < firstFields || i >= e.rest || !isLifeField(e.fields[i])) {

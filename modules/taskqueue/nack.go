@@ -5,14 +5,14 @@ import (
 	"holdfast/redismodule"
 )
 
-// nacking is what TASK.NACK was asked for.
+// nacking holds the options of TASK.NACK.
 type nacking struct {
 	wait
 	most   int64 // retries before the task is buried; negative: never
 	dead   string
-	to     string // the stream it goes to
+	to     string // the stream that gets the next try
 	reason string
-	said   bool // reason is
+	said   bool // whether REASON was given
 	snooze bool // NOCOUNT
 }
 
@@ -65,10 +65,11 @@ func nack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	return s.nacked(ctx, n, d, payload, retries, retries+1, l)
 }
 
-// nacked publishes the task again that was read last.
+// nacked publishes the task in s.source again, with a retry_count of retries. before is
+// its present retry_count, by which BACKOFF waits.
 func (s *state) nacked(ctx *redismodule.Ctx, n nacking, d death, payload []byte, before, retries int64, l life) error {
 	if n.to != d.stream {
-		l.unique, l.undone = nil, false // it is the stream's
+		l.unique, l.undone = nil, false // a unique id belongs to its stream
 	}
 	fields := append(s.compose(payload, s.source.timestamp(ctx), retries, l), s.source.headers()...)
 	new, err := s.put(ctx, n.to, n.until(ctx, before), fields)

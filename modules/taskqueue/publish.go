@@ -41,7 +41,7 @@ func isPublishOption(a redismodule.Arg) bool {
 
 var publishWords = []string{"DELAY", "AT", "UNIQUE", "LIMIT", "HEADERS", "WITHSTATUS"}
 
-// publishPlain is the usual case: nothing but XADD and whoever waits.
+// publishPlain publishes without options: XADD, and the longest waiting consumer is served.
 func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.Arg, retries int64) error {
 	cmd := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
 		Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries)
@@ -62,12 +62,12 @@ func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.A
 }
 
 type publishing struct {
-	at         int64 // when it is due; 0: now
+	at         int64 // unix ms when the task is due; 0: now
 	unique     redismodule.Arg
-	ttl        int64 // of unique; 0: there is none
-	undone     bool  // unique is held until the task is done
-	expire     int64 // ms from when it is due; 0: never
-	limit      int64 // 0: none
+	ttl        int64 // ms for which unique is held; 0: no unique id
+	undone     bool  // unique is held only until the task is done
+	expire     int64 // ms from at until the task expires; 0: never
+	limit      int64 // entries of the stream from which the task is refused; 0: none
 	headers    []redismodule.Arg
 	withStatus bool
 }
@@ -125,8 +125,8 @@ func publishOptions(ctx *redismodule.Ctx, opts []redismodule.Arg) (p publishing,
 	return p, err
 }
 
-// latest is the latest time a task can be due: sorted sets keep scores exact up
-// to 2^53, in milliseconds the year 287396.
+// latest is the latest time at which a task can be due, in unix milliseconds: scores of
+// sorted sets are exact up to 2^53, which is in the year 287396.
 const latest = 1 << 53
 
 func dueAt(ctx *redismodule.Ctx, ms int64, command string) (int64, error) {
@@ -189,8 +189,8 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 	return nil
 }
 
-// life is what the task begins with. It expires so long after it could first be
-// handed out.
+// life returns what the task begins with. The time to its expiry counts from when it can
+// first be handed out.
 func (p *publishing) life(ctx *redismodule.Ctx) (l life) {
 	if p.ttl > 0 {
 		l.unique, l.undone = p.unique.Bytes(), p.undone
@@ -224,7 +224,7 @@ func mpublish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	for _, payload := range payloads {
 		r := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
 			Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries).Arg(words.zero).Call("")
-		// Ids can run out; then the error stands where the id would.
+		// A stream can run out of ids; the error then stands in the place of the id.
 		if failure(r) == nil {
 			done++
 		}

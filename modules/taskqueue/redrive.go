@@ -8,22 +8,22 @@ import (
 	"holdfast/redismodule"
 )
 
-// redriveMost is how many tasks REDRIVE moves when it is not told, and redriveBatch
-// how many it reads at a time: they may be large.
+// redriveMost is the default of COUNT. redriveBatch is how many entries are read at a
+// time: they may be large.
 const (
 	redriveMost  = 1000
 	redriveBatch = 100
 )
 
-// redriving is what TASK.REDRIVE was asked for.
+// redriving holds the arguments of TASK.REDRIVE.
 type redriving struct {
 	dead    redismodule.Arg
 	ids     []redismodule.Arg
-	count   int64 // 0: not said
+	count   int64 // 0: not given
 	to      redismodule.Arg
-	onward  bool // to is said
+	onward  bool // whether TO was given
 	payload redismodule.Arg
-	repair  bool // payload is said
+	repair  bool // whether PAYLOAD was given
 }
 
 // redrive is TASK.REDRIVE dead_stream [IDS n id … | COUNT n] [TO stream] [PAYLOAD p].
@@ -85,7 +85,7 @@ func redriveOptions(ctx *redismodule.Ctx, args []redismodule.Arg) (r redriving, 
 	return r, nil
 }
 
-// redriveIDs moves the tasks that are named by their ids or those of their entries.
+// redriveIDs moves the tasks that IDS names, by their own ids or those of their entries.
 func (s *state) redriveIDs(ctx *redismodule.Ctx, r *redriving) (moved int64, err error) {
 	dead := text(r.dead.Bytes())
 	for _, a := range r.ids {
@@ -104,8 +104,8 @@ func (s *state) redriveIDs(ctx *redismodule.Ctx, r *redriving) (moved int64, err
 	return moved, nil
 }
 
-// entryOf reads the entry of a task that is named by the entry's id or its own, and
-// answers the entry's id, or "" when the stream holds none.
+// entryOf reads a task's entry into s.source and returns the entry's id, or "" when the
+// stream holds none. name is the id of the entry or of the task.
 func (s *state) entryOf(ctx *redismodule.Ctx, stream string, name []byte) string {
 	if id, err := fullID(redismodule.Text(name)); err == nil {
 		if s.source.read(ctx, stream, id) {
@@ -120,7 +120,7 @@ func (s *state) entryOf(ctx *redismodule.Ctx, stream string, name []byte) string
 	return text(at)
 }
 
-// redriveFirst moves the tasks that have been dead longest.
+// redriveFirst moves the tasks at the beginning of the dead stream.
 func (s *state) redriveFirst(ctx *redismodule.Ctx, r *redriving) (moved int64, err error) {
 	left, from := r.count, []byte("-")
 	if left == 0 {
@@ -147,13 +147,13 @@ func (s *state) redriveFirst(ctx *redismodule.Ctx, r *redriving) (moved int64, e
 	return moved, nil
 }
 
-// moveBack moves the dead task that was read last, unless its entry does not say
-// where it came from. The task begins anew there; its id and history stay.
+// moveBack moves the dead task in s.source to the stream that its entry or TO names, where
+// it begins anew with its id and history. It returns false when neither names one.
 func (s *state) moveBack(ctx *redismodule.Ctx, r *redriving, id []byte) (bool, error) {
 	dead, target := text(r.dead.Bytes()), text(r.to.Bytes())
 	if !r.onward {
 		target = text(s.source.field([]byte(deadStream)))
-		// The entry may have been written by anyone: the caller needs the right.
+		// Anyone may have written the entry, so the caller needs the permission.
 		if target != "" && !ctx.KeyAllowed(view(target), redismodule.KeyInsert) {
 			return false, redismodule.ErrNoPermission
 		}
@@ -168,7 +168,8 @@ func (s *state) moveBack(ctx *redismodule.Ctx, r *redriving, id []byte) (bool, e
 	l := s.source.moved(text(id))
 	if s.source.task == nil {
 		if first := s.source.field([]byte(deadID)); first != nil {
-			l.task = first // buried by the version before: its last entry's id is the best known
+			// The version before buried it and noted no task_id.
+			l.task = first
 		}
 	}
 	l.unique, l.undone, l.failure = nil, false, nil
@@ -185,8 +186,7 @@ func (s *state) moveBack(ctx *redismodule.Ctx, r *redriving, id []byte) (bool, e
 	return true, nil
 }
 
-// redriveError is the error that stopped a redrive; it does not hide what was moved
-// before.
+// redriveError adds to the error that stopped a redrive how many tasks had been moved.
 func redriveError(moved int64, err error) error {
 	if moved == 0 {
 		return err

@@ -8,10 +8,11 @@ import (
 	"holdfast/redismodule"
 )
 
-// wait is how long a retry waits: DELAY ms, or BACKOFF base max.
+// wait is how long a retry waits: DELAY ms, or BACKOFF base max, all in milliseconds.
 type wait struct{ delay, base, limit int64 }
 
-// option reads DELAY or BACKOFF if o stands at one; the two exclude each other.
+// option reads DELAY or BACKOFF and reports whether o is at one of them. A command takes
+// one of the two.
 func (w *wait) option(ctx *redismodule.Ctx, o *syntax.Options, command string) (is bool, err error) {
 	switch {
 	case *w != wait{}:
@@ -31,7 +32,8 @@ func (w *wait) option(ctx *redismodule.Ctx, o *syntax.Options, command string) (
 	return true, err
 }
 
-// until is when a task retried so many times before is due again.
+// until returns when the next try is due, in unix milliseconds. retries is how many there
+// were before.
 func (w wait) until(ctx *redismodule.Ctx, retries int64) int64 {
 	if w.base > 0 {
 		return ctx.Now() + dispatch.Backoff(w.base, w.limit, retries, rand.Uint64())
@@ -114,15 +116,16 @@ func retry(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	}
 	target := text(to.Bytes())
 	if target != stream {
-		l.unique, l.undone = nil, false // it is this stream's
+		l.unique, l.undone = nil, false // a unique id belongs to its stream
 	}
 	fields := append(s.compose(payload.Bytes(), s.source.timestamp(ctx), retries+1, l), s.source.headers()...)
 	new, err := s.put(ctx, target, w.until(ctx, retries), fields)
 	return s.retried(ctx, d, grouped, "RETRY", target, new, withID, err)
 }
 
-// retried ends RETRY and NACK: the task has been added elsewhere, so in the same
-// step its source is acknowledged, and who waits for the new one is served.
+// retried ends RETRY and NACK after the task was added to the stream to: it acknowledges
+// the entry that was tried, replies, and serves consumers that wait in to. All of it is
+// one step for replicas and the append-only file.
 func (s *state) retried(ctx *redismodule.Ctx, d death, acknowledge bool, outcome, to string, id []byte, withID bool, err error) error {
 	if err != nil {
 		return err
