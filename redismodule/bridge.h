@@ -4,7 +4,7 @@
 
 #include "abi.h"
 
-enum { HF_MODULES = 8, HF_COMMANDS = 128 };
+enum { HF_MODULES = 8, HF_COMMANDS = 128, HF_PREFIXES = 64 };
 enum { HF_STRING = 1, HF_HASH = 3, HF_STREAM = 7 }; /* types of keys */
 
 /* How a key is opened. The server counts a hit or a miss for a read, and fires keymiss.
@@ -94,6 +94,12 @@ int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
 void hf_direct_set(int slot, int integers, const char *option, const char *word);
 uint64_t hf_direct_answered(int slot);
 
+int hf_prefix_clear(void);
+void hf_prefix_add(const char *name, size_t len);
+int hf_prefix_of(const char *name, size_t len);
+void hf_prefix_hit(RedisModuleString *name);
+uint64_t hf_prefix_hits(int i);
+
 int hf_within(RedisModuleString *s, long long least, long long most);
 int hf_shortcut(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 void hf_shortcut_set(int slot, int module, int args, int key, int pass_a, int pass_b, int except, const char *prefix);
@@ -156,6 +162,7 @@ void hf_log(RedisModuleCtx *ctx, const char *level, const char *text, size_t len
 
 int hf_config_number(RedisModuleCtx *ctx, const char *name, long long def, long long min, long long max, uintptr_t id);
 int hf_config_bool(RedisModuleCtx *ctx, const char *name, int def, uintptr_t id);
+int hf_config_text(RedisModuleCtx *ctx, const char *name, uintptr_t id);
 const char *hf_ptrlen(RedisModuleString *s, size_t *n);
 int hf_load_configs(RedisModuleCtx *ctx);
 int hf_info_register(RedisModuleCtx *ctx, int module);

@@ -7,6 +7,7 @@ package redismodule
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unsafe"
@@ -14,12 +15,15 @@ import (
 
 // Config is a setting: `CONFIG SET module.name value`, a line of redis.conf, or
 // `name value` behind loadmodule, which wins over the file at start. Exactly
-// one of Int and Bool says where it is kept.
+// one of Int, Bool and Text says where it is kept.
 type Config struct {
 	Name    string // without the module's name
 	Summary string // one line; says the unit
 	Int     *int64
 	Bool    *bool
+	Text    *string // "" by default
+	// Check refuses a Text by an error, which the client is told. A NUL is refused already.
+	Check   func(text string) error
 	Default int64 // 0 or 1 for Bool
 	Min     int64 // for Int
 	Max     int64 // for Int
@@ -59,6 +63,22 @@ func (c boundConfig) set(v int64) {
 	}
 }
 
+func (c boundConfig) setText(text string) error {
+	if strings.ContainsRune(text, 0) {
+		return errors.New("a text with a NUL in it")
+	}
+	if c.Check != nil {
+		if err := c.Check(text); err != nil {
+			return err
+		}
+	}
+	*c.Text = text
+	if c.m.loaded && c.m.Changed != nil {
+		c.m.Changed()
+	}
+	return nil
+}
+
 func (m *module) registerConfigs(ctx *Ctx) error {
 	if len(m.Configs) == 0 {
 		return nil
@@ -70,9 +90,13 @@ func (m *module) registerConfigs(ctx *Ctx) error {
 		name := C.CString(c.Name)
 		defer C.free(unsafe.Pointer(name))
 		var rc C.int
-		if c.Bool != nil {
+		switch {
+		case c.Text != nil:
+			*c.Text = ""
+			rc = C.hf_config_text(ctx.c, name, id)
+		case c.Bool != nil:
 			rc = C.hf_config_bool(ctx.c, name, C.int(c.Default), id)
-		} else {
+		default:
 			rc = C.hf_config_number(ctx.c, name, C.longlong(c.Default), C.longlong(c.Min), C.longlong(c.Max), id)
 		}
 		if rc != 0 {
@@ -94,6 +118,12 @@ func (m *module) loadArgs(args []Arg) error {
 		}
 		if len(args) == 1 {
 			return fmt.Errorf("setting %q has no value", args[0].Bytes())
+		}
+		if c.Text != nil {
+			if err := (boundConfig{c, m}).setText(args[1].String()); err != nil {
+				return fmt.Errorf("setting %q: %w", args[0].Bytes(), err)
+			}
+			continue
 		}
 		v, ok := args[1].Int()
 		if c.Bool != nil {

@@ -62,6 +62,7 @@ int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc)
     RM_ReplyWithStringBuffer(ctx, value, len);
     if (*word) RM_ReplyWithNull(ctx);
     commands[slot].answered++;
+    hf_prefix_hit(argv[1]);
     if (reply) RM_FreeCallReply(reply);
     else RM_CloseKey(key);
     return 1;

@@ -219,3 +219,18 @@ func arguments(argv **C.RedisModuleString, argc C.int) []Arg {
 	}
 	return args
 }
+
+//export goConfigText
+func goConfigText(id C.uintptr_t) *C.char { return C.CString(*configs[id].Text) }
+
+// goConfigSetText sets a text, or tells why not in a text that C frees.
+//
+//export goConfigSetText
+func goConfigSetText(id C.uintptr_t, p unsafe.Pointer, n C.size_t) (wrong *C.char) {
+	b := configs[id]
+	defer contain(enter(nil, b.m))
+	if err := b.setText(string(unsafe.Slice((*byte)(p), int(n)))); err != nil {
+		return C.CString(err.Error())
+	}
+	return nil
+}

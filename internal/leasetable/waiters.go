@@ -70,6 +70,9 @@ func (t *Table[W]) Wait(k Key, w *Waiter[W]) {
 	t.waiting++
 }
 
+// Key is what w waits for, or waited for.
+func (w *Waiter[W]) Key() Key { return w.queue.key }
+
 // Outcome is what was decided about w; its status is Wait until then.
 func (w *Waiter[W]) Outcome() Outcome {
 	switch {

@@ -43,6 +43,7 @@ func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	}
 	watches.ctx = ctx
 	stats.misses++
+	groupOf(args[1].Bytes()).misses++
 	status, token := seek(ctx, args[1], lease, load)
 	if status == leasetable.Wait && o.block && ctx.CanBlock() && int64(table.Waiting()) < config.maxWaiters {
 		w := &waiter{}
@@ -81,7 +82,7 @@ func fetchThere(ctx *redismodule.Ctx, name redismodule.Arg, e entry, lease, load
 		}
 		serveIfAnyWait(ctx)
 	}
-	countFetch(status)
+	countFetch(name, status)
 	ctx.ReplyArray(3)
 	ctx.ReplyString(words[status])
 	if e.absent {
@@ -93,7 +94,8 @@ func fetchThere(ctx *redismodule.Ctx, name redismodule.Arg, e entry, lease, load
 	replyToken(ctx, token)
 }
 
-func countFetch(status leasetable.Status) {
+func countFetch(name redismodule.Arg, status leasetable.Status) {
+	groupOf(name.Bytes()).hits++
 	switch status {
 	case leasetable.Absent:
 		stats.absent++

@@ -50,6 +50,7 @@ func info(w *redismodule.Info) {
 	} {
 		w.Int(f.name, int64(f.value))
 	}
+	infoGroups(w)
 }
 
 var infoCommand = redismodule.Command{

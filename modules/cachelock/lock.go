@@ -44,8 +44,10 @@ func lock(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	status, token := leasetable.Hit, uint64(0)
 	if e.there() {
 		stats.hits++
+		groupOf(args[1].Bytes()).hits++
 	} else {
 		stats.misses++
+		groupOf(args[1].Bytes()).misses++
 		if status, token = seek(ctx, args[1], lease, load); status == leasetable.Failed {
 			status = leasetable.Wait
 		}
@@ -67,6 +69,7 @@ func seek(ctx *redismodule.Ctx, name redismodule.Arg, lease, load int64) (leaset
 	k := keyOf(ctx, name)
 	if token, ok := table.Grant(k, ctx.Now(), lease, load); ok {
 		stats.grants++
+		groupOf(k.Name).loads++
 		return leasetable.Load, token
 	}
 	if _, _, ok := table.Backoff(k, ctx.Now()); ok {
@@ -74,5 +77,6 @@ func seek(ctx *redismodule.Ctx, name redismodule.Arg, lease, load int64) (leaset
 		return leasetable.Failed, 0
 	}
 	stats.coalesced++
+	groupOf(k.Name).coalesced++
 	return leasetable.Wait, 0
 }

@@ -12,7 +12,10 @@ import (
 )
 
 // config is what CONFIG SET cachelock.* sets.
-var config struct{ maxLeases, maxTTL, maxWaiters int64 }
+var config struct {
+	maxLeases, maxTTL, maxWaiters int64
+	statsPrefixes                 string
+}
 
 // The state of the module. All of it runs on the server's main thread.
 var (
@@ -52,16 +55,22 @@ var Module = redismodule.Module{
 			Summary: "How many clients may wait in CACHE.FETCH at a time; the next is answered WAIT at once.",
 			Int:     &config.maxWaiters, Default: 10_000, Min: 0, Max: 1 << 31,
 		},
+		{
+			Name:    "stats-prefixes",
+			Summary: "Up to 64 prefixes of keys, with spaces between them; INFO counts each by itself. A key counts for the longest that it begins with.",
+			Text:    &config.statsPrefixes,
+			Check:   func(text string) error { _, err := parsePrefixes(text); return err },
+		},
 	},
-	Changed: func() { table.Max = int(config.maxLeases) },
+	Changed: configure,
 
 	Load: func(ctx *redismodule.Ctx) error {
 		stats = statistics{}
 		px = redismodule.Intern("PX")
 		cluster = ctx.Flags()&redismodule.FlagCluster != 0
 		table = leasetable.New[*redismodule.Blocked](firstToken(ctx), &watches)
-		table.Max = int(config.maxLeases)
-		slotCheck = 0
+		groups, slotCheck = nil, 0
+		configure()
 		return nil
 	},
 	Info: info,
@@ -89,6 +98,12 @@ var Module = redismodule.Module{
 	RoleChanged: func(ctx *redismodule.Ctx, _ bool) { flush(ctx, -1) },
 
 	Timer: turn,
+}
+
+// configure follows the settings.
+func configure() {
+	table.Max = int(config.maxLeases)
+	setGroups(config.statsPrefixes)
 }
 
 // firstToken draws a random token whenever the module is loaded. Tokens are below

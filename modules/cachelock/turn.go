@@ -52,6 +52,9 @@ func decide(ctx *redismodule.Ctx, k leasetable.Key) {
 // sets the timer. Everything that may have decided about waiters ends with it.
 func serve(ctx *redismodule.Ctx) {
 	for w := table.Ready(); w != nil; w = table.Ready() {
+		if w.Outcome().Status == leasetable.Load {
+			groupOf(w.Key().Name).loads++
+		}
 		w.Who.Wake()
 	}
 	arm(ctx)

@@ -29,8 +29,10 @@ var getCommand = redismodule.Command{
 			return err
 		case e.absent:
 			stats.absent++
+			groupOf(args[1].Bytes()).hits++
 		default:
 			stats.misses++
+			groupOf(args[1].Bytes()).misses++
 		}
 		ctx.ReplyNull()
 		return nil
@@ -123,6 +125,7 @@ func store(ctx *redismodule.Ctx, name, ttlArg redismodule.Arg, options []redismo
 	}
 	if ok {
 		stats.loadTimes.Record(age)
+		groupOf(k.Name).loadTimes.Record(age)
 	}
 	if table.WaitingFor(k) > 0 {
 		table.Resolve(k, outcome())

@@ -66,7 +66,10 @@ func settings(b *strings.Builder, m *redismodule.Module) {
 	b.WriteString("| setting | default | meaning |\n|---|---|---|\n")
 	for _, c := range m.Configs {
 		value := strconv.FormatInt(c.Default, 10)
-		if c.Bool != nil {
+		switch {
+		case c.Text != nil:
+			value = "none"
+		case c.Bool != nil:
 			value = map[bool]string{true: "yes", false: "no"}[c.Default != 0]
 		}
 		fmt.Fprintf(b, "| `%s.%s` | %s | %s |\n", m.Name, c.Name, value, c.Summary)
