@@ -81,11 +81,30 @@ func TestALockThatWasMadeToPersistStillEndsWithItsLastLease(t *testing.T) {
 	if ttl, _ := strconv.Atoi(l.do("PTTL l")); ttl <= 1000 || ttl > 50000 {
 		t.Errorf("the lock of one who has it for 50 s expires in %d ms", ttl)
 	}
-	l.wants("1", "LOCK.ACQUIRE m a 50")
+	l.wants("1", "LOCK.ACQUIRE m a 50 META m")
 	w := l.park("LOCK.ACQUIRE m w 60000 BLOCK 0")
 	l.wants("1", "PERSIST m")
 	w.hears("1")
 	l.wants("1", "LOCK.RELEASE m w")
+	l.nothingLeft()
+}
+
+// The string of an exclusive lock does not say when its lease ends, its key does:
+// made to PERSIST, it is held until it is let go, broken, or given an end again.
+func TestAStringThatWasMadeToPersistIsHeldUntilItIsLetGo(t *testing.T) {
+	l := lockServer(t)
+	for _, end := range []string{"LOCK.RELEASE l a", "LOCK.BREAK l", "LOCK.EXTEND l a 20", "PEXPIRE l 20", "DEL l"} {
+		l.wants("1", "LOCK.ACQUIRE l a 60000")
+		l.wants("1", "PERSIST l")
+		if got := l.do("LOCK.INFO l"); !strings.Contains(got, `"ttl_ms" -1`) {
+			t.Error(got)
+		}
+		l.wants("0", "LOCK.ACQUIRE l b 60000")
+		w := l.park("LOCK.ACQUIRE l w 60000 BLOCK 0")
+		l.wants("1", end)
+		w.hears("1")
+		l.wants("1", "LOCK.RELEASE l w")
+	}
 	l.nothingLeft()
 }
 
@@ -114,7 +133,7 @@ func TestEveryStepOfALockIsAnEventAndACountAndNothingElseIs(t *testing.T) {
 	listener.do("PSUBSCRIBE __keyevent@0__:lock.*")
 	counters := []string{
 		"grants", "contended", "handed_over", "refused", "released", "extended", "expired_while_held", "timeouts",
-		"ghosts_reclaimed", "sessions_ended", "broken", "deadlocks", "queue_full",
+		"ghosts_reclaimed", "sessions_ended", "broken", "deadlocks", "queue_full", "withdrawn",
 	}
 	var waiters []lockWaiter
 	wait := func(line string) func() {
@@ -159,6 +178,11 @@ func TestEveryStepOfALockIsAnEventAndACountAndNothingElseIs(t *testing.T) {
 		{"a hand-over", func() { l.wants("1", "LOCK.RELEASE l a"); served("1") }, "released,acquired", "released 1,grants 1,handed_over 1"},
 		{"a hand-over to two at an expiry", func() { l.wants("1", "LOCK.EXTEND l b 10"); served("1"); served("1") },
 			"expired,acquired,acquired", "extended 1,expired_while_held 1,grants 2,handed_over 2"},
+		{"a wait that is called off", func() {
+			wait("LOCK.ACQUIRE l e 60000 BLOCK 0")()
+			l.wants("0", "LOCK.RELEASE l e")
+			served("0")
+		}, "", "contended 1,withdrawn 1"},
 		{"a wait that runs out", func() { l.wants("0", "LOCK.ACQUIRE l e 60000 BLOCK 10") }, "", "contended 1,timeouts 1"},
 		{"a break", func() { l.wants("2", "LOCK.BREAK l") }, "broken,broken", "broken 2"},
 		{"a session", func() { session.wants("1", "LOCK.ACQUIRE l a 60000 SESSION") }, "acquired", "grants 1"},

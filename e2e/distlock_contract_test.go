@@ -61,9 +61,22 @@ func TestARefusedLockCommandSaysWhyAndChangesNothing(t *testing.T) {
 		"LOCK.ACQUIRE":                                 arity("lock.acquire"),
 		"LOCK.ACQUIRE l a":                             arity("lock.acquire"),
 		"LOCK.EXTEND l a":                              arity("lock.extend"),
-		"LOCK.EXTEND l a 1 2":                          arity("lock.extend"),
+		"LOCK.EXTEND l a 1 2":                          syntax,
+		"LOCK.EXTEND l a 1 ALSO":                       syntax,
+		"LOCK.EXTEND l a 1 TOKEN":                      syntax,
+		"LOCK.EXTEND l a 1 TOKEN 0":                    integer,
+		"LOCK.RELEASE l a ALSO":                        syntax,
+		"LOCK.RELEASE l a TOKEN x":                     integer,
+		"LOCK.RELEASE l a ALSO m l":                    "-ERR the same lock is named twice",
+		"LOCK.RELEASE l a ALSO string":                 wrong,
+		"LOCK.EXTEND held a 1 ALSO hash":               wrong,
+		"LOCK.ACQUIRE l a 1 ALSO":                      syntax,
+		"LOCK.ACQUIRE l a 1 ALSO l":                    "-ERR the same lock is named twice",
+		"LOCK.ACQUIRE l a 1 ALSO hash":                 wrong,
+		"LOCK.ACQUIRE l a 1 BLOCK 0 ALSO string":       wrong,
+		"LOCK.LIST OWNER":                              syntax,
 		"LOCK.RELEASE l":                               arity("lock.release"),
-		"LOCK.RELEASE l a b":                           arity("lock.release"),
+		"LOCK.RELEASE l a b":                           syntax,
 		"LOCK.BREAK":                                   arity("lock.break"),
 		"LOCK.BREAK l a b":                             arity("lock.break"),
 		"LOCK.INFO":                                    arity("lock.info"),
@@ -152,8 +165,12 @@ func TestLocksHaveAsManyHoldersAsTheirModeAllows(t *testing.T) {
 	between(1000, 10000)
 }
 
-func TestALockIsAHashThatPeopleCanRead(t *testing.T) {
+func TestALockIsAStringOrAHashThatPeopleCanRead(t *testing.T) {
 	l := lockServer(t)
+	l.wants("1", "LOCK.ACQUIRE text % 60000", "web 1")
+	if got := l.do("GET text"); !regexp.MustCompile(`^"exclusive \d{16} \d{13} web 1"$`).MatchString(got) {
+		t.Errorf("the string is %s", got)
+	}
 	l.wants("1", "LOCK.ACQUIRE l % 60000 LIMIT 5 META % SESSION", "web-1", "pid 7")
 	want := regexp.MustCompile(`^\["web-1" "limit:5 \d{16} \d{13} \d{13} session pid 7"\]$`)
 	if got := l.do("HGETALL l"); !want.MatchString(got) {
@@ -164,10 +181,10 @@ func TestALockIsAHashThatPeopleCanRead(t *testing.T) {
 func TestINFOTellsWhoHoldsAndWhoWaits(t *testing.T) {
 	l := lockServer(t)
 	for resp, pattern := range map[int]string{
-		2: `["mode" "shared" "limit" 0 "holders" [["owner" "a" "token" N "ttl_ms" N "held_ms" N "session" 1 "meta" "m"]] ` +
-			`"waiters" [["owner" "b" "mode" "exclusive" "waited_ms" N] ["owner" "c" "mode" "limit" "waited_ms" N]]]`,
-		3: `{"mode" "shared" "limit" 0 "holders" [{"owner" "a" "token" N "ttl_ms" N "held_ms" N "session" 1 "meta" "m"}] ` +
-			`"waiters" [{"owner" "b" "mode" "exclusive" "waited_ms" N} {"owner" "c" "mode" "limit" "waited_ms" N}]}`,
+		2: `["mode" "shared" "limit" 0 "holders" [["owner" "a" "token" N "ttl_ms" N "held_ms" N "session" 1 "meta" "m" "foreign" 0]] ` +
+			`"waiters" [["owner" "b" "mode" "exclusive" "waited_ms" N "also" 0] ["owner" "c" "mode" "limit" "waited_ms" N "also" 0]] "expired_while_held" N]`,
+		3: `{"mode" "shared" "limit" 0 "holders" [{"owner" "a" "token" N "ttl_ms" N "held_ms" N "session" 1 "meta" "m" "foreign" 0}] ` +
+			`"waiters" [{"owner" "b" "mode" "exclusive" "waited_ms" N "also" 0} {"owner" "c" "mode" "limit" "waited_ms" N "also" 0}] "expired_while_held" N}`,
 	} {
 		c := l.another()
 		c.do("HELLO %", resp)
@@ -191,9 +208,10 @@ func TestLISTFindsEveryLockAndNothingElse(t *testing.T) {
 	for i := range 300 {
 		name := fmt.Sprintf("lock:%d", i)
 		want[strconv.Quote(name)] = true
-		l.wants("1", "LOCK.ACQUIRE % a 60000", name)
+		l.wants("1", "LOCK.ACQUIRE % a 60000"+[]string{"", " META m"}[i%2], name)
 		l.do("HSET % f v", "hash:"+name)
 		l.do("SET % v", "string:"+name)
+		l.do("SET % % PX 60000", "foreign:"+name, strings.Repeat("x", i%100))
 	}
 	for _, match := range []string{"", "MATCH lock:1*"} {
 		got, cursor := map[string]bool{}, "0"

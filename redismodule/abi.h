@@ -117,6 +117,7 @@ typedef int (*hf_cmd_fn)(RedisModuleCtx *, RedisModuleString **, int);
     F(mstime_t, GetAbsExpire, (RedisModuleKey *)) \
     F(int, SetAbsExpire, (RedisModuleKey *, mstime_t)) \
     F(char *, StringDMA, (RedisModuleKey *, size_t *, int)) \
+    F(int, StringSet, (RedisModuleKey *, RedisModuleString *)) \
     F(int, HashSet, (RedisModuleKey *, int, ...)) \
     F(int, HashGet, (RedisModuleKey *, int, ...)) \
     F(int, StreamIteratorStart, (RedisModuleKey *, int, hf_stream_id *, hf_stream_id *)) \

@@ -149,6 +149,9 @@ long hf_hash_any(RedisModuleKey *key, long most);
 int hf_delete(RedisModuleCtx *ctx, RedisModuleKey *key);
 int hf_expire_at(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at);
 void hf_notify(RedisModuleCtx *ctx, RedisModuleKey *key, int class, const char *event);
+int hf_text_put(RedisModuleCtx *ctx, RedisModuleKey *key, const void *v, size_t len, int64_t expire_at);
+const char *hf_text(RedisModuleKey *key, size_t *len);
+hf_packed hf_hash_some(RedisModuleKey *key, RedisModuleScanCursor *cur, long some, size_t most);
 void hf_pack_free(void *packed);
 hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type);
 

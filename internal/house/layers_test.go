@@ -17,7 +17,7 @@ var layers = map[string][]string{
 	"internal/waitq":      {},
 	"internal/dispatch":   {"internal/deadline", "internal/waitq"},
 	"internal/leasetable": {"internal/deadline", "internal/waitq"},
-	"internal/locktable":  {"internal/deadline", "internal/waitq"},
+	"internal/locktable":  {"internal/deadline", "internal/histogram", "internal/waitq"},
 
 	// The modules carry out what the cores decide, through the binding.
 	"redismodule":                  {"internal/deadline"},
@@ -25,7 +25,7 @@ var layers = map[string][]string{
 	"redismodule/internal/probe":   {"redismodule"},
 	"modules/syntax":               {"redismodule"},
 	"modules/cachelock":            {"internal/histogram", "internal/leasetable", "modules/syntax", "redismodule"},
-	"modules/distlock":             {"internal/locktable", "modules/syntax", "redismodule"},
+	"modules/distlock":             {"internal/histogram", "internal/locktable", "modules/syntax", "redismodule"},
 	"modules/taskqueue":            {"internal/dispatch", "internal/histogram", "internal/resp", "modules/syntax", "redismodule"},
 	"modules/library":              {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
 	"modules/library/commands":     {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},

@@ -6,34 +6,47 @@ import (
 	"holdfast/internal/locktable"
 )
 
-// oneLock is a Store of one lock with one holder, which allocates nothing.
+// oneLock is a Store of one exclusive lock, which allocates nothing.
 type oneLock struct {
-	held          bool
-	owner, record [64]byte
-	owned, length int
+	held    bool
+	text    [64]byte
+	length  int
+	expires int64
 }
 
 func (o *oneLock) Open(int, []byte) locktable.Found {
 	if !o.held {
 		return locktable.Found{}
 	}
-	return locktable.Found{Kind: locktable.Hash, Holders: 1, Expires: 1 << 50}
+	return locktable.Found{Kind: locktable.Text, Value: o.text[:o.length], Expires: o.expires}
 }
-func (o *oneLock) Record(owner []byte) ([]byte, bool) { return o.record[:o.length], o.held }
-func (o *oneLock) Any() ([]byte, bool)                { return o.record[:o.length], o.held }
-func (o *oneLock) Put(owner, record []byte, _ int64) {
-	o.held, o.owned, o.length = true, copy(o.owner[:], owner), copy(o.record[:], record)
+
+func (o *oneLock) Commit(writes []locktable.Write, _ []locktable.Event) {
+	for _, w := range writes {
+		switch w.Kind {
+		case locktable.Set:
+			o.held, o.length, o.expires = true, copy(o.text[:], w.Value), w.Expires
+		case locktable.ExpireAt:
+			o.expires = w.Expires
+		case locktable.Delete:
+			o.held = false
+		}
+	}
 }
-func (o *oneLock) Delete()                     { o.held = false }
-func (o *oneLock) Close()                      {}
-func (o *oneLock) Each(func(_, _ []byte) bool) {}
-func (o *oneLock) Remove([]byte)               {}
-func (o *oneLock) ExpireAt(int64)              {}
-func (o *oneLock) Event(locktable.Event)       {}
-func (o *oneLock) Watch(int, []byte)           {}
-func (o *oneLock) Unwatch(int, []byte)         {}
-func (o *oneLock) WatchClient(uint64)          {}
-func (o *oneLock) UnwatchClient(uint64)        {}
+
+func (o *oneLock) Peek(db int, name []byte) locktable.Found { return o.Open(db, name) }
+func (o *oneLock) Record([]byte) ([]byte, bool)             { return nil, false }
+func (o *oneLock) Any() ([]byte, bool)                      { return nil, false }
+func (o *oneLock) Each(func(_, _ []byte) bool)              {}
+func (o *oneLock) Hash(int, []byte) uint64                  { return 7 }
+func (o *oneLock) Cursor() locktable.Cursor                 { return nil }
+func (o *oneLock) Watch(int, []byte)                        {}
+func (o *oneLock) Unwatch(int, []byte)                      {}
+func (o *oneLock) WatchClient(uint64)                       {}
+func (o *oneLock) UnwatchClient(uint64)                     {}
+func (o *oneLock) Scan(locktable.Cursor, int, func(_, _ []byte) bool) bool {
+	return false
+}
 
 func TestAnUncontendedLockAllocatesNothing(t *testing.T) {
 	table := locktable.New(&oneLock{}, &locktable.Limits{MaxWaiters: 1}, 1)
@@ -49,10 +62,10 @@ func TestAnUncontendedLockAllocatesNothing(t *testing.T) {
 		if v, err := table.Acquire(now, &r); err != nil || v.Token != 0 {
 			t.Fatal(v, err)
 		}
-		if ok, err := table.Extend(now, 0, name, owner, 2000); !ok || err != nil {
+		if ok, err := table.Extend(now, &locktable.Claim{Name: name, Owner: owner}, 2000); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		if ok, err := table.Release(now, 0, name, owner); !ok || err != nil {
+		if ok, err := table.Release(now, &locktable.Claim{Name: name, Owner: owner}); ok != 1 || err != nil {
 			t.Fatal(ok, err)
 		}
 	}); n != 0 {

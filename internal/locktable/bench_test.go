@@ -16,7 +16,7 @@ func BenchmarkAcquireAndRelease(b *testing.B) {
 		if v, err := table.Acquire(now, &r); err != nil || v.Token == 0 {
 			b.Fatal(v, err)
 		}
-		if ok, err := table.Release(now, 0, name, owner); !ok || err != nil {
+		if ok, err := table.Release(now, &locktable.Claim{Name: name, Owner: owner}); ok != 1 || err != nil {
 			b.Fatal(ok, err)
 		}
 	}

@@ -11,21 +11,21 @@ import (
 // what nobody tells of is noticed as soon as ever.
 func TestAClockThatIsSetBackGrantsNoLockTwiceAndDelaysNoHandOver(t *testing.T) {
 	const hour = 3_600_000
-	key, theLock := locktable.Key{Name: "l"}, []byte("l")
+	key := locktable.Key{Name: "l"}
 	for _, c := range []struct {
 		name string
 		end  func(s *service)
 	}{
 		{"the holder lets go", func(s *service) { s.release("l", "a") }},
 		{"the holder extends, and its lease ends", func(s *service) {
-			if ok, err := s.Extend(s.keyspace.now, 0, theLock, []byte("a"), 500); !ok || err != nil {
-				s.t.Fatal(ok, err)
+			if !s.extend("l", "a", 500) {
+				s.t.Fatal("not extended")
 			}
 			s.pass(499)
 			s.wokenAre()
 			s.pass(1)
 		}},
-		{"it is removed", func(s *service) { delete(s.keyspace.keys, key); s.Stir(0, theLock); s.pass(0) }},
+		{"it is removed", func(s *service) { delete(s.keyspace.keys, key); s.Stir(0, []byte("l")); s.pass(0) }},
 		{"it is removed, and nobody tells", func(s *service) { delete(s.keyspace.keys, key); s.pass(100) }},
 		{"its session ends", func(s *service) { s.Disconnected(7); s.pass(0) }},
 		{"the lease ends where it said", func(s *service) {

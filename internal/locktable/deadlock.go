@@ -1,6 +1,10 @@
 package locktable
 
-import "slices"
+import (
+	"slices"
+
+	"holdfast/internal/waitq"
+)
 
 // party is an owner as the wait-for graph sees it: where it waits, and of how
 // many locks that others wait for it is a holder.
@@ -36,17 +40,50 @@ func (t *Table) dropIdle(owner string, p *party) {
 	}
 }
 
-func (t *Table) indexHolder(l *line, owner string, by int) {
-	if !l.listed {
+// index puts the holders of a line among the parties, once they are known. Those
+// of a crowd are left out: a deadlock through them is not looked for.
+func (t *Table) index(l *line) {
+	if l.indexed || !l.listed || !l.complete() || len(l.holders) > crowd {
 		return
 	}
-	p := t.party(owner)
-	p.holds += by
-	t.dropIdle(owner, p)
+	l.indexed = true
+	for owner := range l.holders {
+		t.party(owner).holds++
+	}
 }
 
-// A walk that long gives up and lets the newcomer wait: every lease ends some
-// time, so a deadlock is a delay and never for ever.
+func (t *Table) unindex(l *line) {
+	if !l.indexed {
+		return
+	}
+	for owner := range l.holders {
+		t.unindexOne(l, owner)
+	}
+	l.indexed = false
+}
+
+func (t *Table) indexOne(l *line, owner string) {
+	if !l.indexed {
+		return
+	}
+	if len(l.holders) >= crowd {
+		t.unindex(l)
+		return
+	}
+	t.party(owner).holds++
+}
+
+func (t *Table) unindexOne(l *line, owner string) {
+	if l.indexed {
+		p := t.parties[owner]
+		p.holds--
+		t.dropIdle(owner, p)
+	}
+}
+
+// walkBudget is how many owners a walk looks at. Then it gives up and lets the
+// newcomer wait: every lease ends some time, so a deadlock is a delay and never
+// for ever.
 const walkBudget = 10000
 
 // walk looks for the way from a newcomer back to itself.
@@ -58,7 +95,7 @@ type walk struct {
 	free     map[string]bool // owners that will get what they wait for
 	// In each queue the last of those found free from the front on, so that a
 	// queue is walked once and not once for each who stands in it.
-	verified map[*line]*Waiter
+	verified map[*line]*waitq.Place[*Waiter]
 	budget   int
 }
 
@@ -71,24 +108,26 @@ type step struct {
 }
 
 // cycle is the chain of owners that would wait for each other if owner waited
-// in l, or nil. What counts is who really cannot go on:
+// in all of these lines, or nil. What counts is who really cannot go on:
 //
 //   - who wants another mode than the holders' waits for all of them to go;
 //     who finds all places of a semaphore taken, for any one;
-//   - and both wait for all who stand before them in the queue.
+//   - both wait for all who stand before them in the queue, except for who only
+//     waits for its own release;
+//   - and who wants several locks waits for all of them.
 //
 // An owner that waits for nobody but itself is no deadlock: it may hold the
 // lock on one connection and wait for it on another.
-func (t *Table) cycle(owner string, limit int64, l *line) (owners []string) {
+func (t *Table) cycle(owner string, limit int64, lines []*line) (owners []string) {
 	if t.parties[owner] == nil {
 		return nil // nobody waits for it, so no way leads back
 	}
 	w := walk{
 		t: t, newcomer: owner, on: map[string]bool{}, free: map[string]bool{},
-		verified: map[*line]*Waiter{}, budget: walkBudget,
+		verified: map[*line]*waitq.Place[*Waiter]{}, budget: walkBudget,
 	}
 	w.push(owner)
-	if !w.stuck(owner, limit, l, nil) {
+	if !slices.ContainsFunc(lines, func(l *line) bool { return w.stuck(owner, limit, l, nil) }) {
 		return nil
 	}
 	for s := w.path; s != nil; s = s.before {
@@ -120,7 +159,7 @@ func (w *walk) stuck(owner string, limit int64, l *line, place *Waiter) bool {
 		return true
 	}
 	switch {
-	case len(l.holders) == 0:
+	case len(l.holders) == 0 || !l.complete() || len(l.holders) > crowd:
 		return false
 	case limit != l.limit: // all must go
 		for h := range l.holders {
@@ -157,7 +196,7 @@ func (w *walk) stuck(owner string, limit int64, l *line, place *Waiter) bool {
 func (w *walk) queueStuck(owner string, l *line, place *Waiter) bool {
 	p := l.queue.Front()
 	if verified := w.verified[l]; verified != nil {
-		p = verified.place.Next()
+		p = verified.Next()
 	}
 	for ; p != nil && (place == nil || p.Waiter.seq < place.seq); p = p.Next() {
 		if p.Waiter.Owner == owner {
@@ -166,10 +205,10 @@ func (w *walk) queueStuck(owner string, l *line, place *Waiter) bool {
 		if w.budget--; w.budget < 0 {
 			return false
 		}
-		if w.ownerStuck(p.Waiter.Owner) {
+		if !l.waitsForItself(p.Waiter) && w.ownerStuck(p.Waiter.Owner) {
 			return true
 		}
-		w.verified[l] = p.Waiter
+		w.verified[l] = p
 	}
 	return false
 }
@@ -191,8 +230,10 @@ func (w *walk) ownerStuck(owner string) bool {
 	here := w.path
 	w.push(owner)
 	for _, waiter := range p.waits {
-		if w.stuck(owner, waiter.Limit, waiter.line, waiter) {
-			return true
+		for i := range waiter.seats {
+			if w.stuck(owner, waiter.Limit, waiter.seats[i].line, waiter) {
+				return true
+			}
 		}
 	}
 	w.back(here)

@@ -1,7 +1,5 @@
 package locktable
 
-import "hash/maphash"
-
 // heldSet counts the locks that are held. It is a gauge and decides nothing,
 // so it keeps 16 bytes a lock and no pointer the collector would have to
 // follow: a hash of the name, and when the last lease ends. Leases that ran
@@ -14,11 +12,11 @@ import "hash/maphash"
 // into shards because one that doubles moves everything in it: a whole one
 // would hold the server up for tens of milliseconds.
 type heldSet struct {
-	seed    maphash.Seed
 	log     []heldChange
-	ranOut  int64  // leases found run out, and not told yet
-	turn    int    // the shard whose turn it is to be swept
-	touched uint64 // keeps the loads of settle from being optimised away
+	ranOut  int64            // leases found run out, and not told yet
+	ofLock  map[uint64]int64 // how many of them each lock had, see ranOutOf
+	turn    int              // the shard whose turn it is to be swept
+	touched uint64           // keeps the loads of settle from being optimised away
 	shards  [heldShards]heldShard
 }
 
@@ -45,15 +43,11 @@ type heldChange struct {
 }
 
 func newHeldSet() *heldSet {
-	s := &heldSet{seed: maphash.MakeSeed(), log: make([]heldChange, 0, heldLog)}
+	s := &heldSet{ofLock: map[uint64]int64{}, log: make([]heldChange, 0, heldLog)}
 	for i := range s.shards {
 		s.shards[i].slots = make([]heldSlot, 16)
 	}
 	return s
-}
-
-func (s *heldSet) hash(db int, name []byte) uint64 {
-	return max(maphash.Bytes(s.seed, name)^uint64(db)*0x9e3779b97f4a7c15, 1)
 }
 
 // The top bits choose the shard, the low ones the slot in it.
@@ -86,15 +80,17 @@ func (s *heldSet) settle(now int64) {
 	s.log = s.log[:0]
 	t := &s.shards[s.turn]
 	s.turn = (s.turn + 1) % heldShards
-	s.ranOut += t.sweep(2*heldLog, now)
+	s.sweep(t, 2*heldLog, now)
 }
 
 func (s *heldSet) apply(change heldChange) {
+	change.hash = max(change.hash, 1)
 	t := s.shard(change.hash)
 	i := t.find(change.hash)
 	there := t.slots[i].hash != 0
 	if there && t.slots[i].expires <= change.at && change.expires != 0 {
 		s.ranOut++ // and was taken again since
+		s.ranOutOf(change.hash)
 	}
 	switch {
 	case change.expires != 0 && there:
@@ -118,7 +114,7 @@ func (s *heldSet) count(now int64) (held, ranOut int64) {
 	s.settle(now)
 	for i := range s.shards {
 		t := &s.shards[i]
-		s.ranOut += t.sweep(len(t.slots), now)
+		s.sweep(t, len(t.slots), now)
 		held += int64(t.n)
 	}
 	ranOut, s.ranOut = s.ranOut, 0
@@ -126,15 +122,26 @@ func (s *heldSet) count(now int64) (held, ranOut int64) {
 }
 
 // sweep clears leases that ran out from the next slots on.
-func (t *heldShard) sweep(slots int, now int64) (ranOut int64) {
+func (s *heldSet) sweep(t *heldShard, slots int, now int64) {
 	for range min(slots, len(t.slots)) {
 		t.hand = (t.hand + 1) & (len(t.slots) - 1)
 		for at := t.slots[t.hand]; at.hash != 0 && at.expires <= now; at = t.slots[t.hand] {
 			t.clear(t.hand) // which may move another here: look again
-			ranOut++
+			s.ranOut++
+			s.ranOutOf(at.hash)
 		}
 	}
-	return ranOut
+}
+
+// mostRanOut bounds of how many locks it is remembered that leases ran out.
+const mostRanOut = 4096
+
+// ranOutOf counts a lease that ran out for its lock.
+func (s *heldSet) ranOutOf(hash uint64) {
+	if len(s.ofLock) >= mostRanOut {
+		clear(s.ofLock)
+	}
+	s.ofLock[hash]++
 }
 
 // find is the slot of hash, or the empty one where it belongs.

@@ -5,7 +5,8 @@ import (
 	"holdfast/internal/waitq"
 )
 
-// Handle wakes the client behind a waiter: it was granted, or has an error.
+// Handle wakes the client behind a waiter: it was granted, has an error, or is
+// to be told that it does not get the lock.
 type Handle interface{ Wake() }
 
 // Waiter is one request that waits. Its owner allocates it, gives it a Handle,
@@ -22,9 +23,17 @@ type Waiter struct {
 	ttl     int64
 	client  uint64
 	session bool
-	line    *line
 	seq     int64 // by arrival, over all lines
-	place   waitq.Place[*Waiter]
+	seats   []seat
+	one     [1]seat // seats of who waits for one lock
+}
+
+// seat is a waiter's place in one line. A waiter sits down in all its lines at
+// the same moment, so of two waiters the same one is first in every line that
+// both stand in.
+type seat struct {
+	line  *line
+	place waitq.Place[*Waiter]
 }
 
 // line is a lock that somebody waits for: those who wait, and a copy of those
@@ -33,20 +42,45 @@ type Waiter struct {
 type line struct {
 	key        Key
 	name       []byte
+	hash       uint64
 	queue      waitq.Queue[*Waiter]
-	limit      int64 // of the holders, who agree on it unless somebody wrote by hand
-	holders    map[string]lease
-	keyExpires int64 // 0 when there is no key
-	foreign    bool  // what stands there is no lock
-	moved      bool  // nothing can stand there any more
-	doubt      bool  // something touched the key: the copy may be wrong
-	listed     bool  // in Table.lines
-	summoned   bool  // in Table.summons
+	blocked    bool // somebody waits whom a newcomer would overtake
+	limit      int64
+	holders    map[string]*lease
+	ends       deadline.Heap[*lease] // of a crowd: who runs out first
+	fields     int                   // holders in the keyspace, also those not copied yet
+	keyExpires int64                 // 0 when there is no key
+	cursor     Cursor                // not nil while a crowd is being copied
+	pass       int                   // counts the copies, see lease
+	foreign    bool                  // what stands there is no lock
+	moved      bool                  // nothing can stand there any more
+	doubt      bool                  // something touched the key: the copy may be wrong
+	listed     bool                  // in Table.lines
+	indexed    bool                  // the holders are in Table.parties
+	summoned   bool                  // in Table.summons
 	due        deadline.Item[*line]
 	round      waitq.Place[*line]
 }
 
-type lease struct{ token, expires int64 }
+// lease is one holder in the copy.
+type lease struct {
+	owner          string
+	token, expires int64
+	pass           int // the copy that met it last
+	end            deadline.Item[*lease]
+}
+
+const (
+	// small is how many holders are copied in one go. More are copied some at a
+	// time, between other clients' commands.
+	small = 128
+	// crowd is how many holders a lock may have for who waits for it to be looked
+	// at as a possible deadlock.
+	crowd = 1000
+	// slice is how much is done at one lock in one go: so many holders are copied,
+	// leases ended or waiters answered.
+	slice = 256
+)
 
 func (t *Table) line(db int, name []byte) *line {
 	if len(t.lines) == 0 {
@@ -55,35 +89,61 @@ func (t *Table) line(db int, name []byte) *line {
 	return t.lines[Key{db, string(name)}]
 }
 
-// admits decides for the head of the queue, and for a newcomer where there is
-// no queue.
-func (l *line) admits(owner string, limit int64) bool {
-	if len(l.holders) == 0 {
+// complete tells whether the copy has all holders.
+func (l *line) complete() bool { return !l.doubt && l.cursor == nil && l.fields == len(l.holders) }
+
+// admitsWaiter decides for one who waits, as far as the holders go.
+func (t *Table) admitsWaiter(l *line, w *Waiter) bool {
+	if l.fields == 0 {
 		return true
 	}
-	if _, holds := l.holders[owner]; holds || limit != l.limit {
+	if w.Limit != l.limit || t.holds(l, w.Owner) {
 		return false
 	}
-	return limit == Shared || int64(len(l.holders)) < limit
+	return w.Limit == Shared || int64(l.fields) < w.Limit
 }
 
-// lastExpiry is when the last of the holders' leases ends.
-func (l *line) lastExpiry() (last int64) {
-	for _, h := range l.holders {
-		last = max(last, h.expires)
+// holds tells whether an owner is a holder of the open lock.
+func (t *Table) holds(l *line, owner string) bool {
+	_, holds := l.holders[owner]
+	if !holds && l.cursor != nil {
+		_, holds = t.store.Record([]byte(owner))
 	}
-	return last
+	return holds
+}
+
+// waitsForItself tells whether a waiter's owner holds the lock in the mode that
+// the waiter wants. Such a waiter keeps nobody else waiting.
+func (l *line) waitsForItself(w *Waiter) bool {
+	_, holds := l.holders[w.Owner]
+	return holds && w.Limit == l.limit
+}
+
+// isFirst tells whether nobody stands before w whom w would overtake.
+func (l *line) isFirst(w *Waiter) bool {
+	for p := l.queue.Front(); p != nil; p = p.Next() {
+		if p.Waiter == w {
+			return true
+		}
+		if !l.waitsForItself(p.Waiter) {
+			return false
+		}
+	}
+	return false
 }
 
 // serve grants the open lock to those at the head of the queue that it admits,
 // and then to no one behind the first that it does not: nobody overtakes, and
 // a stream of shared holders starves no exclusive one.
-func (t *Table) serve(l *line, now int64, found Found) {
-	t.sync(l, now, found)
-	t.serveSynced(l, now)
+func (t *Table) serve(l *line, now int64, k *lock) {
+	t.sync(l, now, k)
+	t.serveSynced(l, now, k)
 }
 
-func (t *Table) serveSynced(l *line, now int64) {
+func (t *Table) serveSynced(l *line, now int64, k *lock) {
+	if !l.listed {
+		return
+	}
 	switch {
 	case l.foreign:
 		t.fail(l, ErrWrongType)
@@ -92,67 +152,135 @@ func (t *Table) serveSynced(l *line, now int64) {
 		t.fail(l, ErrMoved)
 		return
 	}
-	before := l.keyExpires
 	granted := 0
-	for p := l.queue.Front(); p != nil; p = l.queue.Front() {
-		w := p.Waiter
-		if len(l.holders) == 0 && t.quarantined(now, l.key.DB, l.name) {
-			break
+	l.blocked = false
+	for p := l.queue.Front(); p != nil && !l.blocked; {
+		w, next := p.Waiter, p.Next()
+		switch {
+		case granted == slice:
+			t.summon(l)
+			l.blocked = true
+		case l.fields == 0 && t.quarantined(now, l.key.DB, l.name):
+			l.blocked = true
+		case !t.admitsWaiter(l, w):
+			l.blocked = !l.waitsForItself(w)
+		case len(w.seats) > 1:
+			t.groups = append(t.groups, w)
+			l.blocked = true
+		default:
+			t.leave(w, l)
+			t.handOver(k, w, now, t.fence.Next(now))
+			w.Handle.Wake()
+			granted++
 		}
-		if !l.admits(w.Owner, w.Limit) {
-			break
-		}
-		t.leave(w)
-		t.handOver(l, w, now)
-		granted++
-	}
-	if l.keyExpires != before {
-		t.store.ExpireAt(l.keyExpires)
-	}
-	for range granted {
-		t.store.Event(Acquired)
+		p = next
 	}
 	if l.queue.Len() == 0 {
 		t.forget(l)
 		return
 	}
-	if granted > 0 {
-		t.count(l, now)
-	}
+	t.count(l, now)
 	t.arm(l, now)
 }
 
-// handOver makes a waiter a holder.
-func (t *Table) handOver(l *line, w *Waiter, now int64) {
-	r := Request{
-		DB: l.key.DB, Name: l.name, Owner: []byte(w.Owner), Meta: w.meta,
-		Limit: w.Limit, Session: w.session, Client: w.client,
+// serveGroups grants their locks to those who wait for several, are first in all
+// lines and find all locks free.
+func (t *Table) serveGroups(now int64) {
+	for len(t.groups) > 0 {
+		w := t.groups[len(t.groups)-1]
+		t.groups = t.groups[:len(t.groups)-1]
+		if t.allFree(now, w) {
+			t.grantAll(now, w)
+		}
 	}
-	expires := now + w.ttl
-	w.Token = t.put(now, &r, expires, 0)
-	t.Stats.HandedOver++
-	l.limit = w.Limit
-	l.holders[w.Owner] = lease{w.Token, expires}
-	t.indexHolder(l, w.Owner, +1)
-	if l.keyExpires == 0 { // there was no key, or somebody made it PERSIST
-		l.keyExpires = l.lastExpiry()
-	}
-	l.keyExpires = max(l.keyExpires, expires)
-	if l.due.Set() && expires < l.due.At() {
-		t.due.Put(&l.due, expires)
-	}
-	w.Handle.Wake()
 }
 
-// fail tells everyone in the queue that waiting is no use.
+func (t *Table) allFree(now int64, w *Waiter) bool {
+	for i := range w.seats {
+		if s := &w.seats[i]; !s.place.Waiting() || !s.line.isFirst(w) {
+			return false
+		}
+	}
+	for i := range w.seats {
+		l, free := w.seats[i].line, false
+		t.at(l.key.DB, l.name, func(k *lock) {
+			t.sync(l, now, k)
+			if l.foreign || l.moved {
+				t.serveSynced(l, now, k)
+				return
+			}
+			free = t.admitsWaiter(l, w) && (l.fields > 0 || !t.quarantined(now, l.key.DB, l.name))
+			t.arm(l, now)
+		})
+		if !free {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Table) grantAll(now int64, w *Waiter) {
+	token := t.fence.Next(now)
+	for i := range w.seats {
+		l := w.seats[i].line
+		w.seats[i].place.Leave()
+		t.at(l.key.DB, l.name, func(k *lock) { t.handOver(k, w, now, token) })
+	}
+	t.waitsNoMore(w)
+	w.Handle.Wake()
+	for i := range w.seats {
+		if l := w.seats[i].line; l.queue.Len() == 0 {
+			t.forget(l)
+		} else {
+			t.look(l, now) // others may hold it beside w
+		}
+	}
+}
+
+// handOver makes a waiter a holder.
+func (t *Table) handOver(k *lock, w *Waiter, now, token int64) {
+	w.Token = token
+	t.grant(now, k, &Request{
+		DB: k.db, Name: k.name, Owner: []byte(w.Owner), Meta: w.meta,
+		Limit: w.Limit, TTL: w.ttl, Session: w.session, Client: w.client,
+	}, token)
+	t.Stats.HandedOver++
+	t.Stats.Wait.Record(now - w.Since)
+}
+
+// fail tells those in the queue that waiting is no use.
 func (t *Table) fail(l *line, err error) {
-	for p := l.queue.Front(); p != nil; p = l.queue.Front() {
-		w := p.Waiter
-		t.leave(w)
+	for range min(slice, l.queue.Len()) {
+		w := l.queue.Front().Waiter
+		t.leave(w, l)
 		w.Err = err
 		w.Handle.Wake()
 	}
-	t.forget(l)
+	if l.queue.Len() == 0 {
+		t.forget(l)
+	} else {
+		t.summon(l)
+	}
+}
+
+// withdraw calls off the waits of an owner for a lock: they end as if their time
+// had run out.
+func (t *Table) withdraw(db int, name, owner []byte) {
+	l := t.line(db, name)
+	if l == nil {
+		return
+	}
+	p := t.parties[string(owner)]
+	if p == nil {
+		return
+	}
+	for _, w := range append(waits(nil), p.waits...) {
+		if w.in(l) {
+			t.leave(w, nil)
+			t.Stats.Withdrawn++
+			w.Handle.Wake()
+		}
+	}
 }
 
 // arm sets the time at which the line must be looked at again: when the first
@@ -162,14 +290,20 @@ func (t *Table) arm(l *line, now int64) {
 	if l.due.Set() && l.due.At() > now {
 		return
 	}
-	next := int64(0)
-	for _, h := range l.holders {
-		if next == 0 || h.expires < next {
-			next = h.expires
+	next := int64(forever)
+	if at, ok := l.ends.Next(); ok {
+		next = at
+	} else {
+		for _, h := range l.holders {
+			next = min(next, h.expires)
 		}
 	}
-	if next == 0 { // only the quarantine keeps them waiting
+	if l.fields == 0 { // only the quarantine keeps them waiting
 		next = t.since + t.limits.Quarantine
+	}
+	if next == forever {
+		t.due.Remove(&l.due)
+		return
 	}
 	t.due.Put(&l.due, max(next, now+1))
 }

@@ -9,14 +9,27 @@ const (
 	Exclusive = 1
 )
 
-// Record is what the keyspace says about one holder. It is the value of the
-// hash field that bears the owner's name, written so that a person with
-// HGETALL and nothing else can read it:
+// What a record may hold at most, in bytes. A longer field or string is not
+// copied, and is no lock.
+const (
+	MaxOwner  = 64 << 10
+	MaxMeta   = 64 << 10
+	MaxRecord = MaxMeta + 128
+)
+
+// Record is what the keyspace says about one holder, written so that a person
+// with GET or HGETALL and nothing else can read it. An exclusive lock without
+// META and SESSION is a string that expires with the lease:
 //
-//	exclusive 1790000000000000 1790000000000 1790000030000 session host=a pid=7
-//	mode      token            acquired ms   expires ms    flags   meta…
+//	exclusive 1790000000000000 1790000000000 web-1
+//	mode      token            acquired ms   owner
 //
-// A server without the module keeps, replicates and expires it like any hash.
+// Every other lock is a hash with a field for each holder, named by its owner:
+//
+//	shared 1790000000000000 1790000000000 1790000030000 session host=a pid=7
+//	mode   token            acquired ms   expires ms    flags   meta…
+//
+// A server without the module keeps, replicates and expires either.
 type Record struct {
 	Limit    int64
 	Token    int64
@@ -48,8 +61,8 @@ func (r *Record) Append(dst []byte) []byte {
 }
 
 // ParseRecord reads what Append wrote. Its Meta is a view of field. It answers
-// false for anything else: then the hash is not a lock, and nobody here may
-// touch it.
+// false for anything else: then the hash is not a lock, and the table leaves it
+// alone.
 func ParseRecord(field []byte) (r Record, ok bool) {
 	mode, rest, ok := word(field)
 	if !ok {
@@ -62,9 +75,6 @@ func ParseRecord(field []byte) (r Record, ok bool) {
 		if *n, rest, ok = number(rest); !ok {
 			return r, false
 		}
-	}
-	if r.Token >= maxToken {
-		return r, false
 	}
 	flags, meta, more := word(rest)
 	if !more {
@@ -81,6 +91,30 @@ func ParseRecord(field []byte) (r Record, ok bool) {
 	}
 	r.Meta = meta
 	return r, true
+}
+
+// AppendText writes the string of an exclusive lock behind dst.
+func (r *Record) AppendText(dst, owner []byte) []byte {
+	dst = append(dst, "exclusive "...)
+	dst = append(strconv.AppendInt(dst, r.Token, 10), ' ')
+	dst = append(strconv.AppendInt(dst, r.Acquired, 10), ' ')
+	return append(dst, owner...)
+}
+
+// ParseText reads what AppendText wrote; owner is a view of value. The string
+// does not say when the lease ends: the key's expiry does.
+func ParseText(value []byte) (r Record, owner []byte, ok bool) {
+	mode, rest, ok := word(value)
+	if !ok || string(mode) != "exclusive" {
+		return r, nil, false
+	}
+	for _, n := range [...]*int64{&r.Token, &r.Acquired} {
+		if *n, rest, ok = number(rest); !ok {
+			return r, nil, false
+		}
+	}
+	r.Limit = Exclusive
+	return r, rest, true
 }
 
 // AppendMode writes a limit the way records and replies name it.

@@ -6,17 +6,16 @@ package locktable
 const (
 	roundEvery = 100 // ms
 	roundSize  = 256
-	// What is small is read again in the round; of a crowd only the number
+	// What is small is read again in the round; of more holders only the number
 	// and the key's expiry are compared.
 	roundReads = 16
 )
 
-// lost is a grant whose holder is known to be gone.
+// lost is a grant whose holder is known to be gone before it was told.
 type lost struct {
 	key   Key
 	owner string
 	token int64
-	ghost bool // never told of its grant; else the session ended
 }
 
 // Stir says that something may have happened to the lock of that name. It may
@@ -30,6 +29,7 @@ func (t *Table) Stir(db int, name []byte) {
 
 // StirAll says the same of every lock in a database, or in all for -1.
 func (t *Table) StirAll(db int) {
+	clear(t.full)
 	for _, l := range t.lines {
 		if db < 0 || l.key.DB == db {
 			l.doubt = true
@@ -51,11 +51,10 @@ func (t *Table) Swap(a, b int) {
 }
 
 // Disconnected says that a client is gone, and with it what it held as a
-// session.
+// session: Run ends that.
 func (t *Table) Disconnected(client uint64) {
-	if t.sessions.clients[client] != nil {
+	if t.sessions.disconnected(client) {
 		t.store.UnwatchClient(client)
-		t.lost = append(t.lost, t.sessions.end(client)...)
 	}
 }
 
@@ -68,7 +67,7 @@ func (t *Table) summon(l *line) {
 
 // Next is when Run must be called again, and whether it must at all.
 func (t *Table) Next(now int64) (at int64, ok bool) {
-	if len(t.lost) > 0 || len(t.summons) > 0 {
+	if len(t.lost) > 0 || len(t.summons) > 0 || t.sessions.ending() {
 		return now, true
 	}
 	if t.round.Len() == 0 {
@@ -84,108 +83,93 @@ func (t *Table) Next(now int64) (at int64, ok bool) {
 
 // Run does what has become due: takes back what was granted to those who are
 // gone, ends the leases that ran out while others wait, verifies a part of the
-// lines, and serves whoever is next.
-func (t *Table) Run(now int64) {
-	for len(t.lost) > 0 {
-		g := t.lost[len(t.lost)-1]
-		t.lost = t.lost[:len(t.lost)-1]
-		t.takeBack(now, g)
+// lines, and serves whoever is next. It stops when enough says so, which is
+// asked after each small step; then Next says that Run must be called at once.
+func (t *Table) Run(now int64, enough func() bool) {
+	for t.step(now) && !enough() {
 	}
-	t.lost = nil
-	for len(t.summons) > 0 {
-		l := t.summons[len(t.summons)-1]
-		t.summons = t.summons[:len(t.summons)-1]
+	t.serveGroups(now)
+	if len(t.summons) == 0 {
+		t.summons = nil // a FLUSHALL may have made it long
+	}
+}
+
+// step does one thing that is due, and tells whether there was any.
+func (t *Table) step(now int64) bool {
+	if n := len(t.lost); n > 0 {
+		g := t.lost[n-1]
+		t.lost = t.lost[:n-1]
+		t.takeBack(now, g, &t.Stats.Ghosts)
+		return true
+	}
+	if g, more := t.sessions.next(); more {
+		if g.token != 0 {
+			t.takeBack(now, g, &t.Stats.Sessions)
+		}
+		return true
+	}
+	// Those due before those summoned: a lease's end is never delayed by what
+	// has no deadline.
+	if i := t.due.PopDue(now); i != nil {
+		l := i.Value
+		l.doubt = l.doubt || l.ends.Len() == 0
+		t.look(l, now)
+		return true
+	}
+	if n := len(t.summons); n > 0 {
+		l := t.summons[n-1]
+		t.summons[n-1] = nil
+		t.summons = t.summons[:n-1]
 		l.summoned = false
 		t.look(l, now)
+		return true
 	}
-	t.summons = nil
-	for i := t.due.PopDue(now); i != nil; i = t.due.PopDue(now) {
-		i.Value.doubt = true
-		t.look(i.Value, now)
+	return t.roundStep(now)
+}
+
+// roundStep looks at the next line of the round.
+func (t *Table) roundStep(now int64) bool {
+	if t.round.Len() == 0 {
+		return false
 	}
-	if t.round.Len() > 0 && now >= t.roundAt {
+	if now >= t.roundAt {
 		t.roundAt = now + roundEvery
-		for range min(roundSize, t.round.Len()) {
-			p := t.round.Front()
-			if p == nil {
-				break
-			}
-			p.Leave()
-			t.round.Push(p)
-			if l := p.Waiter; len(l.holders) <= roundReads {
-				l.doubt = true
-			}
-			t.look(p.Waiter, now)
-		}
+		t.roundDue = min(roundSize, t.round.Len())
 	}
+	if t.roundDue == 0 {
+		return false
+	}
+	t.roundDue--
+	p := t.round.Front()
+	p.Leave()
+	t.round.Push(p)
+	if l := p.Waiter; len(l.holders) <= roundReads {
+		l.doubt = true
+	}
+	t.look(p.Waiter, now)
+	return true
 }
 
 func (t *Table) look(l *line, now int64) {
-	if !l.listed {
-		return
+	if l.listed {
+		t.at(l.key.DB, l.name, func(k *lock) { t.serve(l, now, k) })
 	}
-	found := t.store.Open(l.key.DB, l.name)
-	t.serve(l, now, found)
-	t.store.Close()
 }
 
 // takeBack ends one lease whose holder is gone, unless it is over anyway.
-func (t *Table) takeBack(now int64, g lost) {
+func (t *Table) takeBack(now int64, g lost, counter *int64) {
 	name := []byte(g.key.Name)
-	found := t.store.Open(g.key.DB, name)
-	defer t.store.Close()
-	if found.Kind != Hash {
-		return
-	}
-	if l := t.line(g.key.DB, name); l != nil && t.isLock(l, now, found) {
-		if l.holders[g.owner].token == g.token {
-			t.takeOut(l, now, g.owner)
-			t.tookBack(g)
+	t.at(g.key.DB, name, func(k *lock) {
+		l := t.line(g.key.DB, name)
+		isLock := l != nil && t.isLock(l, now, k)
+		if h, ok, _ := t.find(now, k, []byte(g.owner)); ok && h.Token == g.token {
+			t.takeOut(now, k, []byte(g.owner), &h)
+			*counter++
+			k.event(Released)
 		}
-		t.serveSynced(l, now)
-		return
-	}
-	record, ok := t.store.Record([]byte(g.owner))
-	if !ok {
-		return
-	}
-	if h, ok := ParseRecord(record); ok && h.Token == g.token {
-		t.drop(now, g.key.DB, name, found, []byte(g.owner), &h)
-		t.tookBack(g)
-	}
-}
-
-func (t *Table) tookBack(g lost) {
-	if g.ghost {
-		t.Stats.Ghosts++
-	} else {
-		t.Stats.Sessions++
-	}
-	t.store.Event(Released)
-}
-
-// Break takes the lock from one owner, or from all for a nil owner, and serves
-// those who wait. It returns from how many it was taken.
-func (t *Table) Break(now int64, db int, name, owner []byte) (int, error) {
-	found := t.store.Open(db, name)
-	defer t.store.Close()
-	l := t.line(db, name)
-	if l == nil {
-		l = &line{key: Key{db, string(name)}, name: name, doubt: true}
-	}
-	if t.sync(l, now, found); l.foreign {
-		t.serveSynced(l, now)
-		return 0, ErrWrongType
-	}
-	broken := 0
-	for holder := range l.holders {
-		if owner == nil || string(owner) == holder {
-			t.takeOut(l, now, holder)
-			t.Stats.Broken++
-			t.store.Event(Broken)
-			broken++
+		if isLock {
+			t.serveSynced(l, now, k)
 		}
-	}
-	t.serveSynced(l, now)
-	return broken, nil
+	})
+	t.serveGroups(now)
 }

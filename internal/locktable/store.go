@@ -1,33 +1,36 @@
 package locktable
 
-// Store is the keyspace as the table sees it, one lock open at a time. The
-// table reads the holders from it and writes them to it; it keeps no second
-// truth about them. Every write is passed on to replicas and the AOF as the
-// native command named beside it.
+// Store is the keyspace as the table sees it, one lock open at a time. Only
+// Table.at and Table.peek open and close a lock, so that a lock is open exactly
+// as long as the function that decides about it runs. The table keeps no second truth about
+// holders: it reads them here, and what it wants written it hands to Commit.
 type Store interface {
-	// Open goes to the lock of that name and tells what stands there. It
-	// creates nothing. Whatever was open is closed.
+	// Open asks whether this node serves the name, and only then opens the lock
+	// and tells what stands there. It creates nothing.
 	Open(db int, name []byte) Found
-	// Close ends what Open began.
-	Close()
+	// Peek is Open for who only looks: it changes nothing about the key, works on
+	// a replica, and nothing is written.
+	Peek(db int, name []byte) Found
+	// Commit carries out the writes in their order, raises the events and closes
+	// the lock.
+	Commit(writes []Write, events []Event)
 
-	// Record is the field of one owner. It is valid until the next call.
+	// Record is the field of one owner in the open hash, valid until the next
+	// call. It shows the hash as it was found, as Any, Each and Scan do: writes
+	// wait for Commit.
 	Record(owner []byte) (record []byte, ok bool)
 	// Any is the record of whichever holder is cheapest to find.
 	Any() (record []byte, ok bool)
-	// Each visits every field, until visit answers false. Visit may not write.
+	// Each visits every field, until visit answers false.
 	Each(visit func(owner, record []byte) bool)
+	// Scan visits about as many fields as told, and answers whether there are
+	// more. A field that is there all the while is visited at least once.
+	Scan(c Cursor, fields int, visit func(owner, record []byte) bool) (more bool)
+	// Cursor is the beginning of a Scan, which may go on in later visits.
+	Cursor() Cursor
 
-	// Put writes a holder, and the key's expiry (unix ms) unless that is 0:
-	// HSET name owner record, PEXPIREAT name ms.
-	Put(owner, record []byte, expires int64)
-	Remove(owner []byte)    // HDEL name owner
-	Delete()                // DEL name
-	ExpireAt(expires int64) // PEXPIREAT name ms
-
-	// Event tells those who subscribed to keyspace events what happened to the
-	// open lock.
-	Event(event Event)
+	// Hash is a number for a name, the same until the process ends.
+	Hash(db int, name []byte) uint64
 
 	// Watch asks that Stir be called whenever something else touches the name;
 	// Unwatch takes that back. Neither needs the lock to be open.
@@ -38,11 +41,15 @@ type Store interface {
 	UnwatchClient(client uint64)
 }
 
+// Cursor is where a Scan goes on. Close gives back what it keeps.
+type Cursor interface{ Close() }
+
 // Found is what Open found.
 type Found struct {
 	Kind    Kind
-	Holders int   // fields of the hash, dead leases included
-	Expires int64 // the key's expiry in unix ms, 0 if it has none
+	Holders int    // fields of the hash, dead leases included
+	Expires int64  // the key's expiry in unix ms, 0 if it has none
+	Value   []byte // of a string, valid until Commit
 }
 
 // Kind is what stands at a name.
@@ -52,8 +59,30 @@ type Kind uint8
 const (
 	Absent Kind = iota
 	Hash
-	Other     // a key of another type, which is none of ours
+	Text      // a string of at most MaxRecord bytes
+	Other     // a key of another type or a longer string, which is none of ours
 	Elsewhere // another node of the cluster serves the name now
+)
+
+// Write is one change to the open lock. It is passed on to replicas and the AOF
+// as the native command named beside its kind.
+type Write struct {
+	Kind    WriteKind
+	Owner   []byte // of Put and Remove
+	Value   []byte // of Set and Put
+	Expires int64  // the key's, unix ms; for Put 0 leaves it as it is
+}
+
+// WriteKind is what a Write does.
+type WriteKind uint8
+
+// The kinds of writes.
+const (
+	Set      WriteKind = iota // SET name value PXAT ms
+	Put                       // HSET name owner value, and PEXPIREAT name ms
+	Remove                    // HDEL name owner
+	Delete                    // DEL name
+	ExpireAt                  // PEXPIREAT name ms
 )
 
 // Event is a keyspace event of the module's own class.

@@ -1,6 +1,7 @@
 package locktable_test
 
 import (
+	"hash/maphash"
 	"maps"
 	"slices"
 	"testing"
@@ -17,14 +18,18 @@ type keyspace struct {
 	clients map[uint64]bool
 	events  []locktable.Event
 
-	key   locktable.Key
-	open  bool
-	moved bool // to another node, all of it
-	walks int  // how often all of a hash was read
+	key     locktable.Key
+	open    bool
+	reading bool // opened by Peek
+	moved   bool // to another node, all of it
+	walks   int  // how often all of a hash was read
+	cursors int  // that are not closed
+	calls   int  // of any kind
 }
 
 type entry struct {
 	fields  map[string]string // nil for a key of another type
+	text    string            // of a string, if it is not empty
 	expires int64
 }
 
@@ -36,7 +41,11 @@ func newKeyspace(now int64) *keyspace {
 }
 
 func (k *keyspace) Open(db int, name []byte) locktable.Found {
-	k.key, k.open = locktable.Key{DB: db, Name: string(name)}, true
+	if k.open {
+		panic("a lock is opened while another is open")
+	}
+	k.key, k.open, k.reading = locktable.Key{DB: db, Name: string(name)}, true, false
+	k.calls++
 	if k.moved {
 		return locktable.Found{Kind: locktable.Elsewhere}
 	}
@@ -48,13 +57,56 @@ func (k *keyspace) Open(db int, name []byte) locktable.Found {
 	switch {
 	case e == nil:
 		return locktable.Found{}
+	case e.text != "":
+		return locktable.Found{Kind: locktable.Text, Expires: e.expires, Value: []byte(e.text)}
 	case e.fields == nil:
 		return locktable.Found{Kind: locktable.Other, Expires: e.expires}
 	}
 	return locktable.Found{Kind: locktable.Hash, Holders: len(e.fields), Expires: e.expires}
 }
 
-func (k *keyspace) Close() { k.open = false }
+func (k *keyspace) Peek(db int, name []byte) locktable.Found {
+	found := k.Open(db, name)
+	k.reading = true
+	return found
+}
+
+func (k *keyspace) Commit(writes []locktable.Write, events []locktable.Event) {
+	if k.reading && len(writes)+len(events) > 0 {
+		panic("something is written that was opened to be read")
+	}
+	for _, w := range writes {
+		k.write(w)
+	}
+	k.at()
+	k.events = append(k.events, events...)
+	k.open = false
+}
+
+func (k *keyspace) write(w locktable.Write) {
+	e := k.at()
+	switch w.Kind {
+	case locktable.Set:
+		k.keys[k.key] = &entry{text: string(w.Value), expires: w.Expires}
+	case locktable.Put:
+		if e == nil {
+			e = &entry{fields: map[string]string{}}
+			k.keys[k.key] = e
+		}
+		e.fields[string(w.Owner)] = string(w.Value)
+		if w.Expires > 0 {
+			e.expires = w.Expires
+		}
+	case locktable.Remove:
+		if delete(e.fields, string(w.Owner)); len(e.fields) == 0 {
+			delete(k.keys, k.key)
+		}
+	case locktable.Delete:
+		delete(k.keys, k.key)
+	case locktable.ExpireAt:
+		e.expires = w.Expires
+	}
+}
 
 // at is the entry that is open. Touching what is not open is a mistake that
 // the server would punish with a crash.
@@ -96,35 +148,38 @@ func (k *keyspace) each(visit func(owner, record []byte) bool) {
 	}
 }
 
-func (k *keyspace) Put(owner, record []byte, expires int64) {
-	e := k.at()
-	if e == nil {
-		e = &entry{fields: map[string]string{}}
-		k.keys[k.key] = e
-	}
-	e.fields[string(owner)] = string(record)
-	if expires > 0 {
-		e.expires = expires
-	}
+// cursor goes through the owners in their order, after the last one visited.
+type cursor struct {
+	k     *keyspace
+	after string
 }
 
-func (k *keyspace) Remove(owner []byte) {
-	e := k.at()
-	delete(e.fields, string(owner))
-	if len(e.fields) == 0 {
-		delete(k.keys, k.key)
-	}
+func (k *keyspace) Cursor() locktable.Cursor { k.cursors++; return &cursor{k: k} }
+
+func (c *cursor) Close() { c.k.cursors-- }
+
+func (k *keyspace) Scan(at locktable.Cursor, fields int, visit func(owner, record []byte) bool) (more bool) {
+	c := at.(*cursor)
+	k.each(func(owner, record []byte) bool {
+		if string(owner) <= c.after {
+			return true
+		}
+		if fields == 0 {
+			more = true
+			return false
+		}
+		fields--
+		c.after = string(owner)
+		return visit(owner, record)
+	})
+	return more
 }
 
-func (k *keyspace) Delete() { k.at(); delete(k.keys, k.key) }
-
-func (k *keyspace) ExpireAt(ms int64) {
-	if e := k.at(); e != nil {
-		e.expires = ms
-	}
+func (k *keyspace) Hash(db int, name []byte) uint64 {
+	return maphash.Bytes(seed, name) ^ uint64(db)*0x9e3779b97f4a7c15
 }
 
-func (k *keyspace) Event(e locktable.Event) { k.at(); k.events = append(k.events, e) }
+var seed = maphash.MakeSeed()
 
 func (k *keyspace) Watch(db int, name []byte) {
 	k.watched[locktable.Key{DB: db, Name: string(name)}] = true
@@ -232,12 +287,24 @@ func (s *service) mustWait(name, owner string, limit, ttl int64) *caller {
 
 func (s *service) release(name, owner string) bool {
 	s.t.Helper()
-	ok, err := s.Release(s.keyspace.now, 0, []byte(name), []byte(owner))
+	n, err := s.Release(s.keyspace.now, &locktable.Claim{Name: []byte(name), Owner: []byte(owner)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n == 1
+}
+
+func (s *service) extend(name, owner string, ttl int64) bool {
+	s.t.Helper()
+	ok, err := s.Extend(s.keyspace.now, &locktable.Claim{Name: []byte(name), Owner: []byte(owner)}, ttl)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return ok
 }
+
+// never is the answer of a clock whose slice of time is not over yet.
+func never() bool { return false }
 
 // pass lets time go by, calling Run when it wants to be called, not before.
 func (s *service) pass(ms int64) {
@@ -248,7 +315,7 @@ func (s *service) pass(ms int64) {
 			return
 		}
 		s.keyspace.now = max(at, s.keyspace.now)
-		s.Run(s.keyspace.now)
+		s.Run(s.keyspace.now, never)
 	}
 }
 
@@ -264,7 +331,7 @@ func (s *service) wokenAre(want ...string) {
 // holders are the names of those who hold, sorted.
 func (s *service) holders(name string) (owners []string) {
 	s.t.Helper()
-	_, err := s.Holders(s.keyspace.now, 0, []byte(name), func(owner []byte, _ *locktable.Record) {
+	_, err := s.Holders(s.keyspace.now, 0, []byte(name), func(owner []byte, _ *locktable.Holder) {
 		owners = append(owners, string(owner))
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"holdfast/internal/deadline"
+	"holdfast/internal/histogram"
 	"holdfast/internal/waitq"
 )
 
@@ -45,7 +46,8 @@ func (k *Key) swap(a, b int) {
 	}
 }
 
-// Stats counts what happened since the table was made.
+// Stats counts what happened since the table was made. A request for several
+// locks counts as one for each where it is granted or released, and else once.
 type Stats struct {
 	Grants     int64 // handed over or not
 	Contended  int64 // requests that had to wait
@@ -58,8 +60,12 @@ type Stats struct {
 	Ghosts     int64 // granted to a connection that was gone, and taken back
 	Sessions   int64 // released because the holder's connection closed
 	Timeouts   int64
+	Withdrawn  int64 // waits that a RELEASE or BREAK of their owner called off
 	Deadlocks  int64
 	QueueFull  int64
+
+	Wait histogram.Histogram // ms from the request to the grant of those who waited
+	Hold histogram.Histogram // ms from the grant to the release
 }
 
 // Table is the lock service of one server. The zero value is not ready; see
@@ -69,24 +75,26 @@ type Table struct {
 
 	limits *Limits
 	store  Store
+	open   lock // the one that is open, see at
 	fence  Fence
 	held   *heldSet
 	since  int64            // when this node began to grant
 	known  map[Key]struct{} // seen during the quarantine, and let go of
+	full   map[uint64]full  // semaphores that refused, by the hash of their name
 
 	lines    map[Key]*line
 	parties  map[string]*party
 	due      deadline.Heap[*line]
 	summons  []*line            // to be looked at now
+	groups   []*Waiter          // who want several locks, and may be first in all
 	round    waitq.Queue[*line] // the order in which all are looked at
 	roundAt  int64
+	roundDue int // lines that are still to be looked at in this round
 	waiting  int
 	arrivals int64
 
 	sessions sessions
 	lost     []lost
-
-	record []byte // scratch of the hot path
 }
 
 // Limits are what the operator sets; they may change at any time.
@@ -102,6 +110,7 @@ func New(store Store, limits *Limits, now int64) *Table {
 		store:   store,
 		lines:   map[Key]*line{},
 		parties: map[string]*party{},
+		full:    map[uint64]full{},
 	}
 	t.Lead(now)
 	return t
@@ -113,6 +122,7 @@ func (t *Table) Lead(now int64) {
 	t.since = now
 	t.known = nil
 	t.held = newHeldSet()
+	clear(t.full)
 }
 
 // Follow ends it: another node decides now. What had been promised to lost
@@ -124,15 +134,7 @@ func (t *Table) Follow() {
 	t.lost, t.sessions = nil, sessions{}
 	t.known = nil
 	t.held = newHeldSet()
-}
-
-// Seen is told of every record found when a node has loaded or was promoted,
-// so that tokens grow beyond it.
-func (t *Table) Seen(db int, name []byte, keyExpires, now int64, r *Record) {
-	t.fence.Saw(r.Token)
-	if keyExpires > now {
-		t.held.put(t.held.hash(db, name), keyExpires, now)
-	}
+	clear(t.full)
 }
 
 // Request is what a caller of ACQUIRE wants. Its slices are only read, and
@@ -140,6 +142,7 @@ func (t *Table) Seen(db int, name []byte, keyExpires, now int64, r *Record) {
 type Request struct {
 	DB      int
 	Name    []byte
+	Also    [][]byte // further locks, all different: all are granted, or none
 	Owner   []byte
 	Meta    []byte
 	Limit   int64 // Exclusive, Shared, or how many may hold
@@ -147,65 +150,132 @@ type Request struct {
 	Client  uint64
 	Session bool // ends with the client's connection
 	Block   bool // would rather wait than be refused
+	Again   bool // where the owner holds it already, the answer is what it was
 }
+
+// plain tells whether a string says all there is to say of the holder.
+func (r *Request) plain() bool { return r.Limit == Exclusive && !r.Session && len(r.Meta) == 0 }
 
 // Verdict is what comes of a request: a grant when Token is not 0, a place in
 // the line when Wait is true, and otherwise "not now".
 type Verdict struct {
 	Token int64
 	Wait  bool
-	line  *line
+	lines []*line // to stand in
 }
 
 // Acquire grants the lock, refuses it, or tells the caller to wait: then
 // Enqueue must follow, or nothing has happened.
-func (t *Table) Acquire(now int64, r *Request) (Verdict, error) {
-	found := t.store.Open(r.DB, r.Name)
-	defer t.store.Close()
-	if l := t.line(r.DB, r.Name); l != nil {
-		t.serve(l, now, found)
-		if l.queue.Len() > 0 {
-			return t.mustWait(r, l)
+func (t *Table) Acquire(now int64, r *Request) (v Verdict, err error) {
+	if r.Again {
+		if token, err := t.again(now, r); token != 0 || err != nil {
+			return Verdict{Token: token}, err
 		}
-		found = t.store.Open(r.DB, r.Name) // they were served, all of them
 	}
-	ok, err := t.admits(now, r, &found)
-	if err != nil {
+	free := t.noLine(now, r, r.Name)
+	for _, name := range r.Also {
+		ok := t.noLine(now, r, name)
+		t.at(r.DB, name, func(k *lock) {
+			admitted := false
+			admitted, err = t.admits(now, r, k)
+			free = free && ok && admitted
+		})
+		if err != nil {
+			return Verdict{}, err
+		}
+	}
+	if free || len(r.Also) > 0 {
+		t.at(r.DB, r.Name, func(k *lock) {
+			admitted := false
+			if admitted, err = t.admits(now, r, k); admitted && free {
+				v.Token = t.fence.Next(now)
+				t.grant(now, k, r, v.Token)
+			}
+		})
+	}
+	switch {
+	case err != nil:
 		return Verdict{}, err
-	}
-	if ok {
-		// The key lives as long as its last holder; 0 leaves it as it is.
-		expires, keyExpires := now+r.TTL, now+r.TTL
-		switch {
-		case found.Kind != Hash:
-		case found.Expires >= expires:
-			keyExpires = 0
-		case found.Expires == 0: // by PERSIST
-			keyExpires = max(expires, t.lastExpiry())
+	case v.Token != 0:
+		for _, name := range r.Also {
+			t.at(r.DB, name, func(k *lock) { t.grant(now, k, r, v.Token) })
 		}
-		token := t.put(now, r, expires, keyExpires)
-		t.held.put(t.held.hash(r.DB, r.Name), max(found.Expires, expires), now)
-		t.store.Event(Acquired)
-		return Verdict{Token: token}, nil
-	}
-	if !r.Block {
+		return v, nil
+	case !r.Block:
 		t.Stats.Refused++
 		return Verdict{}, nil
 	}
-	l := &line{key: Key{r.DB, string(r.Name)}, name: append([]byte(nil), r.Name...)}
-	t.read(l, now, t.store.Open(r.DB, r.Name))
-	return t.mustWait(r, l)
+	return t.mustWait(now, r)
+}
+
+// noLine serves those who wait for a lock, and tells whether nobody is left whom
+// a newcomer would overtake.
+func (t *Table) noLine(now int64, r *Request, name []byte) bool {
+	l := t.line(r.DB, name)
+	if l == nil {
+		return true
+	}
+	t.look(l, now)
+	t.serveGroups(now)
+	return !l.listed || !l.blocked
+}
+
+// again answers the token of a grant that the owner has got already, and makes
+// its lease end anew. For several locks it must be the same grant.
+func (t *Table) again(now int64, r *Request) (token int64, err error) {
+	same := true
+	each := func(name []byte, visit func(k *lock, h *Record)) {
+		t.at(r.DB, name, func(k *lock) {
+			h, ok, e := t.find(now, k, r.Owner)
+			if err = errors.Join(err, e); ok && e == nil && !k.foreign && h.Limit == r.Limit && h.Session == r.Session {
+				visit(k, &h)
+				return
+			}
+			same = false
+		})
+	}
+	check := func(_ *lock, h *Record) {
+		same = same && (token == 0 || token == h.Token)
+		token = h.Token
+	}
+	each(r.Name, check)
+	for _, name := range r.Also {
+		each(name, check)
+	}
+	if err != nil {
+		return 0, ErrWrongType
+	}
+	if !same {
+		return 0, nil
+	}
+	prolong := func(k *lock, h *Record) {
+		t.extend(now, k, r.Owner, h, deadline.After(now, r.TTL))
+		t.keepFor(k, r, token)
+	}
+	each(r.Name, prolong)
+	for _, name := range r.Also {
+		each(name, prolong)
+	}
+	return token, nil
 }
 
 // admits decides for a lock that nobody waits for. In the common cases it
 // looks at one holder at most, whatever their number; only where leases may
 // have run out while others go on does it read them all.
-func (t *Table) admits(now int64, r *Request, found *Found) (bool, error) {
-	switch found.Kind {
+func (t *Table) admits(now int64, r *Request, k *lock) (bool, error) {
+	switch k.Kind {
 	case Other:
 		return false, ErrWrongType
+	case Elsewhere:
+		return false, ErrMoved
 	case Absent:
-		return !t.quarantined(now, r.DB, r.Name), nil
+		return !t.quarantined(now, r.DB, k.name), nil
+	case Text:
+		t.fence.Saw(k.holder.Token, now)
+		return !k.holder.Live(now), nil
+	}
+	if r.Limit > Exclusive && t.isFull(now, k, r.Limit) {
+		return false, nil
 	}
 	record, ok := t.store.Any()
 	if !ok {
@@ -215,48 +285,131 @@ func (t *Table) admits(now int64, r *Request, found *Found) (bool, error) {
 	if !ok {
 		return false, ErrWrongType
 	}
-	t.fence.Saw(h.Token)
+	t.fence.Saw(h.Token, now)
 	if h.Live(now) {
 		if h.Limit != r.Limit || r.Limit == Exclusive {
 			return false, nil
 		}
-		if r.Limit == Shared || int64(found.Holders) < r.Limit {
-			return t.isNoHolder(now, r.Owner)
+		if r.Limit == Shared || int64(k.Holders) < r.Limit {
+			_, holds, err := t.find(now, k, r.Owner)
+			return !holds, err
 		}
 	}
-	l := line{key: Key{DB: r.DB}, name: r.Name}
-	if t.read(&l, now, *found); l.foreign {
-		return false, ErrWrongType
-	}
-	found.Kind, found.Expires = Hash, l.keyExpires
-	if len(l.holders) == 0 {
-		found.Kind = Absent
-	}
-	return l.admits(string(r.Owner), r.Limit), nil
+	return t.admitsAll(now, r, k)
 }
 
-func (t *Table) isNoHolder(now int64, owner []byte) (bool, error) {
-	record, ok := t.store.Record(owner)
-	if !ok {
+// admitsAll decides by all holders of a hash, and removes those whose lease is
+// over.
+func (t *Table) admitsAll(now int64, r *Request, k *lock) (bool, error) {
+	var dead [][]byte
+	live, itself, limit, first := 0, false, int64(Exclusive), int64(forever)
+	self := r.Owner // r itself must not escape
+	if !t.records(k, func(owner []byte, h *Record) {
+		t.fence.Saw(h.Token, now)
+		if !h.Live(now) {
+			dead = append(dead, append([]byte(nil), owner...))
+			return
+		}
+		live++
+		limit, first = h.Limit, min(first, h.Expires)
+		itself = itself || string(owner) == string(self)
+	}) {
+		return false, ErrWrongType
+	}
+	t.bury(k, dead, live)
+	for range dead {
+		t.ranOut(k.hash, k)
+	}
+	if live == 0 {
+		t.held.drop(k.hash, now)
 		return true, nil
 	}
-	h, ok := ParseRecord(record)
-	if !ok {
-		return false, ErrWrongType
+	if int64(live) >= limit && limit > Exclusive {
+		t.noteFull(now, k, limit, live, first)
 	}
-	return !h.Live(now), nil
+	return !itself && limit == r.Limit && (limit == Shared || int64(live) < limit), nil
 }
 
-// put writes the record of a new holder, and the key's expiry unless that is
-// 0, and gives the holder its token.
-func (t *Table) put(now int64, r *Request, expires, keyExpires int64) (token int64) {
-	token = t.fence.Next(now)
+// bury removes from the keyspace the holders whose lease is over.
+func (t *Table) bury(k *lock, dead [][]byte, live int) {
+	if live == 0 && len(dead) > 0 {
+		k.delete()
+		return
+	}
+	for _, owner := range dead {
+		k.remove(owner)
+	}
+}
+
+// ranOut counts a lease that ended before its holder let go.
+func (t *Table) ranOut(hash uint64, k *lock) {
+	t.Stats.Expired++
+	t.held.ranOutOf(hash)
+	k.event(Expired)
+}
+
+// grant makes r's owner a holder of the open lock.
+func (t *Table) grant(now int64, k *lock, r *Request, token int64) {
+	expires := deadline.After(now, r.TTL)
 	record := Record{r.Limit, token, now, expires, r.Session, r.Meta}
-	t.record = record.Append(t.record[:0])
-	t.store.Put(r.Owner, t.record, keyExpires)
+	before := k.Expires
+	if r.plain() {
+		k.set(r.Owner, &record, expires)
+	} else {
+		// The key lives as long as its last holder; 0 leaves it as it is.
+		keyExpires := expires
+		switch {
+		case k.Kind != Hash:
+		case k.Expires >= expires:
+			keyExpires = 0
+		case k.Expires == 0: // by PERSIST
+			keyExpires = max(expires, t.lastExpiry(k, nil))
+		}
+		k.put(r.Owner, &record, keyExpires)
+		k.Holders++
+		t.shortened(k.hash, expires)
+	}
 	t.Stats.Grants++
-	if r.Session && t.sessions.add(r, token, expires, now) {
+	k.event(Acquired)
+	if r.Session && t.sessions.add(r, k.name, token, expires, now) {
 		t.store.WatchClient(r.Client)
 	}
-	return token
+	if l := t.line(k.db, k.name); l != nil {
+		t.joined(l, k, r, token, expires, now)
+	} else {
+		t.held.put(k.hash, max(before, expires), now)
+	}
+}
+
+// full is a semaphore that had no free place.
+type full struct {
+	limit   int64
+	holders int   // as long as so many are there,
+	until   int64 // and it is not yet so late, nothing has become free
+}
+
+// mostFull bounds what is remembered of full semaphores.
+const mostFull = 1024
+
+// isFull answers a try of a full semaphore without reading its holders: no lease
+// has ended since they were read.
+func (t *Table) isFull(now int64, k *lock, limit int64) bool {
+	f, ok := t.full[k.hash]
+	return ok && f.limit == limit && f.holders == k.Holders && now < f.until
+}
+
+// noteFull remembers a full semaphore: until its first lease ends, and no longer
+// than a while, because what somebody writes into the hash tells nobody.
+func (t *Table) noteFull(now int64, k *lock, limit int64, live int, first int64) {
+	if len(t.full) >= mostFull {
+		clear(t.full)
+	}
+	t.full[k.hash] = full{limit, live, min(first, now+roundEvery+int64(live)/50)}
+}
+
+// shortened takes note of a lease in a semaphore that ends at expires.
+func (t *Table) shortened(hash uint64, expires int64) {
+	if f, ok := t.full[hash]; ok && expires < f.until {
+		delete(t.full, hash)
+	}
 }

@@ -136,7 +136,7 @@ func TestALeaseThatEndsWhileHeldIsCountedOnce(t *testing.T) {
 	s.wokenAre("b")
 	gauge(1)
 	s.mustWait("l", "c", exclusive, long)
-	if ok, _ := s.Extend(s.keyspace.now, 0, []byte("l"), []byte("b"), 600); !ok {
+	if !s.extend("l", "b", 600) {
 		t.Fatal("not extended")
 	}
 	s.keyspace.now += 600
@@ -179,14 +179,14 @@ func TestAnExtendedLeaseIsNotTaken(t *testing.T) {
 	s.mustGet("l", "a", exclusive, 100)
 	s.mustWait("l", "b", exclusive, long)
 	s.pass(60)
-	if ok, err := s.Extend(s.keyspace.now, 0, []byte("l"), []byte("a"), 100); !ok || err != nil {
-		t.Fatal(ok, err)
+	if !s.extend("l", "a", 100) {
+		t.Fatal("not extended")
 	}
 	s.pass(99)
 	s.wokenAre()
 	s.pass(1)
 	s.wokenAre("b")
-	if ok, _ := s.Extend(s.keyspace.now, 0, []byte("l"), []byte("a"), 100); ok {
+	if s.extend("l", "a", 100) {
 		t.Fatal("a extended what b holds")
 	}
 }
@@ -195,7 +195,7 @@ func TestAShortenedLeaseEndsEarlier(t *testing.T) {
 	s := newService(t)
 	s.mustGet("l", "a", exclusive, long)
 	s.mustWait("l", "b", exclusive, long)
-	if ok, _ := s.Extend(s.keyspace.now, 0, []byte("l"), []byte("a"), 10); !ok {
+	if !s.extend("l", "a", 10) {
 		t.Fatal("a could not extend")
 	}
 	s.pass(10)
@@ -204,16 +204,62 @@ func TestAShortenedLeaseEndsEarlier(t *testing.T) {
 
 func TestAnOwnerThatHoldsWaitsForItself(t *testing.T) {
 	s := newService(t)
-	s.mustGet("l", "a", exclusive, long)
+	s.mustGet("l", "a", exclusive, 500)
 	if s.try("l", "a", exclusive, long) != 0 {
 		t.Fatal("the lock is re-entrant")
 	}
-	s.mustWait("l", "a", exclusive, long) // on another connection
+	s.mustWait("l", "a", exclusive, 700) // on another connection
 	s.mustWait("l", "a", exclusive, long)
-	s.release("l", "a")
+	s.pass(500)
 	s.wokenAre("a")
-	s.release("l", "a")
+	s.pass(700)
 	s.wokenAre("a")
+}
+
+// Whoever waits for nothing but its own release takes up no place that others
+// could have.
+func TestAnOwnerThatWaitsForItselfKeepsNobodyElseWaiting(t *testing.T) {
+	s := newService(t)
+	s.mustGet("l", "a", 3, long)
+	s.mustGet("l", "b", 3, long)
+	s.mustGet("l", "c", 3, long)
+	s.mustWait("l", "a", 3, long)
+	d := s.mustWait("l", "d", 3, long)
+	s.release("l", "b")
+	s.wokenAre("d")
+	s.release("l", "c")
+	s.mustGet("l", "e", 3, long)
+	if s.heldBy("l", "a", "d", "e"); d.Token == 0 {
+		t.Fatal("d has no token")
+	}
+}
+
+// RELEASE is the undo of whatever its owner asked for, so it calls off a wait of
+// a connection that may be lost.
+func TestAReleaseCallsOffItsOwnersWaits(t *testing.T) {
+	s := newService(t)
+	s.mustGet("l", "a", shared, long)
+	b := s.mustWait("l", "b", exclusive, long)
+	s.mustWait("l", "c", shared, long)
+	if s.release("l", "b") || b.Token != 0 || b.Err != nil {
+		t.Fatal("b held nothing and got nothing")
+	}
+	s.pass(0)
+	s.wokenAre("b", "c") // c stood behind b
+	s.mustWait("l", "d", exclusive, long)
+	s.mustWait("l", "a", exclusive, long)
+	if !s.release("l", "a") {
+		t.Fatal("a held it")
+	}
+	s.wokenAre("a")
+	if n, err := s.Break(s.keyspace.now, 0, []byte("l"), []byte("d")); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	s.wokenAre("d")
+	if s.Stats.Withdrawn != 3 || s.Waiting() != 0 {
+		t.Fatalf("%d withdrawn, %d wait", s.Stats.Withdrawn, s.Waiting())
+	}
+	s.heldBy("l", "c")
 }
 
 // Whoever does it and however, a lock that vanished is handed over: at once
@@ -288,7 +334,7 @@ func TestThoseWhoWaitForAKeyThatIsNoLockAnyMoreAreTold(t *testing.T) {
 		if _, err := s.Acquire(s.keyspace.now, &r); !errors.Is(err, locktable.ErrWrongType) {
 			t.Fatal(err)
 		}
-		if _, err := s.Release(s.keyspace.now, 0, r.Name, r.Owner); !errors.Is(err, locktable.ErrWrongType) {
+		if _, err := s.Release(s.keyspace.now, &locktable.Claim{Name: r.Name, Owner: r.Owner}); !errors.Is(err, locktable.ErrWrongType) {
 			t.Fatal(err)
 		}
 	}
@@ -347,7 +393,7 @@ func TestASessionKeepsItsLongLeaseAmongManyShortOnes(t *testing.T) {
 		}
 	}
 	acquire("long", 10)
-	if ok, _ := s.Extend(s.keyspace.now, 0, []byte("long"), []byte("a"), long); !ok {
+	if !s.extend("long", "a", long) {
 		t.Fatal("not extended")
 	}
 	for range 1000 {

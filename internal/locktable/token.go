@@ -2,13 +2,15 @@ package locktable
 
 // Fence hands out fencing tokens: each greater than every one before, whatever
 // lock it is for. It needs no stored counter. A token is the clock's
-// microseconds unless the last one was as late, so it keeps growing over a
-// restart and a failover as long as the clocks err by less than the outage;
-// and whatever record is read raises it above that record too.
+// microseconds, or the last token plus one where that is greater. So tokens keep
+// growing over a restart and a failover while the clocks err by less than the
+// outage; and a record that is read raises the next token above its own.
 type Fence struct{ last int64 }
 
-// maxToken is what tokens stay below, so that every language can count them.
-const maxToken = 1 << 53
+// believed is how far ahead of the clock the token of a record may be, in
+// microseconds: a week. Whoever may write one key may write any number there, and
+// a token that no clock explains must not move everybody's.
+const believed = 7 * 24 * 3600 * 1_000_000
 
 // Next is the token of a grant made at now, in unix milliseconds.
 func (f *Fence) Next(now int64) int64 {
@@ -16,8 +18,13 @@ func (f *Fence) Next(now int64) int64 {
 	return f.last
 }
 
-// Saw raises the fence above a token found in the keyspace.
-func (f *Fence) Saw(token int64) { f.last = max(f.last, token) }
+// Saw raises the fence to a token found in the keyspace at now, unless the clock
+// cannot explain that token.
+func (f *Fence) Saw(token, now int64) {
+	if token <= now*1000+believed {
+		f.last = max(f.last, token)
+	}
+}
 
 // Last is the greatest token handed out or seen, 0 if there was none.
 func (f *Fence) Last() int64 { return f.last }

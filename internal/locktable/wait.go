@@ -1,73 +1,132 @@
 package locktable
 
 // mustWait is the verdict on a request that cannot be granted now.
-func (t *Table) mustWait(r *Request, l *line) (Verdict, error) {
-	if l.foreign {
-		return Verdict{}, ErrWrongType
+func (t *Table) mustWait(now int64, r *Request) (v Verdict, err error) {
+	v.lines = make([]*line, 0, 1+len(r.Also))
+	join := func(name []byte) {
+		l := t.line(r.DB, name)
+		if l == nil {
+			l = &line{key: Key{r.DB, string(name)}, name: append([]byte(nil), name...), hash: t.store.Hash(r.DB, name), doubt: true}
+			t.at(r.DB, name, func(k *lock) { t.sync(l, now, k) })
+		}
+		v.lines = append(v.lines, l)
+		switch {
+		case err != nil:
+		case l.foreign:
+			err = ErrWrongType
+		case int64(l.queue.Len()) >= t.limits.MaxWaiters:
+			t.Stats.QueueFull++
+			err = ErrQueueFull
+		}
 	}
-	if !r.Block {
-		t.Stats.Refused++
-		return Verdict{}, nil
+	join(r.Name)
+	for _, name := range r.Also {
+		join(name)
 	}
-	if int64(l.queue.Len()) >= t.limits.MaxWaiters {
-		t.Stats.QueueFull++
-		return Verdict{}, ErrQueueFull
+	if err == nil {
+		if cycle := t.cycle(string(r.Owner), r.Limit, v.lines); cycle != nil {
+			t.Stats.Deadlocks++
+			err = &DeadlockError{cycle}
+		}
 	}
-	if cycle := t.cycle(string(r.Owner), r.Limit, l); cycle != nil {
-		t.Stats.Deadlocks++
-		return Verdict{}, &DeadlockError{cycle}
+	if err != nil {
+		t.Drop(v)
+		return Verdict{}, err
 	}
-	return Verdict{Wait: true, line: l}, nil
+	v.Wait = true
+	return v, nil
 }
 
-// Enqueue puts w at the end of the line that Acquire sent r to. Nothing may
+// Drop forgets a verdict that told the caller to wait, where it cannot.
+func (t *Table) Drop(v Verdict) {
+	for _, l := range v.lines {
+		if !l.listed {
+			t.dropCursor(l)
+		}
+	}
+}
+
+// Enqueue puts w at the end of the lines that Acquire sent r to. Nothing may
 // happen between the two calls.
 func (t *Table) Enqueue(now int64, r *Request, v Verdict, w *Waiter) {
-	l := v.line
 	w.Owner, w.Limit, w.Since = string(r.Owner), r.Limit, now
 	w.ttl, w.client, w.session = r.TTL, r.Client, r.Session
 	if len(r.Meta) > 0 {
 		w.meta = append([]byte(nil), r.Meta...)
 	}
-	if !l.listed {
-		l.listed = true
-		t.lines[l.key] = l
-		for owner := range l.holders {
-			t.indexHolder(l, owner, +1)
-		}
-		l.due.Value, l.round.Waiter = l, l
-		if t.round.Len() == 0 {
-			t.roundAt = now + roundEvery
-		}
-		t.round.Push(&l.round)
-		t.store.Watch(l.key.DB, l.name)
-		t.count(l, now)
+	if w.seats = w.one[:]; len(v.lines) > 1 {
+		w.seats = make([]seat, len(v.lines))
 	}
 	t.arrivals++
-	w.line, w.place.Waiter, w.seq = l, w, t.arrivals
-	l.queue.Push(&w.place)
-	t.party(w.Owner).waits.add(w)
+	w.seq = t.arrivals
+	for i, l := range v.lines {
+		t.list(l, now)
+		s := &w.seats[i]
+		s.line, s.place.Waiter = l, w
+		l.queue.Push(&s.place)
+		l.blocked = l.blocked || !l.waitsForItself(w)
+		t.arm(l, now)
+	}
+	p := t.party(w.Owner)
+	p.waits = append(p.waits, w)
 	t.waiting++
 	t.Stats.Contended++
-	t.arm(l, now)
 }
 
-// leave takes a waiter out of its queue.
-func (t *Table) leave(w *Waiter) bool {
-	if !w.place.Leave() {
+// list makes a line known when the first sits down in it.
+func (t *Table) list(l *line, now int64) {
+	if l.listed {
+		return
+	}
+	l.listed = true
+	t.lines[l.key] = l
+	l.due.Value, l.round.Waiter = l, l
+	if t.round.Len() == 0 {
+		t.roundAt = now + roundEvery
+	}
+	t.round.Push(&l.round)
+	t.store.Watch(l.key.DB, l.name)
+	t.index(l)
+	if l.cursor != nil {
+		t.summon(l)
+	}
+	t.count(l, now)
+}
+
+// leave takes a waiter out of all its queues, and looks after the lines that it
+// leaves; those of except are the caller's to look after.
+func (t *Table) leave(w *Waiter, except *line) bool {
+	if !w.seats[0].place.Waiting() {
 		return false
 	}
+	for i := range w.seats {
+		l := w.seats[i].line
+		first := l.isFirst(w)
+		w.seats[i].place.Leave()
+		switch {
+		case l == except:
+		case l.queue.Len() == 0:
+			t.forget(l)
+		case first:
+			t.summon(l) // those behind may be let in where w was not
+		}
+	}
+	t.waitsNoMore(w)
+	return true
+}
+
+// waitsNoMore takes a waiter that has left its queues out of the books.
+func (t *Table) waitsNoMore(w *Waiter) {
 	t.waiting--
 	p := t.parties[w.Owner]
 	p.waits.remove(w)
 	t.dropIdle(w.Owner, p)
-	return true
 }
 
 // Timeout takes away a waiter whose time is up. It answers false when the
 // waiter had been granted the lock already: then the grant counts.
 func (t *Table) Timeout(w *Waiter) bool {
-	if !t.abandon(w) {
+	if !t.leave(w, nil) {
 		return false
 	}
 	t.Stats.Timeouts++
@@ -78,24 +137,27 @@ func (t *Table) Timeout(w *Waiter) bool {
 // the lock and could not be told, it is the ghost: the lock is taken back at
 // the next Run, and goes on to the next.
 func (t *Table) Gone(w *Waiter) {
-	if !t.abandon(w) && w.Token != 0 {
-		t.lost = append(t.lost, lost{w.line.key, w.Owner, w.Token, true})
+	if t.leave(w, nil) || w.Token == 0 {
+		return
+	}
+	for i := range w.seats {
+		t.lost = append(t.lost, lost{w.seats[i].line.key, w.Owner, w.Token})
 	}
 }
 
-func (t *Table) abandon(w *Waiter) bool {
-	l := w.line
-	head := l.queue.Front() == &w.place
-	if !t.leave(w) {
-		return false
+// keepFor makes a grant that was asked for again the newcomer's own: what was
+// to be taken back because an earlier connection is gone stays, and a session
+// ends with the connection that asked last.
+func (t *Table) keepFor(k *lock, r *Request, token int64) {
+	for i, g := range t.lost {
+		if g.token == token && g.key.DB == k.db && g.key.Name == string(k.name) {
+			t.lost = append(t.lost[:i], t.lost[i+1:]...)
+			break
+		}
 	}
-	switch {
-	case l.queue.Len() == 0:
-		t.forget(l)
-	case head:
-		t.summon(l) // those behind may be let in where it was not
+	if r.Session && t.sessions.move(k.name, token, r.Client) {
+		t.store.WatchClient(r.Client)
 	}
-	return true
 }
 
 // forget ends a line in which nobody stands any more.
@@ -103,9 +165,8 @@ func (t *Table) forget(l *line) {
 	if !l.listed {
 		return
 	}
-	for owner := range l.holders {
-		t.indexHolder(l, owner, -1)
-	}
+	t.unindex(l)
+	t.dropCursor(l)
 	l.listed = false
 	delete(t.lines, l.key)
 	t.due.Remove(&l.due)

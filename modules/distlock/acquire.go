@@ -13,45 +13,51 @@ import (
 var acquireCommand = redismodule.Command{
 	Name:       "lock.acquire",
 	Summary:    "Takes a lock for a time, or waits in line for it.",
-	Complexity: "O(1), and O(N) for the N holders of a shared lock or semaphore with leases that ran out",
+	Complexity: "O(1) for each lock, also where it is refused; O(N) for N holders of a shared lock or semaphore with leases that ran out, and, some holders at a time, for the first who waits",
 	Since:      "1.0.0",
 	Arity:      -4,
 	Flags:      "write deny-oom fast blocking",
 	Categories: "write fast blocking",
 	Keys:       lockKey(redismodule.KeyRW | redismodule.KeyUpdate),
-	Opens:      opening,
 	Args: []redismodule.Argument{
 		nameArgument, ownerArgument, ttlArgument,
 		{Name: "mode", Type: redismodule.ArgOneOf, Optional: true, Args: []redismodule.Argument{
 			{Name: "shared", Type: redismodule.ArgToken, Token: "SHARED", Summary: "Any number may hold it together."},
 			{Name: "n", Type: redismodule.ArgInteger, Token: "LIMIT", Summary: "So many may hold it together."},
 		}},
-		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for its turn, first come, first served; 0 for ever. An error where the server cannot block the connection: Valkey 8.1 and later, while it is subscribed."},
+		{Name: "block-ms", Type: redismodule.ArgInteger, Token: "BLOCK", Optional: true, Summary: "Waits so long for its turn, first come, first served; 0 for ever."},
 		{Name: "session", Type: redismodule.ArgToken, Token: "SESSION", Optional: true, Summary: "Released at once when this connection closes."},
-		{Name: "text", Token: "META", Optional: true, Summary: "Whatever LOCK.INFO shall tell of the holder."},
+		{Name: "text", Token: "META", Optional: true, Summary: "Whatever LOCK.INFO shall tell of the holder, up to 64 KB."},
 		{Name: "withtoken", Type: redismodule.ArgToken, Token: "WITHTOKEN", Optional: true, Summary: "Answers the fencing token instead of 1."},
+		{
+			Name: "again", Type: redismodule.ArgToken, Token: "AGAIN", Optional: true,
+			Summary: "Where owner holds it already in that mode, the answer is what it was and the lease begins anew: safe to send twice.",
+		},
+		alsoArgument,
 	},
 	Reply:   "1 (with WITHTOKEN the fencing token) when acquired; 0 when it is held, or BLOCK ran out.",
 	Handler: acquire,
 }
 
 func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	store.begin(ctx, args[1], args[2])
-	defer store.end()
 	now := ctx.Now()
 	ttl, err := leaseTime(args[3], "lock.acquire", now)
 	if err != nil {
 		return err
 	}
 	r := locktable.Request{
-		Name: args[1].Bytes(), Owner: args[2].Bytes(), DB: store.db, TTL: ttl, Limit: locktable.Exclusive,
+		Name: args[1].Bytes(), Owner: args[2].Bytes(), DB: ctx.DB(), TTL: ttl, Limit: locktable.Exclusive,
+	}
+	if err := tooLong("owner", r.Owner, locktable.MaxOwner); err != nil {
+		return err
 	}
 	var o acquireOptions
 	if len(args) > 4 {
-		if err := o.read(ctx, args[4:], &r, now); err != nil {
+		if err := o.read(ctx, args, &r, now); err != nil {
 			return err
 		}
 	}
+	store.enterCommand(ctx, args[1], args[2])
 	v, err := table.Acquire(now, &r)
 	switch {
 	case err != nil:
@@ -61,13 +67,14 @@ func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		w := &waiter{withToken: o.withToken}
 		w.Handle = w
 		if w.blocked, err = ctx.Block(o.block, w); err != nil {
+			table.Drop(v)
 			return err
 		}
 		table.Enqueue(now, &r, v, &w.Waiter)
 	case o.withToken:
-		store.reply(v.Token)
+		ctx.ReplyInt(v.Token)
 	default:
-		store.reply(min(v.Token, 1))
+		ctx.ReplyBool(v.Token != 0)
 	}
 	rearm(ctx)
 	return nil
@@ -80,7 +87,7 @@ type acquireOptions struct {
 
 func (o *acquireOptions) read(ctx *redismodule.Ctx, args []redismodule.Arg, r *locktable.Request, now int64) (err error) {
 	mode := false
-	options := syntax.NewOptions(args)
+	options := syntax.NewOptions(args[4:])
 	for err == nil && options.Next() {
 		switch {
 		case options.Is("BLOCK"):
@@ -92,6 +99,11 @@ func (o *acquireOptions) read(ctx *redismodule.Ctx, args []redismodule.Arg, r *l
 			r.Session = true
 		case options.Is("META"):
 			r.Meta = options.Value().Bytes()
+			err = tooLong("META text", r.Meta, locktable.MaxMeta)
+		case options.Is("AGAIN"):
+			r.Again = true
+		case options.Is("ALSO"):
+			r.Also, err = also(ctx, args[1], options.Rest(), redismodule.KeyUpdate)
 		case options.Is("SHARED") && !mode:
 			mode, r.Limit = true, locktable.Shared
 		case options.Is("LIMIT") && !mode:
@@ -115,16 +127,6 @@ func (o *acquireOptions) read(ctx *redismodule.Ctx, args []redismodule.Arg, r *l
 		}
 	}
 	return nil
-}
-
-// leaseTime reads ttl_ms.
-func leaseTime(a redismodule.Arg, command string, now int64) (int64, error) {
-	ttl, err := syntax.Millis(a, command, now)
-	if err == nil && ttl > config.maxTTL {
-		err = redismodule.Error(fmt.Sprintf(
-			"ERR invalid expire time in '%s' command: distlock.max-ttl-ms is %d", command, config.maxTTL))
-	}
-	return ttl, err
 }
 
 // refusal is what a client is told of an error of the table.
@@ -151,8 +153,8 @@ type waiter struct {
 	blocked   *redismodule.Blocked
 }
 
-// Wake is called by the table when the waiter was granted the lock or cannot
-// be. If its time ran out in the same instant, Timeout finds the grant.
+// Wake is called by the table when the waiter was granted the lock, cannot be,
+// or was withdrawn. If its time ran out in the same instant, Timeout finds the grant.
 func (w *waiter) Wake() { w.blocked.Wake() }
 
 func (w *waiter) Reply(ctx *redismodule.Ctx) {

@@ -1,203 +1,108 @@
 package distlock
 
 import (
+	"math"
+
 	"holdfast/internal/locktable"
 	"holdfast/redismodule"
 )
 
-// keyspace is the table's Store in the server. It is good for one callback at
-// a time: enter sets the callback's context.
+// keyspace is the table's Store in the server. Each callback of the server that
+// may come to the keyspace begins with enter or enterCommand.
 type keyspace struct {
-	ctx *redismodule.Ctx
-	db  int // selected in ctx
+	ctx        *redismodule.Ctx
+	background bool // no client's command named the lock: see Open
 
-	// The running command's name and owner. Where the table means these, the
+	// The running command's lock and owner. Where the table means these, the
 	// server's own strings are used, and nothing is copied.
 	name, owner redismodule.Arg
 
-	background bool // no command brought us here, see Open
-	reading    bool // only looking: open for reading, and leave the key's age
-
-	key    redismodule.Writer
-	open   bool
-	begun  bool            // open, and not asked for yet
-	lazy   bool            // Close waits for the reply
-	state  locktable.Found // what was found there
-	fresh  bool            // field is the owner's record,
-	record bool            // if it has one
-	field  []byte          // scratch for the record read last
-
-	// The last write and its event wait for Close, to be done together with it
-	// when Go has returned. Whatever comes before Close sends them first.
-	change redismodule.Change
-	value  []byte // of the change
+	key           redismodule.Writer // open between Open and Commit
+	value, record []byte             // what was read last
 }
 
-// enter prepares for a callback of the server, outside any command.
+// enter prepares for a callback outside any command.
 func (k *keyspace) enter(ctx *redismodule.Ctx) {
-	k.end()
-	k.ctx, k.db, k.background, k.lazy = ctx, ctx.DB(), true, false
+	k.ctx, k.background = ctx, true
 	k.name, k.owner = redismodule.Arg{}, redismodule.Arg{}
 }
 
-// enterCommand prepares for a command that only looks.
-func (k *keyspace) enterCommand(ctx *redismodule.Ctx, name redismodule.Arg) {
-	k.enter(ctx)
-	k.name, k.background = name, false
+// enterCommand prepares for a command about a lock.
+func (k *keyspace) enterCommand(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
+	k.ctx, k.background, k.name, k.owner = ctx, false, name, owner
 }
 
-// recordMost is the greatest length of a field that is read to see whether a hash is a lock.
-const recordMost = 1 << 20
-
-// opening is what is done before a command that writes comes to its handler.
-var opening = redismodule.Opening{Write: true, Field: 2}
-
-// begin prepares for a command that writes: its lock is open, and the owner's
-// record read. Close waits for reply or end, and one of the two must come.
-func (k *keyspace) begin(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
-	k.end()
-	at, record, ok := ctx.Begin(k.field[:0])
-	k.ctx, k.db, k.background, k.name, k.owner = ctx, at.DB, false, name, owner
-	k.key, k.open, k.begun, k.lazy = at.Writer, true, true, true
-	k.state, k.field, k.record = found(at.Reader, at.Len), record, ok
-	k.fresh = true
-}
-
-// reply answers an integer and ends the command.
-func (k *keyspace) reply(n int64) {
-	if k.open && k.key.End(&k.change, n) {
-		k.open, k.begun, k.fresh = false, false, false
-		k.change = redismodule.Change{}
-		return
+// arg is the running command's own argument where b is that one.
+func (k *keyspace) arg(b []byte) redismodule.Arg {
+	for _, a := range [...]redismodule.Arg{k.name, k.owner} {
+		if len(b) > 0 && a.Len() == len(b) && &a.Bytes()[0] == &b[0] {
+			return a
+		}
 	}
-	k.end()
-	k.ctx.ReplyInt(n)
+	return redismodule.Text(b)
 }
 
-// same tells whether b is the very argument a, not a copy.
-func same(a redismodule.Arg, b []byte) bool {
-	return len(b) > 0 && a.Len() == len(b) && &a.Bytes()[0] == &b[0]
-}
-
-// arg is the running command's own argument where owner is that one.
-func (k *keyspace) arg(owner []byte) redismodule.Arg {
-	if same(k.owner, owner) {
-		return k.owner
-	}
-	return redismodule.Text(owner)
-}
+// inPlace is the length from which a string is read where it stands. A shorter
+// one would change its encoding by that, and is asked for by GET.
+const inPlace = 45
 
 func (k *keyspace) Open(db int, name []byte) locktable.Found {
-	if k.begun && same(k.name, name) && db == k.db {
-		k.begun = false
-		return k.state
-	}
-	k.end()
-	if db != k.db {
-		k.ctx.SelectDB(db)
-		k.db = db
-	}
-	// Before the key is open: the question is a call, which may expire the lock.
-	if k.background && !k.ctx.Serves(name) {
+	if !k.serves(db, name) {
 		return locktable.Found{Kind: locktable.Elsewhere}
 	}
-	arg := redismodule.Text(name)
-	if same(k.name, name) {
-		arg = k.name
+	k.key = k.ctx.Write(k.arg(name))
+	if k.key.Type != redismodule.TypeString || k.key.Len() > locktable.MaxRecord {
+		return k.found()
 	}
-	if k.reading {
-		k.key = redismodule.Writer{Reader: k.ctx.Look(arg)}
-	} else {
-		k.key = k.ctx.Write(arg)
+	if k.key.Len() >= inPlace {
+		k.value, _ = k.key.Text(k.value[:0])
+		return k.found()
 	}
-	k.open = true
-	return found(k.key.Reader, -1)
+	k.key.Close()
+	short := k.ctx.Look(k.arg(name))
+	k.value, _ = short.String(k.value[:0])
+	short.Close()
+	k.key = k.ctx.Write(k.arg(name)) // the string, or nothing if it expired meanwhile
+	return k.found()
 }
 
-// found is what the table wants to know of a key; fields is -1 where it must be
-// asked for.
-func found(key redismodule.Reader, fields int) locktable.Found {
-	switch key.Type {
+func (k *keyspace) Peek(db int, name []byte) locktable.Found {
+	if !k.serves(db, name) {
+		return locktable.Found{Kind: locktable.Elsewhere}
+	}
+	k.key = redismodule.Writer{Reader: k.ctx.Look(k.arg(name))}
+	if k.key.Type == redismodule.TypeString && k.key.Len() <= locktable.MaxRecord {
+		ok := false
+		if k.value, ok = k.key.String(k.value[:0]); !ok { // it expired meanwhile
+			return locktable.Found{}
+		}
+	}
+	return k.found()
+}
+
+// serves selects the database and tells whether this node may touch the lock.
+// The server has asked that for the locks that a command names. The question is
+// a call, which may end a key, so it comes before anything is open.
+func (k *keyspace) serves(db int, name []byte) bool {
+	if k.ctx.DB() != db {
+		k.ctx.SelectDB(db)
+	}
+	return !k.background || k.ctx.Serves(name)
+}
+
+func (k *keyspace) found() locktable.Found {
+	expires := max(k.key.ExpireAt, 0)
+	switch k.key.Type {
 	case redismodule.TypeNone:
 		return locktable.Found{}
 	case redismodule.TypeHash:
-		if fields < 0 {
-			fields = key.Len()
+		return locktable.Found{Kind: locktable.Hash, Holders: k.key.Len(), Expires: expires}
+	case redismodule.TypeString:
+		if k.key.Len() <= locktable.MaxRecord {
+			return locktable.Found{Kind: locktable.Text, Value: k.value, Expires: expires}
 		}
-		return locktable.Found{Kind: locktable.Hash, Holders: fields, Expires: max(key.ExpireAt, 0)}
 	}
 	return locktable.Found{Kind: locktable.Other}
-}
-
-func (k *keyspace) Close() {
-	if !k.lazy {
-		k.end()
-	}
-}
-
-// end sends what waits and closes the lock.
-func (k *keyspace) end() {
-	if !k.open {
-		return
-	}
-	k.flush()
-	k.open, k.begun = false, false
-	k.key.Close()
-}
-
-// flush sends what waits for Close.
-func (k *keyspace) flush() {
-	k.fresh = false
-	k.key.Apply(&k.change)
-	k.change = redismodule.Change{}
-}
-
-func (k *keyspace) Record(owner []byte) (record []byte, ok bool) {
-	if k.fresh && same(k.owner, owner) { // begin has read it
-		return k.field, k.record
-	}
-	k.flush()
-	k.field, ok = k.key.HashGet(k.arg(owner), k.field[:0])
-	return k.field, ok
-}
-
-func (k *keyspace) Any() (record []byte, ok bool) {
-	k.flush()
-	k.field, ok = k.key.HashAny(k.field[:0], recordMost)
-	return k.field, ok
-}
-
-func (k *keyspace) Each(visit func(owner, record []byte) bool) {
-	k.flush()
-	k.key.HashEach(visit)
-}
-
-func (k *keyspace) Put(owner, record []byte, expires int64) {
-	k.flush()
-	if expires == 0 {
-		expires = -1 // stays as it is
-	}
-	k.value = append(k.value[:0], record...) // the caller may write the next one there
-	k.change = redismodule.Change{Put: true, Field: k.arg(owner), Value: k.value, ExpireAt: expires}
-}
-
-func (k *keyspace) Remove(owner []byte) {
-	k.flush()
-	k.key.HashDel(k.arg(owner), -1)
-}
-
-func (k *keyspace) Delete() {
-	k.flush()
-	k.change.Delete = true
-}
-
-func (k *keyspace) ExpireAt(expires int64) {
-	if k.change.Put && k.change.Class == 0 {
-		k.change.ExpireAt = expires
-		return
-	}
-	k.flush()
-	k.key.SetExpireAt(expires)
 }
 
 var events = [...]redismodule.EventName{
@@ -207,12 +112,67 @@ var events = [...]redismodule.EventName{
 	locktable.Broken:   redismodule.NewEvent("lock.broken"),
 }
 
-func (k *keyspace) Event(e locktable.Event) {
-	if k.change.Class != 0 {
-		k.flush()
+func (k *keyspace) Commit(writes []locktable.Write, raised []locktable.Event) {
+	for i := range writes {
+		switch w := &writes[i]; w.Kind {
+		case locktable.Set:
+			k.key.SetText(w.Value, w.Expires)
+		case locktable.Put:
+			expires := w.Expires
+			if expires == 0 {
+				expires = -1 // stays as it is
+			}
+			k.key.HashPut(k.arg(w.Owner), w.Value, expires)
+		case locktable.Remove:
+			k.key.HashDel(k.arg(w.Owner), -1)
+		case locktable.Delete:
+			k.key.Delete()
+		case locktable.ExpireAt:
+			k.key.SetExpireAt(w.Expires)
+		}
 	}
-	k.change.Class, k.change.Event = redismodule.EventModule, events[e]
+	for _, e := range raised {
+		k.key.Notify(redismodule.EventModule, events[e])
+	}
+	k.key.Close()
+	if cap(k.value)+cap(k.record) > locktable.MaxRecord {
+		k.value, k.record = nil, nil
+	}
 }
+
+func (k *keyspace) Record(owner []byte) (record []byte, ok bool) {
+	k.record, ok = k.key.HashGet(k.arg(owner), k.record[:0])
+	return k.record, ok
+}
+
+// Any answers a field that is too long for a record as an empty one, which is
+// none.
+func (k *keyspace) Any() (record []byte, ok bool) {
+	if k.record, ok = k.key.HashAny(k.record[:0], locktable.MaxRecord); ok {
+		return k.record, true
+	}
+	var first redismodule.HashCursor
+	defer first.Close()
+	k.key.HashSome(&first, 1, 0, func(_, _ []byte) bool { ok = true; return false })
+	return nil, ok
+}
+
+func (k *keyspace) Each(visit func(owner, record []byte) bool) {
+	var all redismodule.HashCursor
+	defer all.Close()
+	k.key.HashSome(&all, math.MaxInt, locktable.MaxRecord, visit)
+}
+
+// cursor is a locktable.Cursor.
+type cursor struct{ redismodule.HashCursor }
+
+func (k *keyspace) Cursor() locktable.Cursor { return &cursor{} }
+
+func (k *keyspace) Scan(at locktable.Cursor, fields int, visit func(owner, record []byte) bool) (more bool) {
+	return k.key.HashSome(&at.(*cursor).HashCursor, fields, locktable.MaxRecord, visit)
+}
+
+func (k *keyspace) Hash(db int, name []byte) uint64 { return uint64(redismodule.KeyID(db, name)) }
 
 func (k *keyspace) Watch(db int, name []byte)   { k.ctx.Watch(db, name) }
 func (k *keyspace) Unwatch(db int, name []byte) { k.ctx.Unwatch(db, name) }

@@ -21,25 +21,36 @@ var listCommand = redismodule.Command{
 		{Name: "glob", Type: redismodule.ArgPattern, Token: "MATCH", Optional: true},
 		{Name: "cursor", Token: "CURSOR", Optional: true, Summary: "Where the last call left off; 0 begins."},
 		{Name: "n", Type: redismodule.ArgInteger, Token: "COUNT", Optional: true, Summary: "How many keys to look at, 100 by default."},
+		{Name: "owner", Token: "OWNER", Optional: true, Summary: "Only locks that this owner holds or waits for."},
+		{Name: "withinfo", Type: redismodule.ArgToken, Token: "WITHINFO", Optional: true, Summary: "Answers a map for each lock instead of its name."},
 	},
 	Reply: "[cursor, [name …]] of locks that are held or waited for; the walk is at its end when the cursor is 0. " +
-		"A lock that is there all the while is named at least once.",
+		"A lock that is there all the while is named at least once. A client's SET NX PX is named only where somebody waits for it. " +
+		"With WITHINFO each is a map of name, holding and waiting (how many do) and what LOCK.INFO tells, with up to 100 holders and waiters each.",
 	Handler: list,
 }
 
-// list walks the keyspace and not the table, because the keyspace knows the
-// holders: after a restart, a promotion, and on a replica.
-func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	count, cursor, glob := int64(100), []byte("0"), []byte("*")
-	var err error
-	for o := syntax.NewOptions(args[1:]); err == nil && o.Next(); {
+type listOptions struct {
+	count        int64
+	cursor, glob []byte
+	owner        []byte // nil for all
+	withInfo     bool
+}
+
+func (l *listOptions) read(args []redismodule.Arg) (err error) {
+	l.count, l.cursor, l.glob = 100, []byte("0"), []byte("*")
+	for o := syntax.NewOptions(args); err == nil && o.Next(); {
 		switch {
 		case o.Is("MATCH"):
-			glob = o.Value().Bytes()
+			l.glob = o.Value().Bytes()
 		case o.Is("CURSOR"):
-			cursor = o.Value().Bytes()
+			l.cursor = o.Value().Bytes()
 		case o.Is("COUNT"):
-			count, err = syntax.Int(o.Value(), 1, math.MaxInt32)
+			l.count, err = syntax.Int(o.Value(), 1, math.MaxInt32)
+		case o.Is("OWNER"):
+			l.owner = append([]byte{}, o.Value().Bytes()...)
+		case o.Is("WITHINFO"):
+			l.withInfo = true
 		default:
 			o.Unknown()
 		}
@@ -47,45 +58,92 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return o.Err()
 		}
 	}
+	return err
+}
+
+// list walks the keyspace and not the table, because the keyspace knows the
+// holders: after a restart, a promotion, and on a replica.
+func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	var l listOptions
+	if err := l.read(args[1:]); err != nil {
+		return err
+	}
+	cursor, keys, err := l.scan(ctx)
 	if err != nil {
 		return err
 	}
-	store.enterCommand(ctx, redismodule.Arg{})
-	store.reading = true
-	defer func() { store.Close(); store.reading = false }()
-
-	reply := ctx.Cmd("SCAN").Bytes(cursor).Str("MATCH").Bytes(glob).
-		Str("COUNT").Int(count).Str("TYPE").Str("hash").Call("E")
-	defer reply.Free()
-	if err := reply.Err(); err != nil {
-		return err
-	}
-	var names []string
-	for i, found := 0, reply.Elem(1); i < found.Len(); i++ {
-		name := found.Elem(i).Bytes()
-		if store.Open(store.db, name).Kind != locktable.Hash {
-			continue // expired since
-		}
-		if record, ok := store.Any(); ok {
-			if _, ok = locktable.ParseRecord(record); ok {
-				names = append(names, string(name))
-			}
+	store.enterCommand(ctx, redismodule.Arg{}, redismodule.Arg{})
+	now, db := ctx.Now(), ctx.DB()
+	var names [][]byte
+	for _, name := range keys {
+		if mayBeLock(ctx, name) && (table.IsHeld(now, db, name, l.owner) || l.owner != nil && table.WaitsFor(db, name, l.owner)) {
+			names = append(names, name)
 		}
 	}
-	if string(cursor) == "0" { // those that only wait have no key to be found by
-		table.Contended(store.db, func(name string) {
-			if matches(glob, []byte(name)) && store.Open(store.db, []byte(name)).Kind == locktable.Absent {
-				names = append(names, name)
+	if string(l.cursor) == "0" { // those that only wait may have no key to be found by
+		table.Contended(db, func(name string) {
+			n := []byte(name)
+			if matches(l.glob, n) && (l.owner == nil || table.WaitsFor(db, n, l.owner)) && !table.IsHeld(now, db, n, nil) {
+				names = append(names, n)
 			}
 		})
 	}
 	ctx.ReplyArray(2)
-	ctx.ReplyBytes(reply.Elem(0).Bytes())
+	ctx.ReplyBytes(cursor)
 	ctx.ReplyArray(len(names))
 	for _, name := range names {
-		ctx.ReplyString(name)
+		if !l.withInfo {
+			ctx.ReplyBytes(name)
+			continue
+		}
+		in, _ := inspect(now, db, name, mostListed)
+		ctx.ReplyMap(8)
+		ctx.ReplyString("name")
+		ctx.ReplyBytes(name)
+		ctx.ReplyString("holding")
+		ctx.ReplyInt(int64(in.holding))
+		ctx.ReplyString("waiting")
+		ctx.ReplyInt(int64(in.waiting))
+		in.reply(ctx)
 	}
 	return nil
+}
+
+// mostListed is how many holders and how many waiters of a lock a list tells of.
+const mostListed = 100
+
+// scan is one step of SCAN. What it answers is copied, so that locks can be
+// opened.
+func (l *listOptions) scan(ctx *redismodule.Ctx) (cursor []byte, keys [][]byte, err error) {
+	reply := ctx.Cmd("SCAN").Bytes(l.cursor).Str("MATCH").Bytes(l.glob).Str("COUNT").Int(l.count).Call("E")
+	defer reply.Free()
+	if err := reply.Err(); err != nil {
+		return nil, nil, err
+	}
+	for i, found := 0, reply.Elem(1); i < found.Len(); i++ {
+		keys = append(keys, append([]byte{}, found.Elem(i).Bytes()...))
+	}
+	return append([]byte{}, reply.Elem(0).Bytes()...), keys, nil
+}
+
+// The lengths of a string that is a lock of ours: the words and numbers before
+// its owner have at least so many letters.
+const (
+	shortestText = 41
+	longestText  = locktable.MaxRecord
+)
+
+// mayBeLock looks at what a key is, and not yet at what it holds.
+func mayBeLock(ctx *redismodule.Ctx, name []byte) bool {
+	k := ctx.Look(redismodule.Text(name))
+	defer k.Close()
+	switch k.Type {
+	case redismodule.TypeHash:
+		return true
+	case redismodule.TypeString:
+		return k.ExpireAt >= 0 && k.Len() >= shortestText && k.Len() <= longestText
+	}
+	return false
 }
 
 // matches tells whether name fits a glob as the server understands one: *, ?,

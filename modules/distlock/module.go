@@ -51,8 +51,7 @@ var Module = redismodule.Module{
 	Info: writeInfo,
 
 	Load: func(ctx *redismodule.Ctx) error {
-		store = keyspace{}
-		store.enter(ctx)
+		store = keyspace{ctx: ctx}
 		table = locktable.New(&store, &config.Limits, ctx.Now())
 		walk.start(ctx)
 		return nil
@@ -89,13 +88,17 @@ var Module = redismodule.Module{
 		within(ctx, table.Follow)
 	},
 	Timer: func(ctx *redismodule.Ctx) {
+		store.enter(ctx)
+		began := ctx.Monotonic()
+		table.Run(ctx.Now(), func() bool { return ctx.Monotonic()-began > slice })
 		walk.step(ctx)
-		defer store.end()
-		store.enter(ctx) // after the walk: it leaves another database selected
-		table.Run(ctx.Now())
 		arm(ctx)
 	},
 }
+
+// slice is how many microseconds of work are done in one go, before the clients'
+// commands that have come meanwhile.
+const slice = 1000
 
 // lead begins anew with what the keyspace holds now.
 func lead(ctx *redismodule.Ctx) {
@@ -105,12 +108,12 @@ func lead(ctx *redismodule.Ctx) {
 	arm(ctx)
 }
 
-// within runs fn with the store in a callback that may come in the middle of
-// another one of ours, and puts the store back as it was.
+// within runs fn, which watches keys or connections and opens no lock, in a
+// callback that may come in the middle of another one of ours.
 func within(ctx *redismodule.Ctx, fn func()) {
-	outer := store
-	defer func() { store = outer }()
-	store = keyspace{ctx: ctx}
+	outer := store.ctx
+	defer func() { store.ctx = outer }()
+	store.ctx = ctx
 	fn()
 }
 
@@ -118,8 +121,8 @@ func within(ctx *redismodule.Ctx, fn func()) {
 func arm(ctx *redismodule.Ctx) {
 	now := ctx.Now()
 	at, ok := table.Next(now)
-	if walk.more && (!ok || at > now+1) {
-		at, ok = now+1, true
+	if walk.more && (!ok || at > now+walkEvery) {
+		at, ok = now+walkEvery, true
 	}
 	if ok {
 		ctx.SetTimer(at)

@@ -15,10 +15,9 @@ var breakCommand = redismodule.Command{
 	Flags:      "write",
 	Categories: "write dangerous slow",
 	Keys:       lockKey(redismodule.KeyRW | redismodule.KeyDelete),
-	Opens:      opening,
 	Args: []redismodule.Argument{
 		nameArgument,
-		{Name: "owner", Optional: true, Summary: "Take it from this one only."},
+		{Name: "owner", Optional: true, Summary: "Take it from this one only, and end its waits for it."},
 	},
 	Reply: "From how many holders it was taken.",
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
@@ -32,14 +31,13 @@ var breakCommand = redismodule.Command{
 				owner = []byte{}
 			}
 		}
-		store.begin(ctx, args[1], redismodule.Arg{})
-		defer store.end()
-		n, err := table.Break(ctx.Now(), store.db, args[1].Bytes(), owner)
+		store.enterCommand(ctx, args[1], redismodule.Arg{})
+		n, err := table.Break(ctx.Now(), ctx.DB(), args[1].Bytes(), owner)
 		rearm(ctx)
 		if err != nil {
 			return refusal(err)
 		}
-		store.reply(int64(n))
+		ctx.ReplyInt(int64(n))
 		return nil
 	},
 }

@@ -1,21 +1,26 @@
 package distlock
 
-import (
-	"holdfast/internal/locktable"
-	"holdfast/redismodule"
-)
+import "holdfast/redismodule"
 
 // rescan finds the locks again that a node holds when it starts to lead, so
 // that the next token is greater than theirs and they are counted. It goes a
-// few buckets at a time, because a keyspace may be large; and it is not waited
-// for, because a record is read before its lock is granted anew anyway.
+// few buckets at a time and rests between, because a keyspace may be large; and
+// nobody waits for it, because a record is read before its lock is granted anew
+// anyway.
 type rescan struct {
-	more bool
-	db   int
-	scan redismodule.Scan
+	more  bool
+	types int // how many of walkTypes are done in this database
+	db    int
+	scan  redismodule.Scan
 }
 
-const rescanBuckets = 200 // in one go: some tens of microseconds
+const (
+	walkBuckets = 16  // between two looks at the clock
+	walkSlice   = 300 // µs in one go
+	walkEvery   = 2   // ms from one go to the next
+)
+
+var walkTypes = [...]redismodule.KeyType{redismodule.TypeString, redismodule.TypeHash}
 
 func (r *rescan) start(ctx *redismodule.Ctx) {
 	r.stop()
@@ -28,36 +33,26 @@ func (r *rescan) stop() {
 	*r = rescan{}
 }
 
+// step walks on, where the table has left time to.
 func (r *rescan) step(ctx *redismodule.Ctx) {
-	if !r.more {
-		return
+	for began := ctx.Monotonic(); r.more && ctx.Monotonic()-began < walkSlice; {
+		ctx.SelectDB(r.db)
+		if ctx.DB() != r.db { // the server has no more of them
+			r.stop()
+			return
+		}
+		if r.scan.Step(ctx, walkBuckets, walkTypes[r.types], func(name []byte) { r.look(ctx, name) }) {
+			continue
+		}
+		if r.types++; r.types == len(walkTypes) {
+			r.db, r.types = r.db+1, 0
+		}
 	}
-	ctx.SelectDB(r.db)
-	if ctx.DB() != r.db { // the server has no more of them
-		r.stop()
-		return
-	}
-	if r.scan.Step(ctx, rescanBuckets, redismodule.TypeHash, func(name []byte) { r.look(ctx, name) }) {
-		return
-	}
-	r.db++
 }
 
+// look tells the table of a lock.
 func (r *rescan) look(ctx *redismodule.Ctx, name []byte) {
-	k := ctx.Look(redismodule.Text(name))
-	defer k.Close()
-	if k.Type != redismodule.TypeHash {
-		return
+	if mayBeLock(ctx, name) {
+		table.Seen(ctx.Now(), r.db, name)
 	}
-	first, _ := k.HashAny(nil, recordMost)
-	if _, ok := locktable.ParseRecord(first); !ok {
-		return // to walk a big hash of somebody's would hold up the server
-	}
-	k.HashEach(func(_, field []byte) bool {
-		record, ok := locktable.ParseRecord(field)
-		if ok {
-			table.Seen(r.db, name, k.ExpireAt, ctx.Now(), &record)
-		}
-		return ok // a hash that is no lock is not read on
-	})
 }

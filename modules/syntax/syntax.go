@@ -105,6 +105,13 @@ func (o *Options) Values(n int64) []redismodule.Arg {
 	return v
 }
 
+// Rest is all that is left, and ends the walk.
+func (o *Options) Rest() []redismodule.Arg {
+	v := o.rest
+	o.rest = nil
+	return v
+}
+
 // Unknown ends the walk: the option is none, or stands with one that it
 // excludes.
 func (o *Options) Unknown() { o.bad = true }

@@ -48,7 +48,7 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	return nil
 }
 
-// replyCount answers n, or WRONGTYPE when the key holds another type than a stream.
+// replyCount answers n, or an error when the key holds no stream.
 func replyCount(ctx *redismodule.Ctx, stream redismodule.Arg, n int64) error {
 	k := ctx.Look(stream)
 	defer k.Close()
@@ -68,17 +68,15 @@ func (s *state) acked(ctx *redismodule.Ctx, stream, group string, n int64) {
 	}
 }
 
-// settled deletes those of the entries that every group of the stream is done with, and
-// frees the unique ids they hold. acked says how many of the ids the caller has just
-// acknowledged. A group still needs an entry that it has not read or has pending; an
-// entry stays when that cannot be found out.
+// settled deletes entries that every group of the stream is done with. acked of
+// the ids were just acknowledged. An entry is still needed by a group that has
+// not read as far, or has it pending; when in doubt it stays.
 func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int, ids ...redismodule.Arg) {
-	name := text(stream.Bytes())
-	holding := s.holding(ctx, name)
-	if keepAcked && !holding {
+	if keepAcked {
 		return
 	}
-	// With one group, what was pending and is acknowledged is done. Else ask.
+	name := text(stream.Bytes())
+	// The usual case: all were pending in the one group there is.
 	if all := acked == len(ids); !all || !s.soles.has(ctx.DB(), name) {
 		groups := ctx.Cmd("XINFO").Str("GROUPS").Arg(stream).Call("")
 		defer groups.Free()
@@ -94,18 +92,9 @@ func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int,
 			ids = s.doneWith(ctx, stream, ids, groups)
 		}
 	}
-	if holding {
-		for _, id := range ids {
-			s.done(ctx, name, text(id.Bytes()))
-		}
+	if len(ids) == 0 {
+		return
 	}
-	if !keepAcked {
-		deleteEntries(ctx, stream, ids)
-	}
-}
-
-// deleteEntries deletes entries of a stream.
-func deleteEntries(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg) {
 	if len(ids) >= cutFrom {
 		ids = cutOff(ctx, stream, ids)
 	}
@@ -119,13 +108,12 @@ func deleteEntries(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodu
 	_ = cmd.Do("")
 }
 
-// cutFrom is the number of ids from which it pays to look whether the stream begins with
-// them.
+// cutFrom is for how many ids it is worth to look whether they begin the stream.
 const cutFrom = 4
 
-// cutOff deletes those of the ids with which the stream begins, and returns the others.
-// Tasks are mostly done in order. XDEL reads a block of the stream up to the entry that
-// it deletes, where XTRIM drops whole blocks.
+// cutOff deletes those of the ids with which the stream begins, and answers the others.
+// Tasks are mostly done in their order, and XDEL reads the whole block of the stream up
+// to an entry to delete it; XTRIM drops blocks.
 func cutOff(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg) (others []redismodule.Arg) {
 	sorted := make([]dispatch.ID, len(ids))
 	for i, a := range ids {
@@ -152,8 +140,8 @@ func cutOff(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg)
 	return others
 }
 
-// doneWith returns those of the ids that all groups have read and none has pending. info
-// is the reply of XINFO GROUPS.
+// doneWith answers those of the ids that every group listed in info, the reply of
+// XINFO GROUPS, has read and has pending no more.
 func (s *state) doneWith(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg, info redismodule.Reply) []redismodule.Arg {
 	p := read(info.Raw())
 	for range p.Array() {
@@ -182,8 +170,8 @@ func (s *state) doneWith(ctx *redismodule.Ctx, stream redismodule.Arg, ids []red
 	return ids
 }
 
-// ackOwn acknowledges one task that the caller found pending, and deletes its entry when
-// no other group needs it.
+// ackOwn acknowledges one task that is known to be pending, and deletes its entry
+// when no other group needs it.
 func (s *state) ackOwn(ctx *redismodule.Ctx, stream, group, id string) error {
 	r := ctx.Cmd("XACK").Str(stream).Str(group).Str(id).Call("")
 	defer r.Free()
