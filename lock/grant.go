@@ -148,13 +148,9 @@ func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait 
 // settle makes sure of a lock that was just granted.
 func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
 	if l.req.Replicas > 0 {
-		dials := conn.Dials()
 		n, err := conn.Do(ctx, l.req.ReplicasTimeout+tryTime, l.release, "WAIT", l.req.Replicas, l.req.ReplicasTimeout.Milliseconds())
 		if err != nil {
 			return err
-		}
-		if conn.Dials() != dials { // WAIT speaks of its own connection's writes
-			return errLapsed
 		}
 		if n, _ := n.(int64); n < int64(l.req.Replicas) {
 			return fmt.Errorf("%w: %d of %d in %v", ErrNotReplicated, n, l.req.Replicas, l.req.ReplicasTimeout)

@@ -13,6 +13,15 @@ static long hf_stream_after(RedisModuleKey *k, uint64_t ms, uint64_t seq, long m
     return n;
 }
 
+static int hf_stream_has(RedisModuleKey *k, uint64_t ms, uint64_t seq) {
+    hf_stream_id id = { ms, seq };
+    long fields;
+    if (RM_StreamIteratorStart(k, 0, &id, &id)) return 0;
+    int has = RM_StreamIteratorNextID(k, &id, &fields) == 0;
+    RM_StreamIteratorStop(k);
+    return has;
+}
+
 static int hf_id_cmp(const hf_stream_id *a, const hf_stream_id *b) {
     if (a->ms != b->ms) return a->ms < b->ms ? -1 : 1;
     return a->seq < b->seq ? -1 : a->seq > b->seq;
@@ -33,6 +42,7 @@ static size_t hf_stream_head(RedisModuleKey *k, const hf_stream_id *ids, size_t 
     return head;
 }
 #cgo nocallback hf_stream_after
+#cgo nocallback hf_stream_has
 #cgo noescape hf_stream_head
 #cgo nocallback hf_stream_head
 */
@@ -48,6 +58,13 @@ func (r Reader) EntriesAfter(ms, seq uint64, most int) int {
 		return 0
 	}
 	return int(C.hf_stream_after(c, C.uint64_t(ms), C.uint64_t(seq), C.long(most)))
+}
+
+// HasEntry reports whether a stream has an entry of that id, without reading what is in
+// it.
+func (r Reader) HasEntry(ms, seq uint64) bool {
+	c := r.c()
+	return c != nil && C.hf_stream_has(c, C.uint64_t(ms), C.uint64_t(seq)) != 0
 }
 
 // Head is the number n for which the stream begins with those of ids[:n] that it holds,

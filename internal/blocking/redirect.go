@@ -2,71 +2,81 @@ package blocking
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
-
-	"github.com/redis/go-redis/v9"
+	"time"
 )
 
-// maxRedirects bounds how often a command is sent on: nodes that disagree for a
-// moment may send it back and forth. What is left is the caller's to ask again.
+// maxRedirects bounds how often a command is redirected: nodes that disagree for a
+// moment may send it back and forth. After that the caller asks again.
 const maxRedirects = 3
 
-// send sends a command, and sends it on to where the cluster says that its slot
-// is. A redirected command was not carried out. It does not wait for the client's
-// picture of the cluster to be right: a slot may take minutes to move, and all that
-// time its old node sends those on (ASK) who want what is not there any more.
-func (c *Conn) send(ctx context.Context, args []any) (any, error) {
-	reply, err := send(ctx, c.client, args...)
+// send sends a command, and again to each node that the cluster redirects it to. A
+// redirected command was not carried out. send does not rely on the client's slot
+// map: a slot may take minutes to move, and all that time its old node redirects
+// (ASK) commands whose key is not there any more.
+func (c *Conn) send(ctx context.Context, within time.Duration, args []any) (any, error) {
+	reply, err := c.exchange(ctx, within, args)
 	for range maxRedirects {
-		addr, asking := redis.IsAskError(err)
+		addr, asking, ok := redirection(err)
+		if !ok {
+			break
+		}
 		if !asking {
-			var moved bool
-			if addr, moved = redis.IsMovedError(err); !moved {
-				break
-			}
 			c.pool.reload(ctx)
 		}
 		if err := c.move(addr); err != nil {
 			return nil, err
 		}
 		if asking {
-			reply, err = ask(ctx, c.client, args)
+			reply, err = c.exchange(ctx, within, []any{"ASKING"}, args)
 		} else {
-			reply, err = send(ctx, c.client, args...)
+			reply, err = c.exchange(ctx, within, args)
 		}
 	}
 	return reply, err
 }
 
-// ask sends a command to a node that does not have its slot yet.
-func ask(ctx context.Context, rdb *redis.Client, args []any) (any, error) {
-	cmd := command{redis.NewCmd(ctx, args...)}
-	pipe := rdb.Pipeline()
-	_ = pipe.Process(ctx, redis.NewCmd(ctx, "ASKING"))
-	_ = pipe.Process(ctx, cmd)
-	_, _ = pipe.Exec(ctx)
-	return cmd.result()
+// redirection is where a cluster says that a key is: asking if the node there does
+// not own the slot yet.
+func redirection(err error) (addr string, asking, ok bool) {
+	var refusal ServerError
+	if !errors.As(err, &refusal) {
+		return "", false, false
+	}
+	parts := strings.Fields(string(refusal))
+	if len(parts) != 3 || parts[0] != "MOVED" && parts[0] != "ASK" {
+		return "", false, false
+	}
+	return parts[2], parts[0] == "ASK", true
 }
 
-// move lets the connection lead to another node from here on. A node that does not
-// know its own host leaves it out.
+// move has the connection lead to another node from here on. A node that does not
+// know its own host leaves the host out.
 func (c *Conn) move(addr string) error {
-	if strings.HasPrefix(addr, ":") {
-		host, _, _ := net.SplitHostPort(c.addr)
-		addr = net.JoinHostPort(host, addr[1:])
+	colon := strings.LastIndexByte(addr, ':')
+	if colon < 0 {
+		return errReply
+	}
+	host, port := strings.Trim(addr[:colon], "[]"), addr[colon+1:]
+	if host == "" {
+		host, _, _ = net.SplitHostPort(c.addr)
 	}
 	c.mu.Lock()
-	left, raw := c.left, c.raw
-	c.raw = nil
-	c.mu.Unlock()
-	if left {
+	if c.ended {
+		c.mu.Unlock()
 		return net.ErrClosed
 	}
+	raw, client := c.raw, c.client
+	c.raw, c.client, c.ready = nil, nil, false
+	c.addr, c.late = net.JoinHostPort(host, port), time.Time{}
+	c.mu.Unlock()
 	if raw != nil {
 		_ = raw.Close()
 	}
-	_ = c.client.Close()
-	c.open(addr)
+	if client != nil {
+		_ = client.Close()
+	}
 	return nil
 }

@@ -75,3 +75,26 @@ func slot(name []byte) uint16 {
 	}
 	return crc % 16384
 }
+
+// AppendUniqueKey writes the name of the side key that remembers a unique id of a
+// stream. Ids that begin with ":" or contain "::" or "%" are escaped, so that no two
+// pairs of a stream and an id make one name; all others stand as they are.
+func AppendUniqueKey(b, stream, unique []byte) (key []byte, ok bool) {
+	if b, ok = AppendSideKey(b, stream, "unique:"); !ok {
+		return b, false
+	}
+	if !bytes.HasPrefix(unique, []byte(":")) && !bytes.Contains(unique, []byte("::")) && bytes.IndexByte(unique, '%') < 0 {
+		return append(b, unique...), true
+	}
+	for _, c := range unique {
+		switch c {
+		case '%':
+			b = append(b, "%25"...)
+		case ':':
+			b = append(b, "%3A"...)
+		default:
+			b = append(b, c)
+		}
+	}
+	return b, true
+}

@@ -48,7 +48,7 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	return nil
 }
 
-// replyCount answers n, or an error when the key holds no stream.
+// replyCount answers n, or WRONGTYPE when the key holds another type than a stream.
 func replyCount(ctx *redismodule.Ctx, stream redismodule.Arg, n int64) error {
 	k := ctx.Look(stream)
 	defer k.Close()
@@ -68,15 +68,17 @@ func (s *state) acked(ctx *redismodule.Ctx, stream, group string, n int64) {
 	}
 }
 
-// settled deletes entries that every group of the stream is done with. acked of
-// the ids were just acknowledged. An entry is still needed by a group that has
-// not read as far, or has it pending; when in doubt it stays.
+// settled deletes those of the entries that every group of the stream is done with, and
+// frees the unique ids they hold. acked says how many of the ids the caller has just
+// acknowledged. A group still needs an entry that it has not read or has pending; an
+// entry stays when that cannot be found out.
 func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int, ids ...redismodule.Arg) {
-	if keepAcked {
+	name := text(stream.Bytes())
+	holding := s.holding(ctx, name)
+	if keepAcked && !holding {
 		return
 	}
-	name := text(stream.Bytes())
-	// The usual case: all were pending in the one group there is.
+	// With one group, what was pending and is acknowledged is done. Else ask.
 	if all := acked == len(ids); !all || !s.soles.has(ctx.DB(), name) {
 		groups := ctx.Cmd("XINFO").Str("GROUPS").Arg(stream).Call("")
 		defer groups.Free()
@@ -92,9 +94,18 @@ func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int,
 			ids = s.doneWith(ctx, stream, ids, groups)
 		}
 	}
-	if len(ids) == 0 {
-		return
+	if holding {
+		for _, id := range ids {
+			s.done(ctx, name, text(id.Bytes()))
+		}
 	}
+	if !keepAcked {
+		deleteEntries(ctx, stream, ids)
+	}
+}
+
+// deleteEntries deletes entries of a stream.
+func deleteEntries(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg) {
 	if len(ids) >= cutFrom {
 		ids = cutOff(ctx, stream, ids)
 	}
@@ -108,12 +119,13 @@ func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int,
 	_ = cmd.Do("")
 }
 
-// cutFrom is for how many ids it is worth to look whether they begin the stream.
+// cutFrom is the number of ids from which it pays to look whether the stream begins with
+// them.
 const cutFrom = 4
 
-// cutOff deletes those of the ids with which the stream begins, and answers the others.
-// Tasks are mostly done in their order, and XDEL reads the whole block of the stream up
-// to an entry to delete it; XTRIM drops blocks.
+// cutOff deletes those of the ids with which the stream begins, and returns the others.
+// Tasks are mostly done in order. XDEL reads a block of the stream up to the entry that
+// it deletes, where XTRIM drops whole blocks.
 func cutOff(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg) (others []redismodule.Arg) {
 	sorted := make([]dispatch.ID, len(ids))
 	for i, a := range ids {
@@ -140,8 +152,8 @@ func cutOff(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg)
 	return others
 }
 
-// doneWith answers those of the ids that every group listed in info, the reply of
-// XINFO GROUPS, has read and has pending no more.
+// doneWith returns those of the ids that all groups have read and none has pending. info
+// is the reply of XINFO GROUPS.
 func (s *state) doneWith(ctx *redismodule.Ctx, stream redismodule.Arg, ids []redismodule.Arg, info redismodule.Reply) []redismodule.Arg {
 	p := read(info.Raw())
 	for range p.Array() {
@@ -170,8 +182,8 @@ func (s *state) doneWith(ctx *redismodule.Ctx, stream redismodule.Arg, ids []red
 	return ids
 }
 
-// ackOwn acknowledges one task that is known to be pending, and deletes its entry
-// when no other group needs it.
+// ackOwn acknowledges one task that the caller found pending, and deletes its entry when
+// no other group needs it.
 func (s *state) ackOwn(ctx *redismodule.Ctx, stream, group, id string) error {
 	r := ctx.Cmd("XACK").Str(stream).Str(group).Str(id).Call("")
 	defer r.Free()

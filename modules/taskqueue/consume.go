@@ -201,6 +201,9 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 			n, err = s.take(ctx, g, c, c.count)
 		}
 	}
+	if n == 0 {
+		s.tidy(ctx, g.Queue.Stream)
+	}
 	switch {
 	case err != nil:
 		return err

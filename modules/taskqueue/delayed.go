@@ -104,12 +104,12 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	p := read(r.Raw())
 	for range max(p.Array(), 0) / 2 {
 		member, due := p.Bytes(), score(&p)
-		_, fields, ok := dispatch.ParseDelayed(member, s.fields[:0])
+		id, fields, ok := dispatch.ParseDelayed(member, s.fields[:0])
 		s.fields = fields
 		if !ok { // put there by hand: the member is the payload
 			fields = s.task(member, ctx.Now()/1000, 0)
 		}
-		if _, err := s.put(ctx, q.Stream, 0, fields); err != nil {
+		if err := s.fallDue(ctx, q.Stream, id, fields); err != nil {
 			// The stream's key holds something else. The task stays where it is.
 			s.table.Delayed(q, ctx.Now()+1000)
 			return
@@ -122,6 +122,15 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		q.Added(1)
 	}
 	s.findDelayed(ctx, q)
+}
+
+// delayedRemoved says that delayed tasks of the stream were removed.
+func (s *state) delayedRemoved(ctx *redismodule.Ctx, stream string) {
+	if q := s.table.Find(ctx.DB(), view(stream)); q != nil {
+		s.findDelayed(ctx, q)
+		s.table.Looked(q)
+		s.rearm(ctx)
+	}
 }
 
 // findMember finds a delayed task by its id, nil when it is not there. The set

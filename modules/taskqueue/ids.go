@@ -10,7 +10,7 @@ import (
 
 const errID redismodule.Error = "ERR Invalid stream ID specified as stream command argument"
 
-// fullIDs checks the ids of a command and answers each written out in full. An id
+// fullIDs checks the ids of a command and returns each written out in full. An id
 // without its sequence means sequence 0 to XACK and XCLAIM, but the whole
 // millisecond at the end of a range; so every command that takes ids calls fullIDs
 // before it uses one.
@@ -43,10 +43,10 @@ func fullID(a redismodule.Arg) (string, error) {
 	return id.String(), nil
 }
 
-// pendingAmong answers those of the ids that are pending in the group, with an owner
-// those that are pending for it. What is settled together was mostly taken in a row,
-// so one look at the row finds all of it; ids behind the end of that look are asked
-// for one by one.
+// pendingAmong returns those of the ids that are pending in the group; with an owner, those
+// that are pending for that consumer. Tasks that are settled together were mostly taken in
+// a row, so one XPENDING over the row finds all. It asks for ids behind the end of that
+// reply one by one.
 func (s *state) pendingAmong(ctx *redismodule.Ctx, stream, group redismodule.Arg, ids []redismodule.Arg, owner ...redismodule.Arg) (found []redismodule.Arg) {
 	if len(ids) == 0 {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"holdfast/redismodule"
 )
 
-// claimMost is how many ids go into one XCLAIM.
+// claimMost is the most ids in one XCLAIM.
 const claimMost = 1000
 
 // extend is TASK.EXTEND stream group consumer id [id …].

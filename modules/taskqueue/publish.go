@@ -1,15 +1,16 @@
 package taskqueue
 
 import (
+	"slices"
 	"strconv"
 
-	"holdfast/internal/dispatch"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )
 
 // publish is TASK.PUBLISH stream payload [retry_count] [DELAY ms | AT unix_ms]
-// [UNIQUE id ttl_ms] [LIMIT n] [HEADERS count name value …].
+// [UNIQUE id ttl_ms [UNTIL DONE]] [EXPIRE ms] [LIMIT n] [HEADERS count name value …]
+// [WITHSTATUS].
 func publish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
 	stream, payload, opts := args[1], args[2], args[3:]
@@ -35,10 +36,12 @@ func publish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 }
 
 func isPublishOption(a redismodule.Arg) bool {
-	return a.Is("DELAY") || a.Is("AT") || a.Is("UNIQUE") || a.Is("LIMIT") || a.Is("HEADERS")
+	return slices.ContainsFunc(publishWords, a.Is)
 }
 
-// publishPlain is the usual case: nothing but XADD and whoever waits.
+var publishWords = []string{"DELAY", "AT", "UNIQUE", "LIMIT", "HEADERS", "WITHSTATUS"}
+
+// publishPlain publishes without options: XADD, and the longest waiting consumer is served.
 func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.Arg, retries int64) error {
 	cmd := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
 		Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries)
@@ -59,11 +62,14 @@ func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.A
 }
 
 type publishing struct {
-	at      int64 // when it is due; 0: now
-	unique  redismodule.Arg
-	ttl     int64 // of unique; 0: there is none
-	limit   int64 // 0: none
-	headers []redismodule.Arg
+	at         int64 // unix ms when the task is due; 0: now
+	unique     redismodule.Arg
+	ttl        int64 // ms for which unique is held; 0: no unique id
+	undone     bool  // unique is held only until the task is done
+	expire     int64 // ms from at until the task expires; 0: never
+	limit      int64 // entries of the stream from which the task is refused; 0: none
+	headers    []redismodule.Arg
+	withStatus bool
 }
 
 func publishOptions(ctx *redismodule.Ctx, opts []redismodule.Arg) (p publishing, err error) {
@@ -83,6 +89,12 @@ func publishOptions(ctx *redismodule.Ctx, opts []redismodule.Arg) (p publishing,
 		case o.Is("UNIQUE") && p.ttl == 0:
 			p.unique = o.Value()
 			p.ttl, err = syntax.Millis(o.Value(), "task.publish", ctx.Now())
+		case o.Is("UNTIL") && p.ttl > 0 && !p.undone:
+			if p.undone = true; !o.Next() || !o.Is("DONE") {
+				return p, redismodule.ErrSyntax
+			}
+		case o.Is("WITHSTATUS") && !p.withStatus:
+			p.withStatus = true
 		case o.Is("LIMIT") && p.limit == 0:
 			p.limit, err = syntax.Int(o.Value(), 1, 1<<62)
 		case o.Is("HEADERS") && !headed:
@@ -93,8 +105,8 @@ func publishOptions(ctx *redismodule.Ctx, opts []redismodule.Arg) (p publishing,
 			}
 			p.headers = o.Values(2 * n)
 			for i := 0; i < len(p.headers) && err == nil; i += 2 {
-				if name := text(p.headers[i].Bytes()); isOwnField(name) {
-					err = redismodule.Error("ERR the header name '" + name + "' is a field of the task itself; take another")
+				if name := p.headers[i].Bytes(); isOwnField(name) {
+					err = redismodule.Error("ERR the header name '" + text(name) + "' is a field of the task itself; take another")
 				}
 			}
 		default:
@@ -107,11 +119,14 @@ func publishOptions(ctx *redismodule.Ctx, opts []redismodule.Arg) (p publishing,
 			return p, err
 		}
 	}
-	return p, nil
+	if p.expire > latest-max(p.at, ctx.Now()) {
+		_, err = dueAt(ctx, latest, "task.publish")
+	}
+	return p, err
 }
 
-// latest is the latest time a task can be due: sorted sets keep scores exact up
-// to 2^53, in milliseconds the year 287396.
+// latest is the latest time at which a task can be due, in unix milliseconds: scores of
+// sorted sets are exact up to 2^53, which is in the year 287396.
 const latest = 1 << 53
 
 func dueAt(ctx *redismodule.Ctx, ms int64, command string) (int64, error) {
@@ -131,27 +146,28 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 	}
 	var unique []byte
 	if p.ttl > 0 {
-		key, err := s.needSideKey(name, uniqueKey)
+		var err error
+		if unique, err = s.uniqueName(name, p.unique.Bytes()); err != nil {
+			return err
+		}
+		who, err := holderOf(ctx, unique)
 		if err != nil {
 			return err
 		}
-		unique = append(append(unique, key...), p.unique.Bytes()...)
-		k := ctx.Look(redismodule.Text(unique))
-		id, _ := k.String(nil)
-		k.Close()
-		switch k.Type {
-		case redismodule.TypeString:
-			ctx.ReplyBytes(id)
+		if who != nil && !s.removed(ctx, name, unique, who) {
+			p.reply(ctx, "DUPLICATE", who)
 			return nil
-		case redismodule.TypeNone:
-		default:
-			return redismodule.ErrWrongType
+		}
+	}
+	if p.expire > 0 {
+		if _, err := s.needSideKey(name, expiringKey); err != nil {
+			return err
 		}
 	}
 	if p.limit > 0 && length >= p.limit {
 		return redismodule.Error("QUEUEFULL the stream holds " + strconv.FormatInt(length, 10) + " entries, the limit is " + strconv.FormatInt(p.limit, 10))
 	}
-	fields := s.task(payload.Bytes(), ctx.Now()/1000, retries)
+	fields := s.compose(payload.Bytes(), ctx.Now()/1000, retries, p.life(ctx))
 	for _, h := range p.headers {
 		fields = append(fields, h.Bytes())
 	}
@@ -160,12 +176,12 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 		return err
 	}
 	if p.ttl > 0 {
-		if err := ctx.Cmd("SET").Bytes(unique).Bytes(id).Str("PX").Int(p.ttl).Do(""); err != nil {
+		if err := s.hold(ctx, name, unique, id, p.ttl, p.undone); err != nil {
 			return err
 		}
 	}
 	s.stats.published++
-	ctx.ReplyBytes(id)
+	p.reply(ctx, "NEW", id)
 	if p.at <= ctx.Now() {
 		s.published(ctx, name, 1)
 	}
@@ -173,33 +189,24 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 	return nil
 }
 
-// task begins the fields of an entry; they are scratch, as are the numbers in
-// them.
-func (s *state) task(payload []byte, timestamp, retries int64) [][]byte {
-	s.member = strconv.AppendInt(s.member[:0], timestamp, 10)
-	n := len(s.member)
-	s.member = strconv.AppendInt(s.member, retries, 10)
-	s.fields = append(s.fields[:0], fieldPayload, payload, fieldTimestamp, s.member[:n:n], fieldRetries, s.member[n:len(s.member):len(s.member)])
-	return s.fields
+// life returns what the task begins with. The time to its expiry counts from when it can
+// first be handed out.
+func (p *publishing) life(ctx *redismodule.Ctx) (l life) {
+	if p.ttl > 0 {
+		l.unique, l.undone = p.unique.Bytes(), p.undone
+	}
+	if p.expire > 0 {
+		l.expires = max(p.at, ctx.Now()) + p.expire
+	}
+	return l
 }
 
-// put adds a task to the stream, or to its delayed ones when it is due later
-// than now. The id it answers is a copy.
-func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]byte) ([]byte, error) {
-	if at > ctx.Now() {
-		return s.schedule(ctx, stream, at, fields)
+func (p *publishing) reply(ctx *redismodule.Ctx, status string, id []byte) {
+	if p.withStatus {
+		ctx.ReplyArray(2)
+		ctx.ReplyString(status)
 	}
-	cmd := ctx.Cmd("XADD").Str(stream).Str("*")
-	for _, f := range fields {
-		cmd.Bytes(f)
-	}
-	r := cmd.Call("")
-	defer r.Free()
-	if err := failure(r); err != nil {
-		return nil, err
-	}
-	p := read(r.Raw())
-	return append([]byte(nil), p.Bytes()...), nil
+	ctx.ReplyBytes(id)
 }
 
 // mpublish is TASK.MPUBLISH stream payload [payload …].
@@ -217,7 +224,7 @@ func mpublish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	for _, payload := range payloads {
 		r := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
 			Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries).Arg(words.zero).Call("")
-		// Ids can run out; then the error stands where the id would.
+		// A stream can run out of ids; the error then stands in the place of the id.
 		if failure(r) == nil {
 			done++
 		}
@@ -227,35 +234,5 @@ func mpublish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	ctx.EndArray(len(payloads))
 	s.stats.published += int64(done)
 	s.published(ctx, text(stream.Bytes()), done)
-	return nil
-}
-
-// cancel is TASK.CANCEL stream task_id.
-func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	s := &tasks
-	stream, id := text(args[1].Bytes()), args[2].Bytes()
-	key, ok := s.sideKey(stream, delayedKey)
-	due, is := dispatch.DueOf(id)
-	if !ok || !is {
-		ctx.ReplyInt(0)
-		return nil
-	}
-	member, err := findMember(ctx, key, due, id)
-	if err != nil {
-		return err
-	}
-	if member == nil {
-		ctx.ReplyInt(0)
-		return nil
-	}
-	if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do(""); err != nil {
-		return err
-	}
-	if q := s.table.Find(ctx.DB(), view(stream)); q != nil {
-		s.findDelayed(ctx, q)
-		s.table.Looked(q)
-		s.rearm(ctx)
-	}
-	ctx.ReplyInt(1)
 	return nil
 }

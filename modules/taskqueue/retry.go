@@ -8,10 +8,11 @@ import (
 	"holdfast/redismodule"
 )
 
-// wait is how long a retry waits: DELAY ms, or BACKOFF base max.
+// wait is how long a retry waits: DELAY ms, or BACKOFF base max, all in milliseconds.
 type wait struct{ delay, base, limit int64 }
 
-// option reads DELAY or BACKOFF if o stands at one; the two exclude each other.
+// option reads DELAY or BACKOFF and reports whether o is at one of them. A command takes
+// one of the two.
 func (w *wait) option(ctx *redismodule.Ctx, o *syntax.Options, command string) (is bool, err error) {
 	switch {
 	case *w != wait{}:
@@ -31,7 +32,8 @@ func (w *wait) option(ctx *redismodule.Ctx, o *syntax.Options, command string) (
 	return true, err
 }
 
-// until is when a task retried so many times before is due again.
+// until returns when the next try is due, in unix milliseconds. retries is how many there
+// were before.
 func (w wait) until(ctx *redismodule.Ctx, retries int64) int64 {
 	if w.base > 0 {
 		return ctx.Now() + dispatch.Backoff(w.base, w.limit, retries, rand.Uint64())
@@ -61,6 +63,7 @@ func retry(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	d := death{reason: reasonRetries, stream: stream, id: id}
 	var w wait
 	var owner []string
+	reason := ""
 	grouped, reasoned, withID := false, false, false
 	o := syntax.NewOptions(args[8:])
 	for o.Next() {
@@ -71,7 +74,8 @@ func retry(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			d.consumer = text(o.Value().Bytes())
 			owner = []string{d.consumer}
 		case o.Is("REASON") && !reasoned:
-			reasoned, d.reason = true, text(o.Value().Bytes())
+			reasoned, reason = true, text(o.Value().Bytes())
+			d.reason = reason
 		case o.Is("WITHID") && !withID:
 			withID = true
 		default:
@@ -104,18 +108,24 @@ func retry(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		d.deliveries = t.deliveries
 	}
 	s.source.read(ctx, stream, d.id)
-	timestamp := s.source.timestamp(ctx)
+	l := s.source.tried(ctx, d.id, d.consumer, reason)
 	if retries >= most {
-		new, err := s.die(ctx, text(dead.Bytes()), payload.Bytes(), timestamp, retries, d)
-		return s.retried(ctx, d, grouped, "DEAD", text(dead.Bytes()), new, withID, err)
+		target := text(dead.Bytes())
+		new, err := s.die(ctx, target, payload.Bytes(), retries, l, d)
+		return s.retried(ctx, d, grouped, "DEAD", target, new, withID, err)
 	}
-	fields := append(s.task(payload.Bytes(), timestamp, retries+1), s.source.headers()...)
-	new, err := s.put(ctx, text(to.Bytes()), w.until(ctx, retries), fields)
-	return s.retried(ctx, d, grouped, "RETRY", text(to.Bytes()), new, withID, err)
+	target := text(to.Bytes())
+	if target != stream {
+		l.unique, l.undone = nil, false // a unique id belongs to its stream
+	}
+	fields := append(s.compose(payload.Bytes(), s.source.timestamp(ctx), retries+1, l), s.source.headers()...)
+	new, err := s.put(ctx, target, w.until(ctx, retries), fields)
+	return s.retried(ctx, d, grouped, "RETRY", target, new, withID, err)
 }
 
-// retried ends RETRY and NACK: the task has been added elsewhere, so in the same
-// step its source is acknowledged, and who waits for the new one is served.
+// retried ends RETRY and NACK after the task was added to the stream to: it acknowledges
+// the entry that was tried, replies, and serves consumers that wait in to. All of it is
+// one step for replicas and the append-only file.
 func (s *state) retried(ctx *redismodule.Ctx, d death, acknowledge bool, outcome, to string, id []byte, withID bool, err error) error {
 	if err != nil {
 		return err
@@ -124,10 +134,14 @@ func (s *state) retried(ctx *redismodule.Ctx, d death, acknowledge bool, outcome
 		if err := s.ackOwn(ctx, d.stream, d.group, d.id); err != nil {
 			return err
 		}
+		if to != d.stream {
+			s.leftFrom(ctx, d.stream, s.source.task, view(d.id))
+		}
 	}
-	if outcome == "DEAD" {
+	switch outcome {
+	case "DEAD":
 		s.stats.dead++
-	} else {
+	case "RETRY":
 		s.stats.retried++
 	}
 	if withID {
@@ -140,84 +154,6 @@ func (s *state) retried(ctx *redismodule.Ctx, d death, acknowledge bool, outcome
 	s.published(ctx, to, 1)
 	s.rearm(ctx)
 	return nil
-}
-
-// nack is TASK.NACK stream group consumer id [DELAY ms | BACKOFF base_ms max_ms]
-// [MAXRETRIES n DEAD stream] [REASON text].
-func nack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-	s := &tasks
-	const command = "task.nack"
-	id, err := fullID(args[4])
-	if err != nil {
-		return err
-	}
-	d := death{
-		stream: text(args[1].Bytes()), group: text(args[2].Bytes()), consumer: text(args[3].Bytes()),
-		id: id, reason: reasonRetries,
-	}
-	var w wait
-	var dead redismodule.Arg
-	most, reasoned := int64(-1), false
-	o := syntax.NewOptions(args[5:])
-	for o.Next() {
-		var err error
-		switch {
-		case o.Is("MAXRETRIES") && most < 0:
-			if most, err = syntax.Int(o.Value(), 0, 1<<62); err != nil {
-				break
-			}
-			if !o.Next() || !o.Is("DEAD") {
-				return redismodule.ErrSyntax
-			}
-			if dead = o.Value(); o.Err() == nil {
-				err = otherKey(ctx, args[1], dead, redismodule.KeyInsert)
-			}
-			if text(dead.Bytes()) == d.stream && err == nil {
-				err = errOwnDead
-			}
-		case o.Is("REASON") && !reasoned:
-			reasoned, d.reason = true, text(o.Value().Bytes())
-		default:
-			var is bool
-			if is, err = w.option(ctx, &o, command); !is {
-				o.Unknown()
-			}
-		}
-		if e := o.Err(); e != nil {
-			return e
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := isStream(ctx, args[1]); err != nil {
-		return err
-	}
-	t, ok := s.pending(ctx, d.stream, d.group, d.id, d.consumer)
-	if !ok {
-		ctx.ReplyNullArray()
-		return nil
-	}
-	d.deliveries = t.deliveries
-	if !s.source.read(ctx, d.stream, d.id) {
-		// Its entry was trimmed or deleted: there is nothing left to retry.
-		if g := s.known(ctx, args[1], args[2]); g != nil {
-			s.lose(g, 1)
-		}
-		if err := ctx.Cmd("XACK").Str(d.stream).Str(d.group).Str(d.id).Do(""); err != nil {
-			return err
-		}
-		ctx.ReplyNullArray()
-		return nil
-	}
-	retries := s.source.retries()
-	if most >= 0 && retries >= most {
-		new, err := s.die(ctx, text(dead.Bytes()), s.source.field(fieldPayload), s.source.timestamp(ctx), retries, d)
-		return s.retried(ctx, d, true, "DEAD", text(dead.Bytes()), new, true, err)
-	}
-	fields := append(s.task(s.source.field(fieldPayload), s.source.timestamp(ctx), retries+1), s.source.headers()...)
-	new, err := s.put(ctx, d.stream, w.until(ctx, retries), fields)
-	return s.retried(ctx, d, true, "RETRY", d.stream, new, true, err)
 }
 
 func isStream(ctx *redismodule.Ctx, key redismodule.Arg) error {

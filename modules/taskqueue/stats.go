@@ -9,11 +9,11 @@ import (
 
 // stats are counted since the server started.
 type stats struct {
-	published, delivered, acked, retried, dead, reclaimed, redriven int64
-	delayed                                                         int64               // tasks put off
-	lost                                                            int64               // pending tasks whose entry was trimmed or deleted
-	ghosts                                                          int64               // hand-outs whose connection was gone
-	lateness                                                        histogram.Histogram // ms between due and added
+	published, delivered, acked, retried, dead, reclaimed, redriven, cancelled, expired int64
+	delayed                                                                             int64               // tasks put off
+	lost                                                                                int64               // pending tasks whose entry was trimmed or deleted
+	ghosts                                                                              int64               // hand-outs whose connection was gone
+	lateness                                                                            histogram.Histogram // ms between due and added
 }
 
 func info(w *redismodule.Info) {
@@ -32,6 +32,8 @@ func info(w *redismodule.Info) {
 	w.Int("retried", s.stats.retried)
 	w.Int("dead", s.stats.dead)
 	w.Int("redriven", s.stats.redriven)
+	w.Int("cancelled", s.stats.cancelled)
+	w.Int("expired", s.stats.expired)
 	w.Int("reclaimed", s.stats.reclaimed)
 	w.Int("ghosts_reclaimed", s.stats.ghosts)
 	w.Int("lost_trimmed", s.stats.lost)

@@ -46,6 +46,9 @@ type state struct {
 	member []byte
 	fields [][]byte
 	source source
+	ended  source // an entry that all groups are done with
+
+	uniques uniques
 }
 
 var tasks state
@@ -57,7 +60,7 @@ func load(ctx *redismodule.Ctx) error {
 	words.star, words.zero, words.one = redismodule.Intern("*"), redismodule.Intern("0"), redismodule.Intern("1")
 	words.payload, words.timestamp, words.retries = redismodule.Intern("payload"), redismodule.Intern("timestamp"), redismodule.Intern("retry_count")
 	words.group, words.count, words.streams, words.fresh = redismodule.Intern("GROUP"), redismodule.Intern("COUNT"), redismodule.Intern("STREAMS"), redismodule.Intern(">")
-	tasks = state{table: dispatch.NewTable(), soles: soles{}, passes: passes{}, leavers: map[leaver]bool{}, dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
+	tasks = state{table: dispatch.NewTable(), soles: soles{}, passes: passes{}, leavers: map[leaver]bool{}, uniques: uniques{}, dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
 	tasks.search.start(ctx, &tasks)
 	return nil
 }
@@ -193,6 +196,7 @@ func (s *state) length(ctx *redismodule.Ctx, stream string) int {
 // stream that goes takes nobody's place in the queue with it.
 func keyEvent(ctx *redismodule.Ctx, event string, key []byte) {
 	s := &tasks
+	s.uniques.heard(ctx, event, key)
 	q := s.table.Find(ctx.DB(), key)
 	if q != nil {
 		q.Stir()

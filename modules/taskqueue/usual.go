@@ -93,7 +93,7 @@ func takePass(g *dispatch.Group) redismodule.PassID {
 func (s *state) ackable(ctx *redismodule.Ctx, stream, group string) {
 	k := dispatch.Key{DB: ctx.DB(), Stream: stream}
 	only, sole := s.soles[k]
-	if !sole && !keepAcked {
+	if !sole && !keepAcked || s.holding(ctx, stream) {
 		return
 	}
 	id := redismodule.Pass("task.ack", k.DB, view(stream), view(group))

@@ -1,0 +1,137 @@
+package taskqueue
+
+import (
+	"bytes"
+
+	"holdfast/internal/dispatch"
+	"holdfast/redismodule"
+)
+
+// cancel is TASK.CANCEL stream id [id …].
+func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+	s := &tasks
+	if err := isStream(ctx, args[1]); err != nil {
+		return err
+	}
+	stream := text(args[1].Bytes())
+	n, delayed := int64(0), false
+	var entries []redismodule.Arg
+	seen := make(map[string]bool, len(args)-2)
+	for _, a := range args[2:] {
+		id := text(a.Bytes())
+		if full, err := fullID(a); err == nil {
+			id = full
+		}
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		// Look for the entry of that id and for the newest entry of the task of that id.
+		// Both exist when one of several groups has retried the task.
+		found := false
+		for _, at := range [2][]byte{view(id), s.newest(ctx, stream, view(id))} {
+			if at == nil {
+				continue
+			}
+			if due, is := dispatch.DueOf(at); is {
+				was, err := s.cancelDelayed(ctx, stream, due, at)
+				if err != nil {
+					return err
+				}
+				found, delayed = found || was, delayed || was
+			} else if s.cancelEntry(ctx, stream, at, view(id)) {
+				entries, found = append(entries, redismodule.Text(bytes.Clone(at))), true
+			}
+		}
+		if found {
+			n++
+		}
+	}
+	s.withdraw(ctx, args[1], entries)
+	if delayed {
+		s.delayedRemoved(ctx, stream)
+	}
+	s.stats.cancelled += n
+	ctx.ReplyInt(n)
+	return nil
+}
+
+// cancelDelayed removes a delayed task.
+func (s *state) cancelDelayed(ctx *redismodule.Ctx, stream string, due int64, id []byte) (bool, error) {
+	side, ok := s.sideKey(stream, delayedKey)
+	if !ok {
+		return false, nil
+	}
+	key := bytes.Clone(side)
+	member, err := findMember(ctx, key, due, id)
+	if err != nil || member == nil {
+		return false, err
+	}
+	if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do(""); err != nil {
+		return false, err
+	}
+	_, fields, _ := dispatch.ParseDelayed(member, nil)
+	l, _ := readLife(fields)
+	s.leftFrom(ctx, stream, l.task, id)
+	if l.task == nil {
+		l.task = id
+	}
+	s.free(ctx, stream, l, l.task)
+	return true, nil
+}
+
+// cancelEntry frees what the task of an entry holds: its unique id, its place in the
+// index, its expiry. name has to be the id of the entry or the task. withdraw removes the
+// entries afterwards, all at once. An entry that taskqueue.keep-acked keeps after all
+// groups were done is no task any more.
+func (s *state) cancelEntry(ctx *redismodule.Ctx, stream string, id, name []byte) bool {
+	if _, ok := dispatch.ParseID(id); !ok || !s.source.read(ctx, stream, text(id)) {
+		return false
+	}
+	if !bytes.Equal(id, name) && !bytes.Equal(s.source.task, name) {
+		return false // the index was wrong
+	}
+	if keepAcked && s.isDone(ctx, stream, id) {
+		return false
+	}
+	e := &s.source
+	s.leftFrom(ctx, stream, e.task, id)
+	s.free(ctx, stream, e.life, e.taskID(text(id)))
+	if key, ok := s.sideKey(stream, expiringKey); ok && e.life.expires > 0 {
+		_ = ctx.Cmd("ZREM").Bytes(key).Bytes(id).Do("")
+	}
+	return true
+}
+
+// isDone reports whether all groups, of which there is at least one, are done with an entry.
+func (s *state) isDone(ctx *redismodule.Ctx, stream string, id []byte) bool {
+	name := redismodule.Text(view(stream))
+	r := ctx.Cmd("XINFO").Str("GROUPS").Arg(name).Call("")
+	defer r.Free()
+	p := read(r.Raw())
+	return failure(r) == nil && p.Array() > 0 && len(s.doneWith(ctx, name, []redismodule.Arg{redismodule.Text(id)}, r)) == 1
+}
+
+// withdraw takes entries from their owners in all groups and deletes them.
+func (s *state) withdraw(ctx *redismodule.Ctx, stream redismodule.Arg, entries []redismodule.Arg) {
+	if len(entries) == 0 {
+		return
+	}
+	r := ctx.Cmd("XINFO").Str("GROUPS").Arg(stream).Call("")
+	defer r.Free()
+	p := read(r.Raw())
+	for range max(p.Array(), 0) {
+		for range p.Array() / 2 {
+			if text(p.Bytes()) != "name" {
+				p.Skip()
+				continue
+			}
+			cmd := ctx.Cmd("XACK").Arg(stream).Bytes(p.Bytes())
+			for _, id := range entries {
+				cmd.Arg(id)
+			}
+			_ = cmd.Do("")
+		}
+	}
+	deleteEntries(ctx, stream, entries)
+}
