@@ -8,6 +8,8 @@
 package dispatch
 
 import (
+	"strings"
+
 	"holdfast/internal/deadline"
 	"holdfast/internal/waitq"
 )
@@ -41,6 +43,8 @@ func NewTable() *Table { return &Table{queues: map[Key]*Queue{}} }
 type Queue struct {
 	Key
 	Scheduled int64 // its delayed tasks, as last counted
+	Expiring  bool  // entries expire that were not handed out yet
+	dead      deadStream
 
 	groups  map[string]*Group
 	crowd   []*Group // the groups somebody waits in, in the order they came to be so
@@ -220,3 +224,17 @@ func (t *Table) Doubt(db int, now int64) {
 		t.drop(q)
 	}
 }
+
+// deadStream is where the consumers of a group want what they do not take.
+type deadStream struct{ group, name string }
+
+// NameDead notes the dead stream that a consumer of the group names; "" names none.
+func (g *Group) NameDead(name string) {
+	if d := &g.Queue.dead; name != "" && (d.name != name || d.group != g.Name) {
+		*d = deadStream{g.Name, strings.Clone(name)}
+	}
+}
+
+// Dead returns the dead stream that a consumer of the stream named last, and the
+// consumer's group; "" when none did.
+func (q *Queue) Dead() (group, name string) { return q.dead.group, q.dead.name }

@@ -90,6 +90,7 @@ var commands = []rm.Command{
 				arg("unique_id", rm.ArgString, ""), arg("ttl_ms", rm.ArgInteger, ""),
 				rm.Argument{Name: "until_done", Type: rm.ArgToken, Token: "UNTIL DONE", Optional: true,
 					Summary: "The task has the id only until it is acknowledged, buried or cancelled."}),
+			option("EXPIRE", "Hand it out only within so many milliseconds from when it is due. Then it goes to the dead stream that consumers of the stream named last, or is dropped.", arg("expire_ms", rm.ArgInteger, "")),
 			option("LIMIT", "Refuse with QUEUEFULL when the stream holds so many entries.", arg("limit", rm.ArgInteger, "")),
 			option("HEADERS", "Further fields of the entry.", arg("count", rm.ArgInteger, "The number of headers."),
 				multiple(rm.Argument{Name: "header", Type: rm.ArgBlock, Args: []rm.Argument{

@@ -189,6 +189,7 @@ func oneSlot(ctx *redismodule.Ctx, stream redismodule.Arg, others ...redismodule
 // is the whole answer.
 func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Arg, wait bool, block int64) error {
 	g := s.group(ctx, text(stream.Bytes()), c.group)
+	g.NameDead(c.dead)
 	var n int
 	var err error
 	paused := false
@@ -239,6 +240,7 @@ func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodul
 	groups := make([]*dispatch.Group, len(streams))
 	for i, stream := range streams {
 		groups[i] = s.group(ctx, text(stream.Bytes()), c.group)
+		groups[i].NameDead(c.dead)
 		parts[i].paused = !s.settle(ctx, groups[i])
 	}
 	total, gave := 0, 0

@@ -43,31 +43,40 @@ func (s *state) schedule(ctx *redismodule.Ctx, stream string, at int64, fields [
 	return id, nil
 }
 
-// findDelayed looks when the stream's first delayed task is due.
+// findDelayed looks when the stream's first delayed task is due and when its first
+// entry expires.
 func (s *state) findDelayed(ctx *redismodule.Ctx, q *dispatch.Queue) {
-	key, ok := s.sideKey(q.Stream, delayedKey)
+	due, delayed := s.firstOf(ctx, q.Stream, delayedKey)
+	expiry, expiring := s.firstOf(ctx, q.Stream, expiringKey)
+	q.Scheduled, q.Expiring = delayed, expiring > 0
+	if due == 0 || expiry > 0 && expiry < due {
+		due = expiry
+	}
+	s.table.Delayed(q, due)
+}
+
+// firstOf returns the least score in one of the stream's sorted sets, in unix
+// milliseconds, 0 when there is no set, and the number of its members.
+func (s *state) firstOf(ctx *redismodule.Ctx, stream, kind string) (at, n int64) {
+	key, ok := s.sideKey(stream, kind)
 	if !ok {
-		return
+		return 0, 0
 	}
 	k := ctx.Look(redismodule.Text(key))
-	isSet, n := k.Type == redismodule.TypeZSet, k.Len()
+	isSet, length := k.Type == redismodule.TypeZSet, k.Len()
 	k.Close()
 	if !isSet {
-		s.table.Delayed(q, 0)
-		q.Scheduled = 0
-		return
+		return 0, 0
 	}
-	q.Scheduled = int64(n)
 	r := ctx.Cmd("ZRANGE").Bytes(key).Str("0").Str("0").Str("WITHSCORES").Call("")
 	defer r.Free()
 	if failure(r) != nil { // refused for now, see state.cluster
-		s.table.Delayed(q, ctx.Now()+500)
-		return
+		return ctx.Now() + 500, int64(length)
 	}
 	p := read(r.Raw())
 	p.Array()
 	p.Skip()
-	s.table.Delayed(q, max(score(&p), 1))
+	return max(score(&p), 1), int64(length)
 }
 
 // score reads a score as a time; an operator may have put anything there.
@@ -89,6 +98,7 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	if at := q.DelayedAt(); at == 0 || at > ctx.Now() {
 		return
 	}
+	s.expireDue(ctx, q)
 	name, ok := s.sideKey(q.Stream, delayedKey)
 	if !ok {
 		return
@@ -109,7 +119,7 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		if !ok { // put there by hand: the member is the payload
 			fields = s.task(member, ctx.Now()/1000, 0)
 		}
-		if err := s.fallDue(ctx, q.Stream, id, fields); err != nil {
+		if err := s.fallDue(ctx, q, id, fields); err != nil {
 			// The stream's key holds something else. The task stays where it is.
 			s.table.Delayed(q, ctx.Now()+1000)
 			return
@@ -207,8 +217,10 @@ func (f *search) run(ctx *redismodule.Ctx, s *state, began int64) {
 	for f.on && ctx.Monotonic()-began < slice {
 		ctx.SelectDB(f.db)
 		more := f.scan.Step(ctx, buckets, redismodule.TypeZSet, func(name []byte) {
-			if stream, ok := dispatch.StreamOf(name, delayedKey); ok {
-				s.findDelayed(ctx, s.table.Queue(f.db, stream))
+			for _, kind := range [...]string{delayedKey, expiringKey} {
+				if stream, ok := dispatch.StreamOf(name, kind); ok {
+					s.findDelayed(ctx, s.table.Queue(f.db, stream))
+				}
 			}
 		})
 		if !more {

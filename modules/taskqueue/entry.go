@@ -176,8 +176,8 @@ func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]by
 }
 
 // fallDue adds a delayed task to its stream and keeps id as the task's id. id is nil for a
-// member that somebody added to the set by hand. fallDue drops a task that has expired.
-func (s *state) fallDue(ctx *redismodule.Ctx, stream string, id []byte, fields [][]byte) error {
+// member that somebody added to the set by hand. A task that has expired ends here.
+func (s *state) fallDue(ctx *redismodule.Ctx, q *dispatch.Queue, id []byte, fields [][]byte) error {
 	l, _ := readLife(fields)
 	if l.task == nil && id != nil {
 		l.task = id
@@ -185,10 +185,11 @@ func (s *state) fallDue(ctx *redismodule.Ctx, stream string, id []byte, fields [
 		fields = append(append(all, view(lifeTask), id), fields[firstFields:]...)
 	}
 	if l.expires > 0 && l.expires <= ctx.Now() {
-		s.dropExpired(ctx, stream, l)
+		s.source.set(fields)
+		s.expire(ctx, q, text(l.task))
 		return nil
 	}
-	_, err := s.put(ctx, stream, 0, fields)
+	_, err := s.put(ctx, q.Stream, 0, fields)
 	return err
 }
 

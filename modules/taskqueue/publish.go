@@ -39,7 +39,7 @@ func isPublishOption(a redismodule.Arg) bool {
 	return slices.ContainsFunc(publishWords, a.Is)
 }
 
-var publishWords = []string{"DELAY", "AT", "UNIQUE", "LIMIT", "HEADERS", "WITHSTATUS"}
+var publishWords = []string{"DELAY", "AT", "UNIQUE", "EXPIRE", "LIMIT", "HEADERS", "WITHSTATUS"}
 
 // publishPlain publishes without options: XADD, and the longest waiting consumer is served.
 func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.Arg, retries int64) error {
@@ -93,6 +93,8 @@ func publishOptions(ctx *redismodule.Ctx, opts []redismodule.Arg) (p publishing,
 			if p.undone = true; !o.Next() || !o.Is("DONE") {
 				return p, redismodule.ErrSyntax
 			}
+		case o.Is("EXPIRE") && p.expire == 0:
+			p.expire, err = syntax.Millis(o.Value(), "task.publish", ctx.Now())
 		case o.Is("WITHSTATUS") && !p.withStatus:
 			p.withStatus = true
 		case o.Is("LIMIT") && p.limit == 0:

@@ -11,6 +11,9 @@ import (
 // take gives c up to room tasks of the group, into the haul: what anyone may
 // have first, then what leases ran out of, then new tasks in their order.
 func (s *state) take(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (n int, err error) {
+	if !s.expireBefore(ctx, g.Queue) {
+		return 0, nil // the timer goes on
+	}
 	if g.Available {
 		n = s.takeAvailable(ctx, g, c, room)
 	}
@@ -63,6 +66,7 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 				n = max(p.Array(), 0)
 			}
 			g.Took(n, room)
+			s.handedOut(ctx, g.Queue, n, p)
 			if s.haul.add(r, n, p.Rest()); n > 0 {
 				s.haul.whole = r
 			}

@@ -76,7 +76,7 @@ func (p passes) count() {
 // takable opens the way to what was taken a moment ago in the usual manner, if
 // the next can be taken so too.
 func (s *state) takable(g *dispatch.Group, c *claim) {
-	if g.Available || len(g.Queue.Crowd()) > 0 || c.lease > 0 || c.deliveries > 0 || maxCount < passCount {
+	if g.Available || g.Queue.Expiring || len(g.Queue.Crowd()) > 0 || c.lease > 0 || c.deliveries > 0 || maxCount < passCount {
 		return
 	}
 	if guard, ok := s.sideKey(g.Queue.Stream, pausedKey); ok {
