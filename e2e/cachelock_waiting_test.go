@@ -281,3 +281,20 @@ func TestTheModuleGoesOnlyWhenNobodyWaitsAndComesBackAfresh(t *testing.T) {
 		t.Errorf("%d hits since it was loaded afresh, want 1", n)
 	}
 }
+
+// Where a command that writes is refused, because no replica follows, a new loader could
+// not store what it loads: nobody is made one until the server takes writes again, and
+// whoever waits is answered in time.
+func TestNobodyIsToldToLoadWhereCommandsMayNotWrite(t *testing.T) {
+	c := cacheServer(t)
+	c.loads("CACHE.FETCH k 50 60000")
+	first, second := c.park(1, parkForEver)[0], c.park(1, "CACHE.FETCH k 60000 60000 BLOCK 300")[0]
+	c.wants("OK", "CONFIG SET min-replicas-to-write 1")
+	c.wants("-NOREPLICAS Not enough good replicas to write.", "CACHE.FETCH k 60000 60000")
+	second.hears(`["WAIT" nil nil]`) // by then the loader's time is over
+	if n := c.info("promotions"); n != 0 {
+		t.Errorf("%d waiters are told to load", n)
+	}
+	c.wants("OK", "CONFIG SET min-replicas-to-write 0")
+	first.isToLoad(first.read())
+}

@@ -11,14 +11,14 @@ static hf_read_string hf_read(RedisModuleCtx *c, RedisModuleKey *k, int others) 
     r.len = hf_string_get(c, &r.key, others);
     return r;
 }
-static int hf_exists(RedisModuleCtx *c, RedisModuleString *name, const void *p, size_t n) {
+static int hf_type(RedisModuleCtx *c, RedisModuleString *name, const void *p, size_t n) {
     hf_opened o = hf_open(c, name, p, n, HF_LOOK);
     hf_close(o.key);
-    return o.type != 0;
+    return o.type;
 }
 static size_t hf_len(RedisModuleKey *k) { return RM_ValueLength(k); } // 0 for NULL
 #cgo noescape hf_open
-#cgo noescape hf_exists
+#cgo noescape hf_type
 #cgo noescape hf_hash_get
 #cgo noescape hf_hash_put
 #cgo noescape hf_hash_del
@@ -179,9 +179,13 @@ func (ctx *Ctx) closeKeys() {
 }
 
 // Exists reports whether there is a key of that name, and leaves no trace, as Look.
-func (ctx *Ctx) Exists(name Arg) bool {
+func (ctx *Ctx) Exists(name Arg) bool { return ctx.TypeOf(name) != TypeNone }
+
+// TypeOf is the type of a key's value, TypeNone for no key. It leaves no trace, as Look,
+// and crosses into C once.
+func (ctx *Ctx) TypeOf(name Arg) KeyType {
 	closeNamed(name)
-	return C.hf_exists(ctx.raw(), name.str, unsafe.Pointer(unsafe.SliceData(name.data)), C.size_t(len(name.data))) != 0
+	return KeyType(C.hf_type(ctx.raw(), name.str, unsafe.Pointer(unsafe.SliceData(name.data)), C.size_t(len(name.data))))
 }
 
 // Len is the number of elements, entries or bytes.

@@ -157,12 +157,18 @@ func del(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	watches.ctx = ctx
 	found := false
 	for _, a := range args[1:] {
-		e, err := open(ctx.Look(a))
-		e.Close()
-		if err != nil {
-			return err
+		switch ctx.TypeOf(a) {
+		case redismodule.TypeNone:
+			continue
+		case redismodule.TypeString:
+		default: // a remembered absence, or an error
+			e, err := open(ctx.Look(a))
+			e.Close()
+			if err != nil {
+				return err
+			}
 		}
-		found = found || e.there()
+		found = true
 	}
 	for _, a := range args[1:] {
 		if _, ok := table.End(keyOf(ctx, a), leasetable.AnyToken, ctx.Now()); ok {
