@@ -21,6 +21,8 @@ package holdfasttest
 import (
 	"context"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,12 +76,26 @@ func Server(t testing.TB, options ...Option) *Instance {
 	return run(t, cfg)
 }
 
-// run starts a server that is stopped when the test ends.
+// run starts a server that is stopped when the test ends. With $HOLDFAST_CLUSTER it is
+// a cluster of one node, unless the test makes a cluster itself.
 func run(t testing.TB, cfg redisserver.Config) *Instance {
 	t.Helper()
+	cluster := os.Getenv("HOLDFAST_CLUSTER") != "" && !slices.Contains(cfg.Args, "--cluster-enabled")
+	if cluster {
+		cfg.Args = append(cfg.Args, "--cluster-enabled", "yes")
+	}
 	s, err := start(t, cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if cluster {
+		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+		defer cancel()
+		rdb := s.Client()
+		must(t, rdb.ClusterAddSlotsRange(ctx, 0, 16383).Err())
+		await(ctx, t, "the cluster is up", func() bool {
+			return strings.Contains(rdb.ClusterInfo(ctx).Val(), "cluster_state:ok")
+		})
 	}
 	return s
 }
