@@ -96,14 +96,14 @@ func TestNoTaskIsLostWhenTheServerIsKilledUnderLoad(t *testing.T) {
 	h := func(_ context.Context, t *queue.Task[string]) error {
 		mu.Lock()
 		defer mu.Unlock()
-		done[t.Payload] = append(done[t.Payload], t.ID)
+		done[t.Payload] = append(done[t.Payload], t.Entry)
 		if rand.N(10) == 0 {
 			failures.Add(1)
 			return errors.New("tried again") // while it is told, the server may die
 		}
 		return nil
 	}
-	o := queue.WorkerOptions{Backoff: time.Millisecond, Lease: 2 * time.Second, MaxRetries: 100, MaxDeliveries: 100, Logger: quiet}
+	o := queue.WorkerOptions{Backoff: queue.Constant(time.Millisecond), Lease: 2 * time.Second, MaxTries: 101, MaxDeliveries: 100, Logger: quiet}
 	a, b := run(t, queue.NewWorker(s.queue("q"), h, o)), run(t, queue.NewWorker(s.queue("q"), h, o))
 	const n = 1500
 	var ambiguous atomic.Int32

@@ -1,5 +1,5 @@
-// Package queue is a task queue in Redis: tasks are handed to workers in the moment
-// they are published, and nobody polls. The server needs the module taskqueue.
+// Package queue is a task queue in Redis or Valkey: a task is handed to a worker in the
+// moment it is published, and nobody polls. The server needs the module taskqueue.
 //
 //	mails := queue.New[Mail](rdb, "mails", queue.Options{})
 //	id, err := mails.Publish(ctx, Mail{To: "ann@example.com"})
@@ -9,18 +9,17 @@
 //	}, queue.WorkerOptions{})
 //	err = w.Run(ctx) // until ctx ends
 //
-// The queue is a native stream of its name, the dead letters are one beside it,
-// {mails}:dead.
+// The queue is a native stream of its name. Dead letters lie in a stream beside it,
+// {mails}:dead; see [DeadStream] and [RetryStream].
 //
-// Tasks are done at least once. One is done again when its worker vanished (after the
-// lease), when it failed, and when a failover lost that it was done; so make what
-// handlers do harmless when repeated. A worker that has lost a task to another one
-// cannot acknowledge it, and its handler's context ends.
+// A task is done at least once. It is done again when its worker vanished, after the
+// lease; when its handler failed; and when a failover lost that it was done. So a handler
+// must do no harm when it is repeated. A worker that loses a task ends the handler's
+// context before another worker can begin the task, and cannot acknowledge it.
 //
-// Workers ride out whatever passes by itself: broken connections, restarts,
-// failovers, moving slots. What a broken connection may have carried away is given
-// out again at once, not after the lease.
+// A worker rides out broken connections, restarts, failovers and moving slots by
+// itself. Tasks that a broken connection may have carried away are given out again at
+// once, not after the lease.
 //
-// A worker takes tasks and acknowledges them in batches. If tasks take long, set
-// Prefetch to -1: what is taken ahead cannot be begun by another worker.
+// [Inspect] is for operators: it lists, searches, redrives and cancels tasks.
 package queue

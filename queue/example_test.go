@@ -125,7 +125,7 @@ func ExampleDiscard() {
 		case t.Payload < 0:
 			stop()
 			return queue.Discard(errors.New("no such order"))
-		case t.Retries == 0:
+		case t.Try == 1:
 			return queue.RetryAfter(time.Millisecond) // the others wait twice as long each time
 		}
 		return nil
@@ -154,34 +154,106 @@ func ExampleAlso() {
 		fmt.Println("report for", t.Payload)
 		stop()
 		return nil
-	}, 1)
+	}, queue.HandlerOptions{})
 	fmt.Println(w.Run(ctx))
 	// Output:
 	// report for March
 	// <nil>
 }
 
-func ExampleHandler_With() {
+// Middleware is around all handlers of a worker: here a span could begin and end.
+func ExampleMiddleware() {
 	ctx, stop := context.WithCancel(context.Background())
 	names := queue.New[string](rdb, "names", queue.Options{Codec: queue.Bytes})
 	_, _ = names.Publish(ctx, "Ada")
 
-	logged := func(next queue.Handler[string]) queue.Handler[string] {
-		return func(ctx context.Context, t *queue.Task[string]) error {
-			err := next(ctx, t)
-			fmt.Println("done:", t.Payload, err)
-			return err
-		}
+	logged := func(ctx context.Context, t *queue.TaskInfo, next func(context.Context) error) error {
+		err := next(ctx)
+		fmt.Println("try", t.Try, "of", t.Queue, "ended with", err)
+		return err
 	}
-	greet := queue.Handler[string](func(ctx context.Context, t *queue.Task[string]) error {
+	w := queue.NewWorker(names, func(ctx context.Context, t *queue.Task[string]) error {
 		fmt.Println("hello", t.Payload)
 		stop()
 		return nil
-	})
-	fmt.Println(queue.NewWorker(names, greet.With(logged), queue.WorkerOptions{}).Run(ctx))
+	}, queue.WorkerOptions{Middleware: []queue.Middleware{logged}})
+	fmt.Println(w.Run(ctx))
 	// Output:
 	// hello Ada
-	// done: Ada <nil>
+	// try 1 of names ended with <nil>
+	// <nil>
+}
+
+type (
+	Resize struct{ Width int }
+	Delete struct{ Path string }
+)
+
+// Two kinds of task share the queue pictures. A kind that a worker has no handler for
+// is left to a worker that has one.
+func ExampleAlso_kinds() {
+	ctx, stop := context.WithCancel(context.Background())
+	resize := queue.New[Resize](rdb, "pictures", queue.Options{Kind: "resize"})
+	remove := queue.New[Delete](rdb, "pictures", queue.Options{Kind: "delete"})
+	_, _ = resize.Publish(ctx, Resize{640})
+	_, _ = remove.Publish(ctx, Delete{"a.png"})
+
+	w := queue.NewWorker(resize, func(ctx context.Context, t *queue.Task[Resize]) error {
+		fmt.Println("resize to", t.Payload.Width)
+		return nil
+	}, queue.WorkerOptions{Concurrency: 1})
+	queue.Also(w, remove, func(ctx context.Context, t *queue.Task[Delete]) error {
+		fmt.Println("delete", t.Payload.Path)
+		stop()
+		return nil
+	}, queue.HandlerOptions{MaxTries: 3})
+	fmt.Println(w.Run(ctx))
+	// Output:
+	// resize to 640
+	// delete a.png
+	// <nil>
+}
+
+// One handler for many tasks: one statement for up to a hundred rows.
+func ExampleBatch() {
+	ctx, stop := context.WithCancel(context.Background())
+	rows := queue.New[int](rdb, "rows", queue.Options{})
+	_, _ = rows.PublishBatch(ctx, []int{1, 2, 3})
+
+	insert := queue.Batch(100, 50*time.Millisecond, func(ctx context.Context, tasks []*queue.Task[int]) error {
+		fmt.Println(len(tasks), "rows")
+		stop()
+		return nil
+	})
+	fmt.Println(queue.NewWorker(rows, insert, queue.WorkerOptions{Concurrency: 200}).Run(ctx))
+	// Output:
+	// 3 rows
+	// <nil>
+}
+
+// What an operator asks: what failed, and do it again.
+func ExampleInspector() {
+	ctx, stop := context.WithCancel(context.Background())
+	orders := queue.New[int](rdb, "refunds", queue.Options{})
+	_, _ = orders.PublishBatch(ctx, []int{17, 4})
+	var dead atomic.Int32
+	w := queue.NewWorker(orders, func(ctx context.Context, t *queue.Task[int]) error {
+		return queue.Discard(fmt.Errorf("no order %d", t.Payload))
+	}, queue.WorkerOptions{Logger: quiet, OnDead: func(context.Context, queue.Event) {
+		if dead.Add(1) == 2 {
+			stop()
+		}
+	}})
+	_ = w.Run(ctx)
+
+	inspector := queue.Inspect(rdb)
+	report, err := inspector.Failures(context.Background(), "refunds", queue.SearchOptions{})
+	for _, g := range report.Groups {
+		fmt.Println(g.Count, g.Error)
+	}
+	fmt.Println(err)
+	// Output:
+	// 2 no order #
 	// <nil>
 }
 
@@ -193,12 +265,14 @@ func ExamplePeriodic() {
 	fmt.Println(err)
 	fmt.Println(daily.Next(time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)))
 
-	p := queue.NewPeriodic(rdb, "periodic", nil)
-	queue.Every(p, reports, "daily report", daily, func(tick time.Time) string { return tick.Format(time.DateOnly) })
+	p := queue.NewPeriodic(rdb, "periodic", queue.PeriodicOptions{})
+	err = queue.Every(p, reports, "daily report", daily, func(tick time.Time) string { return tick.Format(time.DateOnly) })
+	fmt.Println(err)
 	time.AfterFunc(10*time.Millisecond, stop)
 	fmt.Println(p.Run(ctx))
 	// Output:
 	// <nil>
 	// 2026-11-30 06:00:00 +0100 CET
+	// <nil>
 	// <nil>
 }

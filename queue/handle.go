@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-
-	"holdfast/internal/blocking"
+	"strconv"
+	"time"
 )
 
 // loop works on one task after another until the worker stops.
@@ -36,7 +36,7 @@ func (w *Worker) next(cancel context.CancelCauseFunc) *entry {
 	defer w.mu.Unlock()
 	for !w.draining {
 		if st := w.pick(); st != nil {
-			e := st.ahead0()
+			e := st.pop()
 			e.state, e.cancel = inWork, cancel
 			if st.hasRoom() {
 				st.hungry.Signal()
@@ -101,78 +101,119 @@ var errGoexit = errors.New("the handler ended its goroutine")
 
 // handle has a task done and sees to its end, also when the handler panics.
 func (w *Worker) handle(ctx context.Context, e *entry) {
+	h := e.part.q.handlers[kindOf(e.fields)]
+	if h == nil {
+		e.cancel(nil)
+		w.finish(ctx, e, nil, 0, w.noHandler(e), nil)
+		return
+	}
+	j := h.open(e)
+	info := j.info()
+	info.MaxTries = h.o.MaxTries
+	timeout, backoff := h.o.Timeout, h.o.Backoff
+	if info.Headers != nil {
+		timeout, backoff = info.policy(timeout, backoff)
+	}
 	err := errGoexit
+	began := time.Now()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-			w.o.Logger.Error("queue: a handler panicked", "stream", e.st.name, "id", e.id, "panic", p, "stack", string(debug.Stack()))
+			w.o.Logger.Error("queue: a handler panicked", "stream", e.part.name, "id", info.ID, "panic", p, "stack", string(debug.Stack()))
 		}
 		e.cancel(nil)
-		w.finish(e, err)
+		w.finish(ctx, e, info, time.Since(began), err, backoff)
 	}()
-	if w.o.Timeout > 0 {
-		timed, cancel := context.WithTimeout(ctx, w.o.Timeout)
+	run := ctx
+	if timeout > 0 {
+		timed, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		ctx = timed
+		run = timed
 	}
-	err = e.st.q.work(ctx, e.st.name, e.id.(string), e.fields)
+	if w.o.OnStart != nil {
+		w.o.OnStart(run, Event{Task: info, Wait: max(began.Sub(timeOf(info.Entry)), 0)})
+	}
+	if len(w.o.Middleware) == 0 {
+		err = j.run(run)
+	} else {
+		err = w.around(run, info, j, 0)
+	}
+}
+
+// around calls the middleware from the n-th on, and the handler inside.
+func (w *Worker) around(ctx context.Context, info *TaskInfo, j runner, n int) error {
+	if n == len(w.o.Middleware) {
+		return j.run(ctx)
+	}
+	return w.o.Middleware[n](ctx, info, func(ctx context.Context) error { return w.around(ctx, info, j, n+1) })
+}
+
+// policy is how the publisher of the task wants it tried, where it said so. The fields
+// that say so are no headers.
+func (t *TaskInfo) policy(timeout time.Duration, backoff BackoffFunc) (time.Duration, BackoffFunc) {
+	if n, err := strconv.Atoi(t.Headers[fieldMaxTries]); err == nil && n > 0 {
+		t.MaxTries = n
+	}
+	if ms, err := strconv.ParseInt(t.Headers[fieldTimeout], 10, 64); err == nil && ms > 0 {
+		timeout = time.Duration(ms) * time.Millisecond
+	}
+	if b, ok := backoffOf(t.Headers[fieldBackoff]); ok {
+		backoff = b
+	}
+	for _, name := range []string{fieldMaxTries, fieldTimeout, fieldBackoff} {
+		delete(t.Headers, name)
+	}
+	if len(t.Headers) == 0 {
+		t.Headers = nil
+	}
+	return timeout, backoff
+}
+
+// noHandler is the error of a task of a kind that this worker has no handler for. The
+// task comes back for a worker that has, later the longer it has waited.
+func (w *Worker) noHandler(e *entry) error {
+	kind := kindOf(e.fields)
+	w.mu.Lock()
+	known := w.unknown[kind]
+	w.unknown[kind] = true
+	w.mu.Unlock()
+	if !known {
+		w.o.Logger.Warn("queue: there is no handler for a kind of task: such tasks are left to other workers", "stream", e.part.name, "kind", kind)
+	}
+	var t TaskInfo
+	t.read(e.fields)
+	wait := min(max(time.Since(t.Published)/10, time.Second), time.Minute)
+	return fmt.Errorf("no handler for the kind %q: %w", kind, Snooze(wait))
 }
 
 // finish does what is to be done after a handler returned.
-func (w *Worker) finish(e *entry, err error) {
+func (w *Worker) finish(ctx context.Context, e *entry, info *TaskInfo, took time.Duration, err error, backoff BackoffFunc) {
+	if err == nil && w.o.OnDone != nil {
+		w.o.OnDone(ctx, Event{Task: info, Took: took})
+	}
+	st := e.st
 	w.mu.Lock()
+	if info != nil {
+		st.pace(took)
+	}
+	gone := e.state == lost
 	switch {
-	case e.state == lost: // another's: nothing is left to be said
-		w.mu.Unlock()
-		w.o.Logger.Warn("queue: a task was lost to another worker while it was in work", "stream", e.st.name, "id", e.id)
-		return
+	case gone: // another worker's: nothing is left to be said
+		st.unhold(e)
 	case err == nil:
-		e.state = done
+		e.state = settling
 		e.s.acks = append(e.s.acks, e)
-		e.st.finished.Signal()
-		w.mu.Unlock()
-		return
+		st.finished.Signal()
 	case w.stopping: // interrupted: given back with all that is left
 		e.state = unfinished
-		w.mu.Unlock()
-		return
-	}
-	e.state = done
-	w.mu.Unlock()
-	w.refuse(e, err)
-}
-
-// reasonMost is how much of an error is kept with a dead letter.
-const reasonMost = 4 << 10
-
-// refuse tells the server that a task failed: in one step it is taken from this
-// worker, and published again for later or buried.
-func (w *Worker) refuse(e *entry, err error) {
-	reason := err.Error()
-	reason = reason[:min(len(reason), reasonMost)]
-	most := w.o.MaxRetries
-	args := []any{"TASK.NACK", e.st.name, w.o.Group, e.s.consumer, e.id, "REASON", reason}
-	var s *steer
-	switch {
-	case errors.As(err, &s) && s.discard:
-		most = 0
-	case s != nil:
-		args = append(args, "DELAY", blocking.Millis(s.after))
 	default:
-		args = append(args, "BACKOFF", blocking.Millis(w.o.Backoff), blocking.Millis(w.o.MaxBackoff))
+		e.state = settling
+		e.err, e.info, e.took, e.backoff = err, info, took, backoff
+		e.s.refusals = append(e.s.refusals, e)
+		st.finished.Signal()
 	}
-	args = append(args, "MAXRETRIES", most, "DEAD", e.st.dead)
-	reply, err := e.st.send(args...)
-	if err != nil {
-		w.o.Logger.Error("queue: a failure cannot be told: the task is tried again when its lease is over", "stream", e.st.name, "id", e.id, "error", err)
-		if w.hard.Err() == nil && !blocking.Passes(err) {
-			w.fail(e.st, err)
-		}
-	}
-	if outcome, _ := reply.([]any); len(outcome) == 2 && outcome[0] == "DEAD" {
-		w.o.Logger.Warn("queue: a task is a dead letter now", "stream", e.st.name, "id", e.id, "dead", e.st.dead, "dead_id", outcome[1], "reason", reason)
-	}
-	w.mu.Lock()
-	e.st.drop(e)
 	w.mu.Unlock()
+	if gone {
+		w.o.Logger.Warn("queue: a task was lost while it was in work: another worker does it, or it was cancelled", "stream", e.part.name, "id", e.id)
+	}
 }

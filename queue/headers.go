@@ -1,9 +1,13 @@
 package queue
 
-import "context"
+import (
+	"context"
+	"maps"
+	"slices"
+)
 
-// Headers are what a task carries beside its payload. With their methods they are
-// a TextMapCarrier of OpenTelemetry.
+// Headers are what a task carries beside its payload. With its methods it is a
+// TextMapCarrier of OpenTelemetry.
 type Headers map[string]string
 
 // Get returns a header, or "".
@@ -12,13 +16,19 @@ func (h Headers) Get(name string) string { return h[name] }
 // Set sets a header.
 func (h Headers) Set(name, value string) { h[name] = value }
 
-// Keys are the names of the headers, in no order.
-func (h Headers) Keys() []string {
-	all := make([]string, 0, len(h))
-	for name := range h {
-		all = append(all, name)
+// Keys returns the names of the headers, sorted.
+func (h Headers) Keys() []string { return slices.Sorted(maps.Keys(h)) }
+
+// append adds the headers to a command.
+func (h Headers) append(args []any) []any {
+	if len(h) == 0 {
+		return args
 	}
-	return all
+	args = append(args, "HEADERS", len(h))
+	for name, value := range h {
+		args = append(args, name, value)
+	}
+	return args
 }
 
 // traceparent is the header of W3C's Trace Context.
@@ -32,7 +42,7 @@ func WithTraceparent(ctx context.Context, value string) context.Context {
 	return context.WithValue(ctx, traceKey{}, value)
 }
 
-// Traceparent is what WithTraceparent was given, or the header of the handler's
+// Traceparent returns what WithTraceparent was given, or the header of the handler's
 // task, or "".
 func Traceparent(ctx context.Context) string {
 	value, _ := ctx.Value(traceKey{}).(string)

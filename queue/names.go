@@ -7,9 +7,12 @@ import (
 	"strings"
 )
 
-// streams are the streams of a queue: one of its name, or {name:0} … {name:n-1},
+// DefaultGroup is the group of workers that name none.
+const DefaultGroup = "workers"
+
+// streamsOf are the streams of a queue: one of its name, or {name:0} … {name:n-1},
 // which a cluster spreads over its nodes.
-func streams(name string, partitions int) ([]string, error) {
+func streamsOf(name string, partitions int) ([]string, error) {
 	if name == "" {
 		return nil, errors.New("queue: a queue needs a name")
 	}
@@ -29,14 +32,50 @@ func streams(name string, partitions int) ([]string, error) {
 	return all, nil
 }
 
-// deadOf is where the dead letters of a stream go, in the stream's slot and named
-// like the keys that the server keeps beside it.
-func deadOf(stream string) string {
+// sideKey names a key beside a stream, in the stream's slot, as the server names its
+// own.
+func sideKey(stream, kind string) string {
 	if tagged(stream) {
-		return stream + "::dead"
+		return stream + "::" + kind
 	}
-	return "{" + stream + "}:dead"
+	return "{" + stream + "}:" + kind
 }
+
+// DeadStream names the stream that holds the dead letters of a group. The default
+// group is meant by "", too.
+func DeadStream(stream, group string) string {
+	if group == "" || group == DefaultGroup {
+		return sideKey(stream, "dead")
+	}
+	return sideKey(stream, "dead:"+escape(group))
+}
+
+// RetryStream names the stream that holds the retries of a group where the stream has
+// several groups: a retry is of no concern to a group that did not fail.
+func RetryStream(stream, group string) string {
+	return sideKey(stream, "retry:"+escape(group))
+}
+
+// delayedSet names the sorted set of a stream's delayed tasks.
+func delayedSet(stream string) string { return sideKey(stream, "delayed") }
+
+// isSideStream tells whether a stream is one of a queue's retry or dead streams.
+func isSideStream(name string) bool {
+	_, kind, found := strings.Cut(name, "}:")
+	if !found {
+		return false
+	}
+	if i := strings.LastIndex(name, "::"); i >= 0 {
+		kind = name[i+2:]
+	}
+	return kind == "dead" || strings.HasPrefix(kind, "dead:") || strings.HasPrefix(kind, "retry:")
+}
+
+var escaper = strings.NewReplacer("%", "%25", ":", "%3A")
+
+// escape takes the colons out of a word, so that words joined by colons are the same
+// only if each word is.
+func escape(word string) string { return escaper.Replace(word) }
 
 // tagged tells whether a part of a name, {so}, chooses its slot.
 func tagged(name string) bool {
@@ -49,4 +88,12 @@ func spread(text string, n int) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(text))
 	return int(h.Sum32() % uint32(n))
+}
+
+// streamOfDelayed is the stream to which a set of delayed tasks belongs.
+func streamOfDelayed(key string) string {
+	if stream, ok := strings.CutSuffix(key, "::delayed"); ok {
+		return stream
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(key, "{"), "}:delayed")
 }

@@ -3,8 +3,13 @@ package queue_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/internal/clienttest"
 
 	"holdfast/queue"
 )
@@ -12,17 +17,16 @@ import (
 func TestTwoProcessesPublishATickOnce(t *testing.T) {
 	s := start(t)
 	q := s.queue("q")
-	every, err := queue.ParseSchedule("@every 20ms", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	schedule := every(t, 20*time.Millisecond)
 	type process struct {
 		cancel context.CancelFunc
 		done   chan error
 	}
 	begin := func() process {
-		p := queue.NewPeriodic(s.rdb(), "ticks", quiet)
-		queue.Every(p, q, "tick", every, func(tick time.Time) string { return fmt.Sprint(tick.UnixMilli()) })
+		p := queue.NewPeriodic(s.rdb(), "ticks", queue.PeriodicOptions{Logger: quiet})
+		if err := queue.Every(p, q, "tick", schedule, func(tick time.Time) string { return fmt.Sprint(tick.UnixMilli()) }); err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()
@@ -62,4 +66,137 @@ func TestTwoProcessesPublishATickOnce(t *testing.T) {
 	if len(s.Keys(s.Context(), "ticks").Val()) > 0 {
 		t.Error("the lock is held still")
 	}
+}
+
+// every is a schedule whose ticks come so often.
+func every(t *testing.T, d time.Duration) *queue.Schedule {
+	t.Helper()
+	s, err := queue.ParseSchedule("@every "+d.String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func payload(tick time.Time) string { return fmt.Sprint(tick.UnixMilli()) }
+
+// A server that hangs, that is gone and comes back, and that is gone for good.
+func TestPeriodicTasksStopWithinSecondsWhoeverIsAway(t *testing.T) {
+	for what, away := range map[string]func(s *server, p *clienttest.Proxy, back <-chan struct{}){
+		"gone":      func(s *server, p *clienttest.Proxy, back <-chan struct{}) { p.Refuse(); p.Cut(); <-back; p.Accept() },
+		"forgotten": func(s *server, p *clienttest.Proxy, back <-chan struct{}) { p.Forget(); <-back },
+		"back before it ends": func(s *server, p *clienttest.Proxy, back <-chan struct{}) {
+			p.Freeze()
+			time.Sleep(time.Second)
+			p.Thaw()
+			<-back
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := start(t)
+			proxy := clienttest.NewProxy(t, s.Addr)
+			rdb := redis.NewClient(&redis.Options{Addr: proxy.Addr})
+			t.Cleanup(func() { _ = rdb.Close() })
+			p := queue.NewPeriodic(rdb, "ticks", queue.PeriodicOptions{Logger: quiet})
+			if err := queue.Every(p, queue.New[string](rdb, "q", queue.Options{}), "tick", every(t, 20*time.Millisecond), payload); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() { done <- p.Run(ctx) }()
+			s.Until("ticks are published", func() bool { return s.stats(s.queue("q")).Length > 2 })
+			back, over := make(chan struct{}), make(chan struct{})
+			go func() { defer close(over); away(s, proxy, back) }()
+			if what == "back before it ends" {
+				n := s.stats(s.queue("q")).Length
+				s.Until("ticks are published again", func() bool { return s.stats(s.queue("q")).Length > n+10 })
+			} else {
+				time.Sleep(50 * time.Millisecond)
+			}
+			began := time.Now()
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > 6*time.Second {
+				t.Errorf("Run returned %v after its context ended", took)
+			}
+			close(back)
+			<-over
+		})
+	}
+}
+
+func TestATickThatTheServerRefusesIsPublishedWhenItDoesNot(t *testing.T) {
+	s := start(t)
+	p := queue.NewPeriodic(s.rdb(), "ticks", queue.PeriodicOptions{Logger: quiet})
+	if err := queue.Every(p, s.queue("q"), "tick", every(t, 3*time.Second), payload); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	s.Until("the lock is held", func() bool { return s.Exists(s.Context(), "ticks").Val() == 1 })
+	s.ConfigSet(s.Context(), "maxmemory", "1")
+	n := s.XLen(s.Context(), "q").Val()
+	s.Until("a tick was refused", func() bool { return strings.Contains(s.Info(s.Context(), "errorstats").Val(), "errorstat_OOM") })
+	s.ConfigSet(s.Context(), "maxmemory", "0")
+	s.Until("it is published", func() bool { return s.XLen(context.Background(), "q").Val() > n })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	var last int64
+	for _, entry := range s.XRange(s.Context(), "q", "-", "+").Val() {
+		var tick int64
+		_, _ = fmt.Sscanf(entry.Values["payload"].(string), "\"%d\"", &tick)
+		if last != 0 && tick != last+3000 {
+			t.Errorf("after the tick %d came %d", last, tick)
+		}
+		last = tick
+	}
+}
+
+func TestPeriodicTasksAreTheirNames(t *testing.T) {
+	s := start(t)
+	q, o := s.queue("q"), queue.PeriodicOptions{Logger: quiet}
+	p := queue.NewPeriodic(s.rdb(), "eu", o)
+	hourly := every(t, time.Hour)
+	for why, err := range map[string]error{
+		"needs a name":     queue.Every(p, q, "", hourly, payload),
+		"Queue is nil":     queue.Every[string](p, nil, "a", hourly, payload),
+		"Schedule is nil":  queue.Every(p, q, "a", nil, payload),
+		"function":         queue.Every[string](p, q, "a", hourly, nil),
+		"a } and no":       queue.Every(p, s.queue("a}b"), "a", hourly, payload),
+		"one of this name": twice(func() error { return queue.Every(p, q, "b", hourly, payload) }),
+	} {
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	// "eu" with "mail:daily" and "eu:mail" with "daily" are two tasks.
+	for name, task := range map[string]string{"eu": "mail:daily", "eu:mail": "daily"} {
+		p := queue.NewPeriodic(s.rdb(), name, o)
+		if err := queue.Every(p, q, task, every(t, 20*time.Millisecond), func(time.Time) string { return name }); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		t.Cleanup(func() { cancel(); <-done })
+	}
+	s.Until("both publish", func() bool {
+		seen := map[any]int{}
+		for _, entry := range s.XRange(s.Context(), "q", "-", "+").Val() {
+			seen[entry.Values["payload"]]++
+		}
+		return len(seen) == 2 && seen[`"eu"`] > 5 && seen[`"eu:mail"`] > 5
+	})
+}
+
+func twice(f func() error) error {
+	if err := f(); err != nil {
+		return err
+	}
+	return f()
 }

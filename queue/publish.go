@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"holdfast/internal/blocking"
@@ -11,12 +12,16 @@ import (
 
 // publication is how a task is published.
 type publication struct {
-	delay   time.Duration
-	at      time.Time
-	unique  *string
-	ttl     time.Duration
-	limit   int
-	headers Headers
+	delay     time.Duration
+	at        time.Time
+	expire    time.Duration
+	unique    *string
+	untilDone bool
+	ttl       time.Duration
+	duplicate *bool
+	limit     int
+	headers   Headers
+	err       error // what an option was given in vain
 }
 
 // PublishOption changes how a task is published.
@@ -28,29 +33,82 @@ func Delay(d time.Duration) PublishOption { return func(p *publication) { p.dela
 // At has a task enter the queue at a time, by the server's clock.
 func At(t time.Time) PublishOption { return func(p *publication) { p.at = t } }
 
-// Header gives a task a header. The server refuses the names of a task's own fields,
-// as payload.
+// Expire makes a task a dead letter, with the reason expired, if no worker was given it
+// within d. In whole milliseconds.
+func Expire(d time.Duration) PublishOption { return func(p *publication) { p.expire = d } }
+
+// Header gives a task a header. The names of a task's own fields, such as payload, are
+// refused.
 func Header(name, value string) PublishOption {
-	return func(p *publication) { p.headers.Set(name, value) }
+	return func(p *publication) {
+		switch name {
+		case fieldKind, fieldMaxTries, fieldTimeout, fieldBackoff:
+			p.err = fmt.Errorf("Header %q: a task has a field of this name: take another", name)
+		}
+		p.headers.Set(name, value)
+	}
 }
 
 // Limit refuses a task with [ErrFull] when its stream holds so many already, those
 // in work included. Defaults to 0: no limit.
 func Limit(n int) PublishOption { return func(p *publication) { p.limit = n } }
 
-// Unique publishes nothing if a task of this id was published within ttl; Publish
-// returns that one's id then. It makes publishing safe to repeat, and is repeated
-// by Publish itself when a reply is lost.
-func Unique(id string, ttl time.Duration) PublishOption {
-	return func(p *publication) { p.unique, p.ttl = &id, ttl }
+// MaxTries is how often this task is tried, whatever its worker's options say.
+func MaxTries(n int) PublishOption {
+	return func(p *publication) {
+		if n < 1 {
+			p.err = fmt.Errorf("MaxTries is %d: it must be above 0", n)
+		}
+		p.headers.Set(fieldMaxTries, strconv.Itoa(n))
+	}
 }
 
+// Timeout is how long a handler may work on this task, whatever its worker's options
+// say. In whole milliseconds.
+func Timeout(d time.Duration) PublishOption {
+	return func(p *publication) {
+		if d <= 0 {
+			p.err = fmt.Errorf("Timeout is %v: it must be above 0", d)
+		}
+		p.headers.Set(fieldTimeout, strconv.FormatInt(blocking.Millis(d), 10))
+	}
+}
+
+// Backoff has this task wait between tries as [Exponential] says, whatever its worker's
+// options say. In whole milliseconds.
+func Backoff(first, most time.Duration) PublishOption {
+	return func(p *publication) {
+		if first < 0 || most < first {
+			p.err = fmt.Errorf("Backoff is from %v to %v: the second must not be below the first, nor negative", first, most)
+		}
+		p.headers.Set(fieldBackoff, backoffText(first, most))
+	}
+}
+
+// Unique publishes nothing if a task of this id was published within ttl; Publish
+// returns that task's id then. It makes publishing safe to repeat, and Publish itself
+// repeats it when a reply is lost.
+func Unique(id string, ttl time.Duration) PublishOption {
+	return func(p *publication) { p.unique, p.ttl, p.untilDone = &id, ttl, false }
+}
+
+// UniqueUntilDone is Unique for as long as the earlier task is neither done, nor a dead
+// letter, nor cancelled, and for ttl at most.
+func UniqueUntilDone(id string, ttl time.Duration) PublishOption {
+	return func(p *publication) { p.unique, p.ttl, p.untilDone = &id, ttl, true }
+}
+
+// Duplicate sets found to whether [Unique] found an earlier task, so that nothing was
+// published. It is not set when Publish returns an error. After a lost reply a task that this very call
+// published may be taken for an earlier one.
+func Duplicate(found *bool) PublishOption { return func(p *publication) { p.duplicate = found } }
+
 // Publish adds a task, and hands it to the worker that has waited longest. It returns
-// the task's id; of a delayed one, what Cancel takes.
+// the task's id, which stays the same for the task's whole life.
 //
-// An error may mean that the reply was lost and nobody knows whether the task was
-// added: such a command is sent again only with [Unique]. What the server refuses
-// for a moment is tried for as long as Options.Outage.
+// An error may mean that the reply was lost and the task may have been added: then it
+// is [ErrUnknown], for such a command is sent again only with [Unique]. A command that the
+// server refuses for a moment is sent again for as long as Options.Outage.
 func (q *Queue[T]) Publish(ctx context.Context, payload T, options ...PublishOption) (string, error) {
 	p, err := q.publication(ctx, options)
 	if err != nil {
@@ -60,18 +118,22 @@ func (q *Queue[T]) Publish(ctx context.Context, payload T, options ...PublishOpt
 	if err != nil {
 		return "", failed("publish to", q.name, err)
 	}
-	reply, err := q.send(ctx, p.unique != nil, p.command(q.stream(p), data)...)
+	reply, err := send(ctx, q.conns, q.o.Outage, p.unique != nil, p.command(q.stream(p), data)...)
 	if err != nil {
 		return "", failed("publish to", q.name, err)
+	}
+	if pair, ok := reply.([]any); ok && len(pair) == 2 { // of WITHSTATUS
+		*p.duplicate = pair[0] == "DUPLICATE"
+		reply = pair[1]
 	}
 	id, _ := reply.(string)
 	return id, nil
 }
 
-// PublishBatch adds tasks, all to one partition, and returns their ids. Without
-// options it is one command, and all of them are added or none; keep to some
-// thousands at a time. With options, which are those of each task, it is one
-// pipeline, and the ids of tasks that failed are "".
+// PublishBatch adds tasks in one step, all to one partition, and returns their ids: all of
+// them are added or none, but with [Limit] those for which there is no room are left out, and their
+// ids are "". The options are those of each task. Keep to some thousands at a time. Errors
+// are as those of Publish.
 func (q *Queue[T]) PublishBatch(ctx context.Context, payloads []T, options ...PublishOption) ([]string, error) {
 	p, err := q.publication(ctx, options)
 	if err != nil {
@@ -83,41 +145,30 @@ func (q *Queue[T]) PublishBatch(ctx context.Context, payloads []T, options ...Pu
 	if len(payloads) == 0 {
 		return nil, nil
 	}
-	stream := q.stream(p)
-	args := append(make([]any, 0, 2+len(payloads)), "TASK.MPUBLISH", stream)
-	for _, payload := range payloads {
-		data, err := q.o.Codec.Marshal(payload)
-		if err != nil {
+	data := make([]any, len(payloads))
+	for i, payload := range payloads {
+		if data[i], err = q.o.Codec.Marshal(payload); err != nil {
 			return nil, failed("publish to", q.name, err)
 		}
-		args = append(args, data)
 	}
-	if len(options) > 0 || len(p.headers) > 0 {
-		return q.publishEach(ctx, p, stream, args[2:])
+	stream := q.stream(p)
+	var list []any
+	if len(options) == 0 && len(p.headers) == 0 {
+		var reply any
+		reply, err = send(ctx, q.conns, q.o.Outage, false, append([]any{"TASK.MPUBLISH", stream}, data...)...)
+		list, _ = reply.([]any)
+	} else {
+		commands := make([][]any, len(data))
+		for i := range data {
+			commands[i] = p.command(stream, data[i])
+		}
+		list, err = sendTogether(ctx, q.conns, q.o.Outage, commands)
 	}
-	reply, err := q.send(ctx, false, args...)
-	if err != nil {
-		return nil, failed("publish to", q.name, err)
-	}
-	list, _ := reply.([]any)
 	ids := make([]string, len(list))
 	for i := range list {
 		ids[i], _ = list[i].(string)
 	}
-	return ids, nil
-}
-
-func (q *Queue[T]) publishEach(ctx context.Context, p *publication, stream string, payloads []any) ([]string, error) {
-	commands := make([][]any, len(payloads))
-	for i, data := range payloads {
-		commands[i] = p.command(stream, data)
-	}
-	replies, errs := q.conns.SendAll(ctx, commands)
-	ids := make([]string, len(replies))
-	for i := range replies {
-		ids[i], _ = replies[i].(string)
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return ids, failed("publish to", q.name, err)
 	}
 	return ids, nil
@@ -125,12 +176,15 @@ func (q *Queue[T]) publishEach(ctx context.Context, p *publication, stream strin
 
 func (q *Queue[T]) publication(ctx context.Context, options []PublishOption) (*publication, error) {
 	p := &publication{headers: Headers{}}
-	if q.err != nil {
-		return p, q.err
+	if q.invalid != nil {
+		return p, q.invalid
 	}
 	q.o.Inject(ctx, p.headers)
 	for _, set := range options {
 		set(p)
+	}
+	if q.o.Kind != "" {
+		p.headers.Set(fieldKind, q.o.Kind)
 	}
 	if err := p.check(); err != nil {
 		return p, failed("publish to", q.name, err)
@@ -141,19 +195,26 @@ func (q *Queue[T]) publication(ctx context.Context, options []PublishOption) (*p
 // check says what is wrong with the options, and how it would be right.
 func (p *publication) check() error {
 	switch {
+	case p.err != nil:
+		return p.err
 	case p.delay < 0:
 		return fmt.Errorf("Delay is %v: it must not be negative", p.delay)
 	case p.delay > 0 && !p.at.IsZero():
 		return errors.New("both Delay and At are given: choose one")
+	case p.expire < 0:
+		return fmt.Errorf("Expire is %v: it must not be negative", p.expire)
 	case p.limit < 0:
 		return fmt.Errorf("Limit is %d: it must not be negative, and 0 is none", p.limit)
 	case p.unique != nil && (*p.unique == "" || p.ttl <= 0):
 		return fmt.Errorf("Unique has the id %q for %v: it takes an id and a time above 0", *p.unique, p.ttl)
+	case p.unique == nil && p.duplicate != nil:
+		return errors.New("Duplicate is given without Unique")
 	}
 	return nil
 }
 
-// stream is where a task goes: in turn, and those of one unique id to the same.
+// stream is where a task goes: to each stream in turn, and tasks of one unique id to the
+// same.
 func (q *Queue[T]) stream(p *publication) string {
 	switch {
 	case len(q.streams) == 1:
@@ -165,7 +226,7 @@ func (q *Queue[T]) stream(p *publication) string {
 }
 
 func (p *publication) command(stream string, payload any) []any {
-	args := append(make([]any, 0, 12+2*len(p.headers)), "TASK.PUBLISH", stream, payload)
+	args := append(make([]any, 0, 16+2*len(p.headers)), "TASK.PUBLISH", stream, payload)
 	switch {
 	case p.delay > 0:
 		args = append(args, "DELAY", blocking.Millis(p.delay))
@@ -174,15 +235,18 @@ func (p *publication) command(stream string, payload any) []any {
 	}
 	if p.unique != nil {
 		args = append(args, "UNIQUE", *p.unique, blocking.Millis(p.ttl))
+		if p.untilDone {
+			args = append(args, "UNTIL", "DONE")
+		}
+	}
+	if p.expire > 0 {
+		args = append(args, "EXPIRE", blocking.Millis(p.expire))
 	}
 	if p.limit > 0 {
 		args = append(args, "LIMIT", p.limit)
 	}
-	if len(p.headers) > 0 {
-		args = append(args, "HEADERS", len(p.headers))
-		for name, value := range p.headers {
-			args = append(args, name, value)
-		}
+	if p.duplicate != nil {
+		args = append(args, "WITHSTATUS")
 	}
-	return args
+	return p.headers.append(args)
 }

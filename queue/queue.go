@@ -4,120 +4,125 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync/atomic"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/internal/blocking"
 )
 
-// Queue is a queue of tasks with payloads of one type. It holds nothing open, and
+// Queue is a queue of tasks with payloads of one type. It keeps no connection open, and
 // its methods may be called by several goroutines.
 type Queue[T any] struct {
 	rdb     redis.UniversalClient
 	conns   *blocking.Pool // over rdb; nothing is kept open in it
 	name    string
 	o       Options
-	err     error // of the options, told by every call
 	streams []string
-	turn    atomic.Uint32 // whose turn it is among the streams
+	invalid error         // of the name: what each call returns
+	turn    atomic.Uint32 // the stream that the next task goes to, modulo their number
 }
 
 // New returns a queue over rdb: a *redis.Client (of one server or by Sentinel), a
-// *redis.ClusterClient or a *redis.Ring. It connects when it is used.
+// *redis.ClusterClient or a *redis.Ring. It does not connect before it is used. It
+// panics if the options are not valid; see [Options.Validate].
 func New[T any](rdb redis.UniversalClient, name string, options Options) *Queue[T] {
-	q := &Queue[T]{rdb: rdb, conns: blocking.NewPool(rdb), name: name}
-	if q.o, q.err = options.filled(); q.err == nil {
-		q.streams, q.err = streams(name, q.o.Partitions)
+	if err := options.Validate(); err != nil {
+		panic(err)
 	}
+	q := &Queue[T]{rdb: rdb, conns: blocking.NewPool(rdb), name: name, o: options.filled()}
+	q.streams, q.invalid = streamsOf(name, q.o.Partitions)
 	q.turn.Store(rand.Uint32())
 	return q
 }
 
-// Cancel removes a delayed task before it is due, by the id that Publish returned,
-// and tells whether there was one.
+// Name returns the queue's name.
+func (q *Queue[T]) Name() string { return q.name }
+
+// Streams returns the streams of the queue, as an [Inspector] names them: its own name, or
+// one for each partition.
+func (q *Queue[T]) Streams() []string { return append([]string(nil), q.streams...) }
+
+// Cancel takes a task out of the queue by the id that Publish returned, and tells whether
+// there was one. A task that is delayed or that no worker has yet is not begun any more.
+// The handler of one in work has its context ended with [ErrLost] when the worker renews the
+// lease, and what the handler returns then does not count.
+//
+// Where a reply was lost and it is not known whether the task was there, the error is
+// [ErrUnknown].
 func (q *Queue[T]) Cancel(ctx context.Context, id string) (bool, error) {
-	n, err := q.sum(ctx, "cancel", func(stream string) []any { return []any{"TASK.CANCEL", stream, id} })
-	return n > 0, err
-}
-
-// Pause has the queue hand out nothing until Resume, whatever restarts meanwhile.
-// It still takes tasks, and what is in work goes on.
-func (q *Queue[T]) Pause(ctx context.Context) error {
-	_, err := q.sum(ctx, "pause", func(stream string) []any { return []any{"TASK.PAUSE", stream} })
-	return err
-}
-
-// Resume ends a Pause.
-func (q *Queue[T]) Resume(ctx context.Context) error {
-	_, err := q.sum(ctx, "resume", func(stream string) []any { return []any{"TASK.RESUME", stream} })
-	return err
-}
-
-// redriveStep is how many tasks one command brings back.
-const redriveStep = 1000
-
-// Redrive brings dead letters back into the queue, the oldest first and at most so
-// many of each partition, as if they had never been tried; 0 is all of them. It
-// tells how many.
-func (q *Queue[T]) Redrive(ctx context.Context, most int) (total int, err error) {
-	if q.err != nil {
-		return 0, q.err
+	if q.invalid != nil {
+		return false, q.invalid
 	}
 	for _, stream := range q.streams {
-		for left := most; ; {
-			step := redriveStep
-			if most > 0 {
-				step = min(left, step)
+		groups, err := groupsOf(ctx, q.conns, stream)
+		if err == nil {
+			var n int
+			if n, err = cancelIn(ctx, q.conns, q.o.Outage, stream, groups, []string{id}); n > 0 {
+				return true, nil
 			}
-			reply, err := q.send(ctx, true, "TASK.REDRIVE", deadOf(stream), "COUNT", step)
+		}
+		if err != nil {
+			return false, failed("cancel a task of", q.name, err)
+		}
+	}
+	return false, nil
+}
+
+// Pause has the queue hand out nothing until Resume, restarts included. A paused queue
+// still takes tasks, and tasks in work go on.
+func (q *Queue[T]) Pause(ctx context.Context) error { return q.each(ctx, "pause", "TASK.PAUSE") }
+
+// Resume ends a Pause.
+func (q *Queue[T]) Resume(ctx context.Context) error { return q.each(ctx, "resume", "TASK.RESUME") }
+
+func (q *Queue[T]) each(ctx context.Context, what, command string) error {
+	if q.invalid != nil {
+		return q.invalid
+	}
+	for _, stream := range q.streams {
+		if _, err := send(ctx, q.conns, q.o.Outage, true, command, stream); err != nil {
+			return failed(what, q.name, err)
+		}
+	}
+	return nil
+}
+
+// Redrive brings dead letters of the default group back into the queue, as if they had
+// never been tried: the oldest first, at most so many of each partition, all of them with 0.
+// It tells how many. It may be repeated after an error: a task is brought back once. Use
+// an [Inspector] to choose tasks or for other groups.
+func (q *Queue[T]) Redrive(ctx context.Context, most int) (total int, err error) {
+	if q.invalid != nil {
+		return 0, q.invalid
+	}
+	i := &Inspector{rdb: q.rdb, conns: q.conns}
+	for _, stream := range q.streams {
+		for left := most; most <= 0 || left > 0; {
+			step := actStep
+			if most > 0 {
+				step = min(left, actStep)
+			}
+			page, err := i.list(ctx, stream, ListOptions{State: Dead, Group: DefaultGroup, Limit: step})
 			if err != nil {
 				return total, failed("redrive", q.name, err)
 			}
-			n, _ := reply.(int64)
-			total += int(n)
-			left -= int(n)
-			if int(n) < step || left == 0 {
+			s := Selection{Group: DefaultGroup}
+			for _, r := range page.Tasks {
+				s.Entries = append(s.Entries, r.Entry)
+			}
+			if len(s.Entries) == 0 {
+				break
+			}
+			out, err := i.Redrive(ctx, stream, s)
+			total += out.Done
+			left -= out.Done
+			if err != nil {
+				return total, err
+			}
+			if len(page.Tasks) < step || out.Done == 0 {
 				break
 			}
 		}
 	}
 	return total, nil
-}
-
-// sum sends a command for every stream, and adds up what they answer.
-func (q *Queue[T]) sum(ctx context.Context, what string, command func(stream string) []any) (total int64, err error) {
-	if q.err != nil {
-		return 0, q.err
-	}
-	for _, stream := range q.streams {
-		reply, err := q.send(ctx, true, command(stream)...)
-		if err != nil {
-			return total, failed(what, q.name, err)
-		}
-		n, _ := reply.(int64)
-		total += n
-	}
-	return total, nil
-}
-
-// send sends a command, and again after errors that pass, as Options.Outage says.
-func (q *Queue[T]) send(ctx context.Context, harmless bool, args ...any) (any, error) {
-	return send(ctx, q.conns, q.o.Outage, harmless, args...)
-}
-
-// send sends a command, and again after errors that pass, until they have for as
-// long as outage. What would do harm if it were carried out twice is repeated only
-// where it cannot have been.
-func send(ctx context.Context, conns *blocking.Pool, outage time.Duration, harmless bool, args ...any) (any, error) {
-	var backoff blocking.Backoff
-	for {
-		reply, err := conns.Send(ctx, args...)
-		if err == nil || !blocking.Passes(err) || !harmless && !blocking.Refused(err) && !blocking.Unsent(err) {
-			return reply, err
-		}
-		if !backoff.Pause(ctx, outage) {
-			return nil, err
-		}
-	}
 }

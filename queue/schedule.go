@@ -15,7 +15,8 @@ type Schedule struct {
 	zone  *time.Location
 
 	minutes, hours, days, months, weekdays uint64 // a bit for each value
-	anyHour, anyDay, anyWeekday            bool
+	everyHour                              bool   // however the hours are written
+	anyDay, anyWeekday                     bool
 }
 
 // ParseSchedule parses the five fields of cron, minute hour day month weekday, with
@@ -79,7 +80,8 @@ func ParseSchedule(text string, zone *time.Location) (*Schedule, error) {
 		}
 	}
 	s.weekdays = s.weekdays&0x7f | s.weekdays>>7&1 // 7 is Sunday too
-	s.anyHour, s.anyDay, s.anyWeekday = f[1][0] == '*', f[2][0] == '*', f[4][0] == '*'
+	s.everyHour = s.hours == 1<<24-1
+	s.anyDay, s.anyWeekday = f[2][0] == '*', f[4][0] == '*'
 	if s.Next(time.Unix(0, 0)).IsZero() {
 		return fail("there is no such day")
 	}
@@ -179,7 +181,7 @@ func (s *Schedule) day(t time.Time) bool {
 // repeated tells whether the clock showed the same time before, because it went
 // back since, and that is not due again.
 func (s *Schedule) repeated(t time.Time) bool {
-	if s.anyHour {
+	if s.everyHour {
 		return false
 	}
 	_, now := t.Zone()
@@ -194,7 +196,7 @@ func (s *Schedule) repeated(t time.Time) bool {
 
 // skipped tells whether t is when the clock went forward, over a time that was due.
 func (s *Schedule) skipped(t time.Time) bool {
-	if s.anyHour {
+	if s.everyHour {
 		return false
 	}
 	_, now := t.Zone()

@@ -30,6 +30,13 @@ func TestSchedulesAreThoseOfCron(t *testing.T) {
 		{"TZ=Europe/Berlin 30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"},
 		{"TZ=Europe/Berlin 30 * * * *", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"},
 		{"TZ=Europe/Berlin 30 * * * *", "2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z"},
+		// The same however the hours are written: each hour's tasks go on, one of a given hour is due once.
+		{"TZ=Europe/Berlin */5 0-23 * * *", "2026-10-25T00:55:00Z", "2026-10-25T01:00:00Z"},
+		{"TZ=Europe/Berlin 30 */1 * * *", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"},
+		{"TZ=Europe/Berlin 30 0-11,12-23 * * *", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"},
+		{"TZ=America/Havana 0 */24 * * *", "2026-11-01T03:00:00Z", "2026-11-01T04:00:00Z"}, // back at 1:00, to 0:00
+		{"TZ=America/Havana 0 */24 * * *", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"},
+		{"TZ=America/Havana 0 */24 * * *", "2026-03-08T04:00:00Z", "2026-03-08T05:00:00Z"}, // forward at 0:00
 	} {
 		s, err := queue.ParseSchedule(c.text, nil)
 		if err != nil {

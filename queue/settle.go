@@ -3,55 +3,63 @@ package queue
 import (
 	"slices"
 	"strings"
+
+	"holdfast/internal/blocking"
 )
 
-// most is how many ids one command has.
-const most = 1000
+// idsAtOnce is how many ids one command has.
+const idsAtOnce = 1000
 
-// settle acknowledges what is finished: all that came together while the last
-// command was under way goes into the next. It also forgets the sessions that are
-// over.
+// settle tells the server how tasks ended: all that finished while the last command was
+// under way goes into the next. It also forgets the sessions that are over.
 func (st *stream) settle() {
 	var spare []*entry
 	for {
-		s, acks := st.due(spare)
+		s, acks, refusals := st.due(spare)
 		switch {
 		case s == nil:
-			st.giveUp()
+			st.release(st.left(st.sessions))
 			return
-		case len(acks) == 0:
-			if s.used {
-				st.forget(s.consumer)
+		case len(acks)+len(refusals) > 0:
+			for len(acks) > 0 {
+				n := 1
+				for n < len(acks) && n < idsAtOnce && acks[n].part == acks[0].part {
+					n++
+				}
+				st.acknowledge(s, acks[:n])
+				clear(acks[:n])
+				acks = acks[n:]
 			}
-		default:
-			for part := range slices.Chunk(acks, most) {
-				st.acknowledge(s, part)
+			for _, e := range refusals {
+				st.refuse(e)
 			}
-			clear(acks)
-			spare = acks[:0]
+		case s.used:
+			st.release(st.left([]*session{s}))
+			st.forget(s.consumer)
 		}
 	}
 }
 
 // due waits for something to settle: finished tasks of a session, or a session to
 // forget. It is nil when all is done that can be.
-func (st *stream) due(spare []*entry) (*session, []*entry) {
+func (st *stream) due(spare []*entry) (s *session, acks, refusals []*entry) {
 	w := st.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
 		for i, s := range st.sessions {
-			if acks := s.acks; len(acks) > 0 {
-				s.acks = spare
-				return s, acks
+			if len(s.acks)+len(s.refusals) > 0 {
+				acks, refusals = s.acks, s.refusals
+				s.acks, s.refusals = spare, nil
+				return s, acks, refusals
 			}
 			if s.ended && (s.held == 0 || st.closed && !st.atWork(s)) {
 				st.sessions = slices.Delete(st.sessions, i, i+1)
-				return s, nil
+				return s, nil, nil
 			}
 		}
 		if st.closed {
-			return nil, nil
+			return nil, nil, nil
 		}
 		st.finished.Wait()
 	}
@@ -59,32 +67,36 @@ func (st *stream) due(spare []*entry) (*session, []*entry) {
 
 // atWork tells whether a handler still has a task of a session. The caller has w.mu.
 func (st *stream) atWork(s *session) bool {
+	n := 0
 	for e := st.entries.first(); e != nil; e = st.entries.after(e) {
-		if e.s == s && e.state == inWork {
-			return true
+		if e.s == s {
+			if e.state == inWork {
+				return true
+			}
+			n++
 		}
 	}
-	return false
+	return n < s.held // a handler of a lost task runs still
 }
 
-// acknowledge says that tasks are done: those that are still the session's. One
-// that was lost meanwhile is another's to acknowledge.
+// acknowledge says that tasks of one part are done: those that are still the session's.
+// A task that was lost meanwhile is another worker's to acknowledge.
 func (st *stream) acknowledge(s *session, acks []*entry) {
 	w := st.w
 	args := make([]any, 0, len(acks)+5)
-	args = append(args, "TASK.ACK", st.name, w.o.Group)
+	args = append(args, "TASK.ACK", acks[0].part.name, w.o.Group)
 	for _, e := range acks {
 		args = append(args, e.id)
 	}
-	reply, err := st.send(append(args, "CONSUMER", s.consumer)...)
+	reply, resent, err := st.sendNoting(append(args, "CONSUMER", s.consumer)...)
 	switch n, _ := reply.(int64); {
 	case err != nil:
-		w.o.Logger.Error("queue: finished tasks cannot be acknowledged: they are done again when their leases are over", "stream", st.name, "tasks", len(acks), "error", err)
+		w.o.Logger.Error("queue: finished tasks cannot be acknowledged: they are done again when their leases are over", "stream", st.key(), "tasks", len(acks), "error", err)
 		if w.hard.Err() == nil {
-			w.fail(st, err)
+			w.fail(st.key(), err)
 		}
-	case int(n) < len(acks):
-		w.o.Logger.Warn("queue: tasks were finished too late, others may do them again; or their acknowledgement took two tries", "stream", st.name, "tasks", len(acks)-int(n))
+	case int(n) < len(acks) && !resent:
+		w.o.Logger.Warn("queue: tasks were finished too late: others may do them again", "stream", st.key(), "tasks", len(acks)-int(n))
 	}
 	w.mu.Lock()
 	for _, e := range acks {
@@ -93,73 +105,74 @@ func (st *stream) acknowledge(s *session, acks []*entry) {
 	w.mu.Unlock()
 }
 
-// forget removes a consumer and gives what it has to others.
+// forget removes a consumer from all streams that the connection reads, and gives what it
+// has to others.
 func (st *stream) forget(consumer string) {
-	_, err := st.send("TASK.FORGET", st.name, st.w.o.Group, consumer)
-	if err != nil && !strings.HasPrefix(err.Error(), "NOGROUP") && !strings.HasPrefix(err.Error(), "ERR no such key") {
-		st.w.o.Logger.Warn("queue: a consumer cannot be removed: what it may have is given to others when the leases are over", "stream", st.name, "consumer", consumer, "error", err)
+	for _, p := range st.active() {
+		_, err := st.send("TASK.FORGET", p.name, st.w.o.Group, consumer)
+		if err != nil && !strings.HasPrefix(err.Error(), "NOGROUP") && !strings.HasPrefix(err.Error(), "ERR no such key") {
+			st.w.o.Logger.Warn("queue: a consumer cannot be removed: what it may have is given to others when the leases are over", "stream", p.name, "consumer", consumer, "error", err)
+		}
 	}
 }
 
-// giveBack gives to others what no handler has begun.
-func (st *stream) giveBack() {
+// active are the parts that are read.
+func (st *stream) active() (all []*part) {
 	st.w.mu.Lock()
-	buffered := st.buffer
-	st.buffer = nil
-	st.w.mu.Unlock()
-	st.release(buffered)
-}
-
-// giveUp gives to others what handlers did not finish, except those that are
-// running still: their tasks' leases run out.
-func (st *stream) giveUp() {
-	var all []*entry
-	st.w.mu.Lock()
-	for e := st.entries.first(); e != nil; e = st.entries.after(e) {
-		if e.state != inWork && len(st.sessions) > 0 && slices.Contains(st.sessions, e.s) {
-			all = append(all, e)
+	defer st.w.mu.Unlock()
+	for _, p := range st.parts {
+		if p.on {
+			all = append(all, p)
 		}
 	}
-	st.w.mu.Unlock()
-	st.release(all)
-}
-
-// release makes tasks available to others at once, while the session they belong to
-// goes on: they move to another consumer, which is forgotten. XCLAIM asks nobody;
-// so it is made sure before that the tasks are this worker's, for a whole lease.
-func (st *stream) release(tasks []*entry) {
-	group := st.w.o.Group
-	for len(tasks) > 0 {
-		s, n := tasks[0].s, 1
-		for n < len(tasks) && n < most && tasks[n].s == s {
-			n++
-		}
-		part := tasks[:n]
-		tasks = tasks[n:]
-		ids := make([]any, n)
-		for i, e := range part {
-			ids[i] = e.id
-		}
-		reply, err := st.send(slices.Concat([]any{"TASK.EXTEND", st.name, group, s.consumer}, ids)...)
-		if err != nil || reply != int64(n) {
-			continue // with the session
-		}
-		rest := s.consumer + ":rest"
-		claim := slices.Concat([]any{"XCLAIM", st.name, group, rest, 0}, ids, []any{"JUSTID"})
-		if _, err := st.send(claim...); err != nil {
-			continue
-		}
-		st.forget(rest)
-		st.w.mu.Lock()
-		for _, e := range part {
-			st.drop(e)
-		}
-		st.w.mu.Unlock()
-	}
+	return all
 }
 
 // send sends a command that does no harm twice, until it is answered, or the worker
 // has ended.
 func (st *stream) send(args ...any) (any, error) {
-	return send(st.w.hard, st.q.conns, forever, true, args...)
+	reply, _, err := st.sendNoting(args...)
+	return reply, err
+}
+
+func (st *stream) sendNoting(args ...any) (any, bool, error) {
+	return sendNoting(st.w.hard, st.conns(), forever, true, args...)
+}
+
+// reasonLimit is how much of an error is kept with a dead letter, in bytes.
+const reasonLimit = 4 << 10
+
+// refuse tells the server that a task failed or was put off: in one step it is taken from this
+// worker, and published again for later or buried.
+func (st *stream) refuse(e *entry) {
+	w := st.w
+	defer func() {
+		w.mu.Lock()
+		st.drop(e)
+		w.mu.Unlock()
+	}()
+	args, retried := st.refusal(e)
+	reply, err := st.send(args...)
+	if err != nil {
+		w.o.Logger.Error("queue: a failure cannot be told: the task is tried again when its lease is over", "stream", e.part.name, "id", e.id, "error", err)
+		if w.hard.Err() == nil && !blocking.Passes(err) {
+			w.fail(st.key(), err)
+		}
+		return
+	}
+	outcome, _ := reply.([]any)
+	if e.info == nil || len(outcome) != 2 {
+		return
+	}
+	event := Event{Task: e.info, Err: e.err, Took: e.took, In: retried}
+	call := w.o.OnRetry
+	if outcome[0] == "DEAD" {
+		call, event.In = w.o.OnDead, 0
+		w.o.Logger.Warn("queue: a task is a dead letter now", "stream", e.part.name, "id", e.info.ID, "kind", e.info.Kind, "try", e.info.Try, "dead", e.part.dead, "error", e.err)
+	} else if decision, _ := Decide(e.err); decision == Retried {
+		w.o.Logger.Info("queue: a task failed and is tried again", "stream", e.part.name, "id", e.info.ID, "kind", e.info.Kind, "try", e.info.Try, "in", retried, "error", e.err)
+	}
+	if call != nil {
+		call(w.values, event)
+	}
 }

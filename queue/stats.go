@@ -2,76 +2,149 @@ package queue
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"holdfast/internal/blocking"
 )
 
-// Stats is how a queue is doing, all partitions together.
+// Stats tells how a queue is doing, all partitions together.
 type Stats struct {
-	Length    int64         // tasks in the queue, those in work included
-	Delayed   int64         // tasks that are not due yet
-	Dead      int64         // dead letters
-	Paused    bool          // nothing is handed out
-	Waiting   int64         // workers' connections that wait for a task
-	OldestAge time.Duration // of the oldest task in the queue
-	Groups    []GroupStats
+	Length    int64         `json:"length"`        // tasks in the queue, retries and those in work included
+	Delayed   int64         `json:"delayed"`       // tasks that are not due yet
+	Dead      int64         `json:"dead"`          // dead letters of all groups
+	Held      int64         `json:"held"`          // tasks that wait for others of their key
+	Paused    bool          `json:"paused"`        // nothing is handed out
+	Waiting   int64         `json:"waiting"`       // workers' connections that wait for a task
+	OldestAge time.Duration `json:"oldest_age_ns"` // of the oldest task in the queue
+	Groups    []GroupStats  `json:"groups"`
 }
 
-// GroupStats is how a group of workers is doing.
+// GroupStats tells how a group of workers is doing.
 type GroupStats struct {
-	Name          string
-	Ready         int64         // tasks nobody was given yet
-	Pending       int64         // tasks workers have
-	Consumers     int64         // one for each worker and stream
-	OldestPending time.Duration // since the oldest of those was delivered or its lease renewed
+	Name          string        `json:"name"`
+	Ready         int64         `json:"ready"`             // tasks that no worker was given yet
+	Pending       int64         `json:"pending"`           // tasks that workers have
+	Dead          int64         `json:"dead"`              // dead letters
+	Consumers     int64         `json:"consumers"`         // one for each worker and stream
+	Waiting       int64         `json:"waiting"`           // connections that wait for a task
+	OldestPending time.Duration `json:"oldest_pending_ns"` // since the oldest of those was delivered or its lease renewed
+	Lease         time.Duration `json:"lease_ns"`          // that its workers last asked for
+	Wait          Quantiles     `json:"wait"`              // from publication to the first delivery
+	Run           Quantiles     `json:"run"`               // from delivery to acknowledgement
 }
 
-// Stats tells how the queue is doing. It costs two commands for each partition.
+// Quantiles tell how long something took, since the server started.
+type Quantiles struct {
+	Count int64         `json:"count"`
+	P50   time.Duration `json:"p50_ns"`
+	P99   time.Duration `json:"p99_ns"`
+	Max   time.Duration `json:"max_ns"`
+}
+
+// Stats tells how the queue is doing. It costs a few commands for each partition.
 func (q *Queue[T]) Stats(ctx context.Context) (s Stats, err error) {
-	if q.err != nil {
-		return s, q.err
+	if q.invalid != nil {
+		return s, q.invalid
 	}
-	groups := map[string]int{}
 	for _, stream := range q.streams {
-		reply, err := q.send(ctx, true, "TASK.STATS", stream)
-		if err != nil {
+		if err := s.add(ctx, q.conns, stream); err != nil {
 			return s, failed("stats of", q.name, err)
-		}
-		dead, err := q.rdb.XLen(ctx, deadOf(stream)).Result()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return s, failed("stats of", q.name, err)
-		}
-		m := fields(reply)
-		s.Dead += dead
-		s.Length += number(m["length"])
-		s.Delayed += number(m["delayed"])
-		s.Waiting += number(m["waiting"])
-		s.Paused = s.Paused || number(m["paused"]) != 0
-		s.OldestAge = max(s.OldestAge, time.Duration(number(m["oldest_age_ms"]))*time.Millisecond)
-		list, _ := m["groups"].([]any)
-		for _, one := range list {
-			g := fields(one)
-			name, _ := g["name"].(string)
-			i, known := groups[name]
-			if !known {
-				i = len(s.Groups)
-				groups[name] = i
-				s.Groups = append(s.Groups, GroupStats{Name: name})
-			}
-			to := &s.Groups[i]
-			to.Ready += number(g["ready"])
-			to.Pending += number(g["pending"])
-			to.Consumers += number(g["consumers"])
-			to.OldestPending = max(to.OldestPending, time.Duration(number(g["oldest_pending_ms"]))*time.Millisecond)
 		}
 	}
 	return s, nil
 }
 
-// fields is a reply that is a map: as such in RESP3, else as a flat list.
-func fields(reply any) map[any]any {
+// add adds what one stream and those beside it tell.
+func (s *Stats) add(ctx context.Context, conns *blocking.Pool, stream string) error {
+	reply, err := send(ctx, conns, outageOfActs, true, "TASK.STATS", stream)
+	if err != nil {
+		return err
+	}
+	s.addStream(reply, "")
+	m := mapOf(reply)
+	list, _ := m["groups"].([]any)
+	names := []string{}
+	for _, one := range list {
+		name, _ := mapOf(one)["name"].(string)
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		names = append(names, DefaultGroup)
+	}
+	var commands [][]any
+	for _, name := range names {
+		commands = append(commands, []any{"XLEN", DeadStream(stream, name)}, []any{"TASK.STATS", RetryStream(stream, name)})
+	}
+	replies, errs := conns.SendAll(ctx, commands)
+	for n, name := range names {
+		for _, err := range errs[2*n : 2*n+2] {
+			if err != nil {
+				return err
+			}
+		}
+		dead := number(replies[2*n])
+		s.Dead += dead
+		if len(list) > 0 {
+			s.group(name).Dead += dead
+		}
+		s.addStream(replies[2*n+1], name)
+	}
+	return nil
+}
+
+// addStream adds what TASK.STATS answered for a stream: for a retry stream, the group is
+// that whose retries it has.
+func (s *Stats) addStream(reply any, group string) {
+	m := mapOf(reply)
+	s.Length += number(m["length"])
+	s.Delayed += number(m["delayed"])
+	s.Held += number(m["held"])
+	s.Paused = s.Paused || number(m["paused"]) != 0
+	s.OldestAge = max(s.OldestAge, millis(m["oldest_age_ms"]))
+	if group == "" { // who waits on several streams is counted on the first
+		s.Waiting += number(m["waiting"])
+	}
+	list, _ := m["groups"].([]any)
+	for _, one := range list {
+		g := mapOf(one)
+		name, _ := g["name"].(string)
+		to := s.group(name)
+		to.Ready += number(g["ready"])
+		to.Pending += number(g["pending"])
+		to.OldestPending = max(to.OldestPending, millis(g["oldest_pending_ms"]))
+		if group != "" {
+			continue
+		}
+		to.Consumers += number(g["consumers"])
+		to.Waiting += number(g["waiting"])
+		to.Lease = max(to.Lease, millis(g["lease_ms"]))
+		to.Wait.add(g["wait"])
+		to.Run.add(g["run"])
+	}
+}
+
+// group is the group of a name, added where it is not there.
+func (s *Stats) group(name string) *GroupStats {
+	n := slices.IndexFunc(s.Groups, func(g GroupStats) bool { return g.Name == name })
+	if n < 0 {
+		n = len(s.Groups)
+		s.Groups = append(s.Groups, GroupStats{Name: name})
+	}
+	return &s.Groups[n]
+}
+
+// add adds the quantiles of one partition: of several, the greatest are told.
+func (q *Quantiles) add(reply any) {
+	m := mapOf(reply)
+	q.Count += number(m["count"])
+	q.P50 = max(q.P50, millis(m["p50_ms"]))
+	q.P99 = max(q.P99, millis(m["p99_ms"]))
+	q.Max = max(q.Max, millis(m["max_ms"]))
+}
+
+// mapOf is a reply that is a map: as such in RESP3, else as a flat list.
+func mapOf(reply any) map[any]any {
 	switch r := reply.(type) {
 	case map[any]any:
 		return r
@@ -84,6 +157,8 @@ func fields(reply any) map[any]any {
 	}
 	return nil
 }
+
+func millis(v any) time.Duration { return time.Duration(number(v)) * time.Millisecond }
 
 func number(v any) int64 {
 	switch v := v.(type) {

@@ -9,47 +9,74 @@ import (
 	"holdfast/internal/blocking"
 )
 
-// stream is a stream that a worker takes tasks from. Its fields are the worker's,
-// under its mutex.
+// stream is what one connection of a worker takes tasks from: a stream with its retries,
+// or by Strict those of several queues. Its fields are guarded by the worker's mutex.
 type stream struct {
-	w          *Worker
-	q          *source
-	name, dead string
+	w     *Worker
+	parts []*part // in the order in which they are looked at
 
 	hungry   sync.Cond // there may be room for more
 	finished sync.Cond // something is to be settled
 	closed   bool
 	over     chan struct{} // closed with it
 
-	ahead    int        // how many may be taken beyond those in work
-	least    int        // what that is at least, where it follows the pace of the tasks; else 0
-	last     time.Time  // when tasks were last taken
-	buffer   []*entry   // taken and not begun, in order
-	entries  list       // all that the server believes this worker to have, in the order of their leases
-	session  *session   // which takes
-	sessions []*session // all that still have tasks
+	ahead    int           // how many may be taken beyond those in work
+	share    int           // of Concurrency, where ahead adapts; else 0
+	average  time.Duration // how long handlers took lately
+	buffer   []*entry      // taken and not begun, in order
+	stale    *time.Timer   // gives back what waits for too long in the buffer
+	entries  entryList     // all that the server believes this worker to have, in the order of their leases
+	session  *session      // which takes
+	sessions []*session    // all that still have tasks
 	made     int
 }
 
+// part is one stream among those that a connection reads.
+type part struct {
+	q     *source
+	main  string // the queue's stream
+	name  string // main, or its retry stream
+	dead  string
+	retry string
+	on    bool // whether it is read; the main one always is
+}
+
 // session is a consumer of the group: what one connection takes. When a reply may
-// have been lost nobody knows what was in it; then another one takes over, and
-// when all that is known of the old one is settled, it is forgotten, which gives the
-// rest to whoever comes first.
+// have been lost nobody knows which tasks were in it; then another session takes over, and
+// when all known tasks of the old one are settled, its consumer is forgotten, which
+// gives the unknown ones to whoever comes first.
 type session struct {
 	consumer string
 	used     bool     // the server may know it
-	held     int      // of its entries
+	held     int      // of its entries, and handlers of lost ones
 	acks     []*entry // finished, and not acknowledged yet
+	refusals []*entry // failed, and not told yet
 	ended    bool
 }
 
 func newStream(w *Worker, q *source, name string) *stream {
-	st := &stream{w: w, q: q, name: name, dead: deadOf(name), over: make(chan struct{})}
+	st := &stream{w: w, over: make(chan struct{})}
 	st.hungry.L, st.finished.L = &w.mu, &w.mu
 	st.entries.init()
+	st.add(q, name)
 	st.begin()
+	st.stale = time.AfterFunc(time.Hour, st.giveBackStale)
+	st.stale.Stop()
 	return st
 }
+
+// add has the stream read a queue's stream, its retries first: they are the older tasks.
+func (st *stream) add(q *source, name string) {
+	group := st.w.o.Group
+	p := part{q: q, main: name, name: name, dead: DeadStream(name, group), retry: RetryStream(name, group), on: true}
+	retries := p
+	retries.name, retries.on = p.retry, false
+	st.parts = append(st.parts, &retries, &p)
+}
+
+// conns and key are how the stream is reached.
+func (st *stream) conns() *blocking.Pool { return st.parts[1].q.conns }
+func (st *stream) key() string           { return st.parts[1].name }
 
 // begin begins another session. The caller has w.mu, or is alone.
 func (st *stream) begin() {
@@ -73,8 +100,8 @@ func (st *stream) room() int {
 // may be taken ahead is used up.
 func (st *stream) hasRoom() bool { return len(st.buffer) <= st.ahead/2 && st.room() > 0 }
 
-// ahead0 takes the first of the buffer.
-func (st *stream) ahead0() *entry {
+// pop takes the first of the buffer.
+func (st *stream) pop() *entry {
 	e := st.buffer[0]
 	st.buffer[0] = nil
 	if st.buffer = st.buffer[1:]; len(st.buffer) == 0 {
@@ -95,6 +122,12 @@ const (
 	forever = time.Duration(1<<63 - 1)
 )
 
+// blockFor is how long TASK.CONSUME waits: short beside the lease, because nobody knows
+// when within that time a task was delivered.
+func blockFor(lease time.Duration) time.Duration {
+	return max(min(blockTime, lease/3), time.Millisecond)
+}
+
 // read takes tasks for as long as ctx lives.
 func (st *stream) read(ctx context.Context) {
 	var conn *blocking.Conn
@@ -112,21 +145,21 @@ func (st *stream) read(ctx context.Context) {
 		}
 		var err error
 		if conn == nil {
-			if conn, _, err = st.q.conns.Get(ctx, st.name); err == nil {
+			if conn, _, err = st.conns().Get(ctx, st.key()); err == nil {
 				conn.Waiting()
 			}
 		}
 		if err == nil {
 			var reply any
 			sent := time.Now()
-			reply, err = conn.Do(ctx, blockTime+grace, nil, st.consume(consumer, n)...)
+			reply, err = conn.Do(ctx, blockFor(st.w.o.Lease)+grace, nil, st.consume(consumer, n)...)
 			if !blocking.Refused(err) {
 				st.w.mu.Lock()
 				st.session.used = true
 				st.w.mu.Unlock()
 			}
 			if reply != nil {
-				if taken, perr := st.took(reply, n, sent); perr != nil && err == nil {
+				if taken, perr := st.took(reply, sent); perr != nil && err == nil {
 					err = perr
 				} else if taken > 0 || err == nil {
 					backoff = blocking.Backoff{}
@@ -136,7 +169,7 @@ func (st *stream) read(ctx context.Context) {
 		if err == nil {
 			if down {
 				down = false
-				st.w.o.Logger.Info("queue: tasks can be taken again", "stream", st.name)
+				st.w.o.Logger.Info("queue: tasks can be taken again", "stream", st.key())
 			}
 			continue
 		}
@@ -153,13 +186,13 @@ func (st *stream) read(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case !blocking.Passes(err):
-			st.w.fail(st, err)
+			st.w.fail(st.key(), err)
 			return
 		case !down:
 			down = true
-			st.w.o.Logger.Warn("queue: tasks cannot be taken, it is tried again", "stream", st.name, "error", err)
+			st.w.o.Logger.Warn("queue: tasks cannot be taken, the worker tries again", "stream", st.key(), "error", err)
 		}
-		st.q.conns.Forget(ctx)
+		st.conns().Forget(ctx)
 		backoff.Pause(ctx, forever)
 	}
 }
@@ -178,72 +211,116 @@ func (st *stream) want() (n int, consumer string, ok bool) {
 
 func (st *stream) consume(consumer string, n int) []any {
 	o := &st.w.o
-	return []any{
-		"TASK.CONSUME", o.Group, consumer, st.name, n, blockTime.Milliseconds(),
-		"LEASE", blocking.Millis(o.Lease), "MAXDELIVERIES", o.MaxDeliveries, "DEAD", st.dead,
+	args := make([]any, 0, 16)
+	first := true
+	also := 0
+	st.w.mu.Lock()
+	defer st.w.mu.Unlock()
+	for _, p := range st.parts {
+		switch {
+		case !p.on:
+		case first:
+			first = false
+			args = append(args, "TASK.CONSUME", o.Group, consumer, p.name, n, blockFor(o.Lease).Milliseconds(),
+				"LEASE", blocking.Millis(o.Lease), "MAXDELIVERIES", o.MaxDeliveries, "DEAD", st.parts[1].dead)
+		default:
+			if also++; also == 1 {
+				args = append(args, "ALSO", 0)
+			}
+			args = append(args, p.name)
+		}
 	}
+	if also > 0 {
+		args[12] = also
+	}
+	return args
 }
 
 // took puts what was taken where handlers find it. The leases run from the
 // delivery, which was after the request was sent.
-func (st *stream) took(reply any, asked int, sent time.Time) (int, error) {
-	tasks, err := entriesOf(reply)
-	if err != nil {
-		return 0, err
+func (st *stream) took(reply any, sent time.Time) (taken int, err error) {
+	lists, _ := reply.([]any)
+	if len(lists) == 0 {
+		return 0, fmt.Errorf("TASK.CONSUME answered %v", reply)
 	}
-	all := make([]entry, len(tasks)) // at once: they come and go together
 	w := st.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i, task := range tasks {
-		e := &all[i]
-		parts, _ := task.([]any)
-		if len(parts) == 2 {
-			e.id = parts[0]
-			e.fields, _ = parts[1].([]any)
-		}
-		if _, ok := e.id.(string); !ok {
-			return i, fmt.Errorf("TASK.CONSUME answered %v", task)
-		}
-		e.st, e.s, e.leased = st, st.session, sent
-		st.entries.push(e)
-		st.session.held++
-		st.buffer = append(st.buffer, e)
+	if time.Since(sent) >= w.o.Lease-st.margin() {
+		return 0, nil // the reply came so late that others may have the tasks
 	}
-	st.pace(len(tasks) == asked)
-	if len(tasks) == 1 {
+	for _, list := range lists {
+		one, _ := list.([]any)
+		if len(one) != 2 {
+			return taken, fmt.Errorf("TASK.CONSUME answered %v", list)
+		}
+		tasks, _ := one[1].([]any)
+		p := st.partOf(one[0])
+		if p == nil {
+			return taken, fmt.Errorf("TASK.CONSUME answered tasks of %v", one[0])
+		}
+		all := make([]entry, len(tasks)) // at once: they come and go together
+		for i, task := range tasks {
+			e := &all[i]
+			parts, _ := task.([]any)
+			if len(parts) == 2 {
+				e.id = parts[0]
+				e.fields, _ = parts[1].([]any)
+			}
+			if _, ok := e.id.(string); !ok {
+				return taken, fmt.Errorf("TASK.CONSUME answered %v", task)
+			}
+			e.st, e.part, e.s, e.leased = st, p, st.session, sent
+			st.entries.push(e)
+			st.session.held++
+			st.buffer = append(st.buffer, e)
+			taken++
+		}
+	}
+	if taken == 1 {
 		w.ready.Signal()
 	} else {
 		w.ready.Broadcast()
 	}
-	return len(tasks), nil
-}
-
-// pace has more taken ahead while there is more and tasks end sooner than they can be
-// fetched, and less again when they do not. The caller has w.mu.
-func (st *stream) pace(more bool) {
-	now := time.Now()
-	took := now.Sub(st.last)
-	st.last = now
-	switch {
-	case st.least == 0 || !more:
-	case took < 5*time.Millisecond:
-		st.ahead = min(2*st.ahead, 10*st.least)
-	case took > 50*time.Millisecond:
-		st.ahead = max(st.ahead/2, st.least)
+	if w.o.Prefetch <= 0 && (taken > w.idle || len(w.all) > 1) {
+		st.stale.Reset(patience)
 	}
+	return taken, nil
 }
 
-// entriesOf are the entries of the one stream in a reply of TASK.CONSUME.
-func entriesOf(reply any) ([]any, error) {
-	if all, ok := reply.([]any); ok && len(all) == 1 {
-		if one, ok := all[0].([]any); ok && len(one) == 2 {
-			if tasks, ok := one[1].([]any); ok {
-				return tasks, nil
-			}
+func (st *stream) partOf(name any) *part {
+	if len(st.parts) == 2 && name == st.parts[1].name {
+		return st.parts[1]
+	}
+	for _, p := range st.parts {
+		if name == p.name {
+			return p
 		}
 	}
-	return nil, fmt.Errorf("TASK.CONSUME answered %v", reply)
+	return nil
+}
+
+const (
+	// aheadTime is how much work a worker takes ahead by itself: as much as its goroutines do in
+	// that time, which a round trip is worth.
+	aheadTime = 2 * time.Millisecond
+
+	// patience is how long a task may wait in the buffer before it is given to others.
+	patience = 20 * time.Millisecond
+)
+
+// pace notes how long a handler took, and adapts how many tasks are taken ahead. The
+// caller has w.mu.
+func (st *stream) pace(took time.Duration) {
+	if st.share == 0 {
+		return
+	}
+	st.average += (took - st.average) / 8
+	if st.average > 2*aheadTime {
+		st.ahead = 0
+		return
+	}
+	st.ahead = min(int(time.Duration(st.share)*aheadTime/max(st.average, time.Microsecond)), 10*st.share)
 }
 
 // drop takes an entry off the books. The caller has w.mu.
@@ -252,6 +329,11 @@ func (st *stream) drop(e *entry) {
 		return
 	}
 	st.entries.remove(e)
+	st.unhold(e)
+}
+
+// unhold notes that a session has one task less. The caller has w.mu.
+func (st *stream) unhold(e *entry) {
 	if e.s.held--; e.s.held == 0 {
 		st.finished.Signal()
 	}
@@ -276,6 +358,7 @@ func (st *stream) close() {
 	defer st.w.mu.Unlock()
 	st.closed = true
 	st.session.ended = true
+	st.stale.Stop()
 	st.finished.Signal()
 	close(st.over)
 }

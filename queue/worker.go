@@ -9,17 +9,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"holdfast/internal/blocking"
 )
 
 // Worker works on the tasks of one queue or several.
 //
-// For each stream it has one connection that waits and takes tasks ahead, in
-// batches, and one command at a time that acknowledges all that was finished
-// meanwhile. Between them are as many goroutines as Concurrency says.
+// For each stream it has one connection that waits and takes tasks, in batches, and one
+// command at a time that acknowledges all that was finished meanwhile. Between them are
+// as many goroutines as Concurrency says.
 type Worker struct {
 	o      WorkerOptions
-	err    error  // of the options, told by Run
 	name   string // its consumers' names begin so
 	queues []*source
 
@@ -33,64 +34,97 @@ type Worker struct {
 	idle     int // goroutines that wait for a task
 	ran      bool
 	draining bool
-	stopping bool // the handlers' contexts have ended
+	stopping bool            // the handlers' contexts have ended
+	unknown  map[string]bool // kinds without a handler that were logged
 
 	handlers sync.WaitGroup
 }
 
 // source is a queue of a worker.
 type source struct {
-	conns   *blocking.Pool
-	names   []string
-	work    func(ctx context.Context, stream, id string, fields []any) error
-	weight  int
-	credit  int // of the weighted turns
-	streams []*stream
-	turn    int
+	rdb      redis.UniversalClient
+	conns    *blocking.Pool
+	name     string
+	names    []string
+	invalid  error
+	handlers map[string]*handler // by kind
+	weight   int
+	credit   int // of the weighted turns
+	streams  []*stream
+	turn     int
 }
 
-// NewWorker returns a worker for a queue. It does nothing until Run.
+// handler is what a worker has for one kind of task.
+type handler struct {
+	o    HandlerOptions
+	open func(e *entry) runner
+}
+
+// NewWorker returns a worker for a queue. It does nothing until Run. It panics if the
+// options are not valid, see [WorkerOptions.Validate], and without a handler.
 func NewWorker[T any](q *Queue[T], h Handler[T], options WorkerOptions) *Worker {
-	w := &Worker{}
+	if err := options.Validate(); err != nil {
+		panic(err)
+	}
+	w := &Worker{o: options.filled(), unknown: map[string]bool{}}
 	w.ready.L = &w.mu
-	w.o, w.err = options.filled()
 	host, _ := os.Hostname()
 	w.name = fmt.Sprintf("%s:%d:%s", host, os.Getpid(), rand.Text()[:10])
-	Also(w, q, h, w.o.Weight)
+	Also(w, q, h, HandlerOptions{Weight: w.o.Weight})
 	return w
 }
 
-// Also adds a queue to a worker, before Run. Where several have tasks, it is the
-// turn of each as often as its weight says, in proportion to the others'.
-func Also[T any](w *Worker, q *Queue[T], h Handler[T], weight int) {
-	if w.err == nil {
-		w.err = q.err
+// Also gives a worker a further handler, before Run: for the tasks of another queue, or
+// those of another kind in the same queue (see Options.Kind). Where several queues have
+// tasks, each has its turn as often as its weight says, in proportion to the others'. Also
+// panics if the options are not valid, without a handler, and for a kind that has one.
+func Also[T any](w *Worker, q *Queue[T], h Handler[T], options HandlerOptions) {
+	if err := options.Validate(); err != nil {
+		panic(err)
 	}
-	if w.err == nil && h == nil {
-		w.err = failed("work on", q.name, errors.New("there is no Handler"))
-	}
-	w.queues = append(w.queues, &source{
-		conns: blocking.NewPool(q.rdb), names: q.streams, work: work(q, h), weight: max(weight, 1),
-	})
-}
-
-// Run works until ctx ends; outages it rides out. Then it takes nothing more, gives
-// back what no handler has begun, lets the handlers finish for DrainTimeout, and
-// returns when all it started has ended.
-//
-// It returns nil if no task was left unfinished by that. Else the error is
-// [ErrStopped]: handlers were interrupted, and their tasks given to other workers.
-// Any other error is why it could not work at all. A worker runs once.
-func (w *Worker) Run(ctx context.Context) error {
-	if w.err != nil {
-		return w.err
+	if h == nil {
+		panic(fmt.Errorf("queue: work on %q: the Handler is nil", q.name))
 	}
 	w.mu.Lock()
-	again := w.ran
-	w.ran = true
-	w.mu.Unlock()
-	if again {
-		return errors.New("queue: a worker runs once")
+	defer w.mu.Unlock()
+	if w.ran {
+		panic(errors.New("queue: Also is called after Run"))
+	}
+	o := options.filled(&w.o)
+	to := w.source(q.name, q.rdb)
+	if to == nil {
+		to = &source{rdb: q.rdb, conns: blocking.NewPool(q.rdb), name: q.name, names: q.streams, invalid: q.invalid, handlers: map[string]*handler{}, weight: o.Weight}
+		w.queues = append(w.queues, to)
+	}
+	if len(to.names) != len(q.streams) {
+		to.invalid = failed("work on", q.name, errors.New("its kinds have different Partitions"))
+	}
+	if to.handlers[q.o.Kind] != nil {
+		panic(fmt.Errorf("queue: work on %q: there is a handler for the kind %q already", q.name, q.o.Kind))
+	}
+	to.handlers[q.o.Kind] = &handler{o, open(q, h)}
+}
+
+func (w *Worker) source(name string, rdb redis.UniversalClient) *source {
+	for _, s := range w.queues {
+		if s.name == name && s.rdb == rdb {
+			return s
+		}
+	}
+	return nil
+}
+
+// Run works until ctx ends, through outages of any length. Then it takes nothing more,
+// gives back what no handler has begun, lets the handlers finish for DrainTimeout, and
+// tells the server. It returns within DrainTimeout and some seconds, whether the server
+// answers or not.
+//
+// Run returns nil if no handler was interrupted. Else the error is [ErrStopped], and
+// the interrupted tasks were given to other workers. Any other error is why it could not
+// work at all. A worker runs once.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.begin(); err != nil {
+		return err
 	}
 	w.values = context.WithoutCancel(ctx)
 	taking, fatal := context.WithCancelCause(ctx)
@@ -98,27 +132,23 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.fatal, w.hard = fatal, hard
 	defer fatal(nil)
 	defer end()
-
+	w.makeStreams()
 	for _, q := range w.queues {
-		for _, name := range q.names {
-			st := newStream(w, q, name)
-			q.streams = append(q.streams, st)
-			w.all = append(w.all, st)
-		}
 		defer q.conns.Close()
 	}
-	w.share()
 	var readers, keepers sync.WaitGroup
 	for _, st := range w.all {
 		readers.Go(func() { st.read(taking) })
 		keepers.Go(st.settle)
 		keepers.Go(st.renew)
+		keepers.Go(st.expire)
+		keepers.Go(st.lookAround)
 	}
 	for range w.o.Concurrency {
 		w.handlers.Go(w.loop)
 	}
 	<-taking.Done()
-	unfinished := w.drain(&readers)
+	unfinished := w.drain(&readers, end)
 	for _, st := range w.all {
 		st.close()
 	}
@@ -131,33 +161,62 @@ func (w *Worker) Run(ctx context.Context) error {
 	return unfinished
 }
 
-// farewell is how long, at most, a worker that stops tries to tell the server what
-// is finished and what is not.
-const farewell = 5 * time.Second
+// begin checks what the options alone do not tell.
+func (w *Worker) begin() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ran {
+		return errors.New("queue: a worker runs once")
+	}
+	w.ran = true
+	for _, q := range w.queues {
+		if q.invalid != nil {
+			return q.invalid
+		}
+		if w.o.Strict && (len(q.names) > 1 || q.rdb != w.queues[0].rdb) {
+			return failed("work on", q.name, errors.New("Strict takes queues without Partitions, of one client"))
+		}
+	}
+	return nil
+}
 
-// share divides what is taken ahead among the streams by their weights.
-func (w *Worker) share() {
+// farewell is how long, at most, a worker that stops waits for handlers whose contexts have
+// ended, and then for the server.
+const farewell = 2 * time.Second
+
+// makeStreams makes a stream for each that is read by a connection of its own: with
+// Strict one reads all.
+func (w *Worker) makeStreams() {
+	for _, q := range w.queues {
+		for _, name := range q.names {
+			if w.o.Strict && len(w.all) > 0 {
+				w.all[0].add(q, name)
+				continue
+			}
+			st := newStream(w, q, name)
+			q.streams = append(q.streams, st)
+			w.all = append(w.all, st)
+		}
+	}
 	total := 0
 	for _, q := range w.queues {
 		total += q.weight
 	}
-	for _, q := range w.queues {
-		for _, st := range q.streams {
-			share := func(n int) int { return max(n*q.weight/(total*len(q.streams)), 1) }
-			switch {
-			case w.o.Prefetch == 0:
-				st.least = share(w.o.Concurrency)
-				st.ahead = st.least
-			case w.o.Prefetch > 0:
-				st.ahead = share(w.o.Prefetch)
-			}
+	for _, st := range w.all {
+		q := st.parts[0].q
+		share := func(n int) int { return max(n*q.weight/(total*len(q.names)), 1) }
+		switch {
+		case w.o.Prefetch == 0:
+			st.share = share(w.o.Concurrency)
+		case w.o.Prefetch > 0:
+			st.ahead = share(w.o.Prefetch)
 		}
 	}
 }
 
 // drain ends the work: what is not begun is given back at once, what is in work
-// has its time to finish.
-func (w *Worker) drain(readers *sync.WaitGroup) error {
+// has its time to finish. In the end nothing is sent any more that was begun before.
+func (w *Worker) drain(readers *sync.WaitGroup, end context.CancelFunc) error {
 	w.mu.Lock()
 	w.draining = true
 	w.wakeAll()
@@ -169,11 +228,20 @@ func (w *Worker) drain(readers *sync.WaitGroup) error {
 	}
 	finished := make(chan struct{})
 	go func() { w.handlers.Wait(); close(finished) }()
+	given := make(chan struct{})
+	go func() { giving.Wait(); close(given) }()
+	defer func() {
+		select {
+		case <-given:
+		case <-time.After(farewell):
+			end()
+			<-given
+		}
+	}()
 	late := time.NewTimer(w.o.DrainTimeout)
 	defer late.Stop()
 	select {
 	case <-finished:
-		giving.Wait()
 		return nil
 	case <-late.C:
 	}
@@ -187,18 +255,16 @@ func (w *Worker) drain(readers *sync.WaitGroup) error {
 	late.Reset(farewell)
 	select {
 	case <-finished:
-		giving.Wait()
 		if n == 0 {
 			return nil
 		}
 		return fmt.Errorf("queue: %w: %d tasks were in work after %v", ErrStopped, n, w.o.DrainTimeout)
 	case <-late.C:
-		giving.Wait()
 		return fmt.Errorf("queue: %w: %d tasks were in work after %v, and some handlers do not heed their contexts", ErrStopped, n, w.o.DrainTimeout)
 	}
 }
 
-// wakeAll has everybody look again. The caller has w.mu.
+// wakeAll has all goroutines look again. The caller has w.mu.
 func (w *Worker) wakeAll() {
 	w.ready.Broadcast()
 	for _, st := range w.all {
@@ -208,6 +274,6 @@ func (w *Worker) wakeAll() {
 }
 
 // fail ends the worker by an error that does not pass.
-func (w *Worker) fail(st *stream, err error) {
-	w.fatal(failed("work on", st.name, err))
+func (w *Worker) fail(name string, err error) {
+	w.fatal(failed("work on", name, err))
 }

@@ -76,11 +76,11 @@ func TestATaskThatFailsIsTriedAgainAndThenIsDead(t *testing.T) {
 	q := s.queue("q")
 	var tries atomic.Int32
 	w := run(t, queue.NewWorker(q, func(_ context.Context, t *queue.Task[string]) error {
-		if int(tries.Add(1)) != t.Retries+1 {
-			return queue.Discard(fmt.Errorf("try %d has retry count %d", tries.Load(), t.Retries))
+		if int(tries.Add(1)) != t.Try {
+			return queue.Discard(fmt.Errorf("try %d says that it is try %d", tries.Load(), t.Try))
 		}
 		return errors.New("no such luck")
-	}, queue.WorkerOptions{Backoff: time.Millisecond, MaxRetries: 3, Logger: quiet}))
+	}, queue.WorkerOptions{Backoff: queue.Constant(time.Millisecond), MaxTries: 4, Logger: quiet}))
 	s.publish(q, "x", queue.Header("tenant", "7"))
 	s.Until("it is dead", func() bool { return s.stats(q).Dead == 1 })
 	if tries.Load() != 4 {
@@ -110,19 +110,19 @@ func TestErrorsSteer(t *testing.T) {
 	w := run(t, queue.NewWorker(q, func(ctx context.Context, t *queue.Task[string]) error {
 		mu.Lock()
 		defer mu.Unlock()
-		seen[t.Payload] = append(seen[t.Payload], t.Retries)
+		seen[t.Payload] = append(seen[t.Payload], t.Try)
 		switch {
 		case t.Payload == "discard":
 			return fmt.Errorf("wrapped: %w", queue.Discard(errors.New("pointless")))
-		case t.Payload == "panic" && t.Retries == 0:
+		case t.Payload == "panic" && t.Try == 1:
 			panic("at the disco")
-		case t.Payload == "goexit" && t.Retries == 0:
+		case t.Payload == "goexit" && t.Try == 1:
 			runtime.Goexit()
-		case t.Payload == "after" && t.Retries == 0:
+		case t.Payload == "after" && t.Try == 1:
 			return fmt.Errorf("busy: %w", queue.RetryAfter(10*time.Millisecond))
 		}
 		return nil
-	}, queue.WorkerOptions{Backoff: time.Millisecond, Concurrency: 1, Logger: quiet}))
+	}, queue.WorkerOptions{Backoff: queue.Constant(time.Millisecond), Concurrency: 1, Logger: quiet}))
 	for _, payload := range []string{"discard", "panic", "goexit", "after"} {
 		s.publish(q, payload)
 	}
@@ -130,9 +130,9 @@ func TestErrorsSteer(t *testing.T) {
 	s.Do(s.Context(), "XADD", "q", "*", "other", "field")
 	s.Until("all have ended", func() bool { st := s.stats(q); return st.Dead == 3 && st.Length+st.Delayed == 0 })
 	w.stop()
-	for payload, want := range map[string]string{"discard": "[0]", "panic": "[0 1]", "goexit": "[0 1]", "after": "[0 1]"} {
+	for payload, want := range map[string]string{"discard": "[1]", "panic": "[1 2]", "goexit": "[1 2]", "after": "[1 2]"} {
 		if got := fmt.Sprint(seen[payload]); got != want {
-			t.Errorf("%s was tried with retry counts %s, want %s", payload, got, want)
+			t.Errorf("%s was tried as %s, want %s", payload, got, want)
 		}
 	}
 }
@@ -141,7 +141,7 @@ func TestAPanicIsAFailureWithItsStack(t *testing.T) {
 	s := start(t)
 	q := s.queue("q")
 	run(t, queue.NewWorker(q, func(context.Context, *queue.Task[string]) error { panic("boo") },
-		queue.WorkerOptions{MaxRetries: -1, Logger: quiet}))
+		queue.WorkerOptions{MaxTries: 1, Logger: quiet}))
 	s.publish(q, "x")
 	s.Until("it is dead", func() bool { return s.stats(q).Dead == 1 })
 	reason := s.XRange(s.Context(), "{q}:dead", "-", "+").Val()[0].Values["reason"].(string)
@@ -153,7 +153,7 @@ func TestAPanicIsAFailureWithItsStack(t *testing.T) {
 func TestALongTaskKeepsItsLease(t *testing.T) {
 	s := start(t)
 	q := s.queue("q")
-	o := queue.WorkerOptions{Lease: 150 * time.Millisecond, Concurrency: 1, Prefetch: 1}
+	o := queue.WorkerOptions{Lease: 900 * time.Millisecond, Concurrency: 1, Prefetch: 1}
 	var begun atomic.Int32
 	release := make(chan struct{})
 	h := func(ctx context.Context, _ *queue.Task[string]) error {
@@ -171,7 +171,7 @@ func TestALongTaskKeepsItsLease(t *testing.T) {
 	s.Until("both are taken", func() bool { g := s.stats(q).Groups; return len(g) == 1 && g[0].Pending == 2 })
 	b := run(t, queue.NewWorker(s.queue("q"), h, o))
 	before := s.Calls("task.extend")
-	s.Until("the leases were renewed ten times", func() bool { return s.Calls("task.extend") >= before+10 })
+	s.Until("the leases were renewed three times", func() bool { return s.Calls("task.extend") >= before+3 })
 	if n := begun.Load(); n != 1 {
 		t.Errorf("%d began", n)
 	}
@@ -254,10 +254,10 @@ func TestAHandlerThatTakesTooLongIsInterruptedAndItsTaskGivenBack(t *testing.T) 
 	if err := <-a.done; !errors.Is(err, queue.ErrStopped) {
 		t.Error(err)
 	}
-	retries := make(chan int, 1)
-	b := run(t, queue.NewWorker(q, func(_ context.Context, t *queue.Task[string]) error { retries <- t.Retries; return nil },
+	tries := make(chan int, 1)
+	b := run(t, queue.NewWorker(q, func(_ context.Context, t *queue.Task[string]) error { tries <- t.Try; return nil },
 		queue.WorkerOptions{Lease: time.Hour}))
-	if n := <-retries; n != 0 {
+	if n := <-tries; n != 1 {
 		t.Errorf("the interruption counted as a failure: %d", n)
 	}
 	b.stop()
@@ -268,12 +268,12 @@ func TestATimeoutEndsTheHandlersContext(t *testing.T) {
 	s := start(t)
 	q := s.queue("q")
 	w := run(t, queue.NewWorker(q, func(ctx context.Context, t *queue.Task[string]) error {
-		if t.Retries > 0 {
+		if t.Try > 1 {
 			return nil
 		}
 		<-ctx.Done()
 		return ctx.Err()
-	}, queue.WorkerOptions{Timeout: 10 * time.Millisecond, Backoff: time.Millisecond}))
+	}, queue.WorkerOptions{Timeout: 10 * time.Millisecond, Backoff: queue.Constant(time.Millisecond)}))
 	s.publish(q, "x")
 	s.empty(q)
 	w.stop()
@@ -316,7 +316,7 @@ func TestQueuesHaveTheirTurnsByWeight(t *testing.T) {
 		look()
 		time.Sleep(time.Millisecond)
 		return nil
-	}, 1)
+	}, queue.HandlerOptions{Weight: 1})
 	r := run(t, w)
 	s.Until("all have been read from", func() bool {
 		for _, name := range []string{"often", "{seldom:0}", "{seldom:1}", "{seldom:2}"} {
@@ -343,8 +343,22 @@ func TestWhatCannotWorkIsAnError(t *testing.T) {
 	if _, err := q.Publish(s.Context(), "x"); err == nil || !strings.Contains(err.Error(), "loadmodule") {
 		t.Errorf("a server without the module: %v", err)
 	}
-	if err := queue.NewWorker(q, newTally().handle, queue.WorkerOptions{Lease: -1}).Run(s.Context()); err == nil || !strings.Contains(err.Error(), "Lease") {
-		t.Errorf("a negative lease: %v", err)
+	for want, f := range map[string]func(){
+		"Lease":      func() { queue.NewWorker(q, newTally().handle, queue.WorkerOptions{Lease: -1}) },
+		"Handler":    func() { queue.NewWorker(q, nil, queue.WorkerOptions{}) },
+		"Partitions": func() { queue.New[string](s.rdb(), "q", queue.Options{Partitions: -1}) },
+		"kind": func() {
+			queue.Also(queue.NewWorker(q, newTally().handle, queue.WorkerOptions{}), q, newTally().handle, queue.HandlerOptions{})
+		},
+	} {
+		func() {
+			defer func() {
+				if err, _ := recover().(error); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("options that make no sense: %v, not a word of %s", err, want)
+				}
+			}()
+			f()
+		}()
 	}
 	if _, err := s.queue("a}b").Publish(s.Context(), "x"); err == nil {
 		t.Error("a name that admits no dead letters was accepted")

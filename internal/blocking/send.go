@@ -117,8 +117,18 @@ func (p *Pool) SendForTexts(ctx context.Context, args ...any) ([]string, error) 
 
 // SendAll is Send for commands in one pipeline. Each has its own error.
 func (p *Pool) SendAll(ctx context.Context, commands [][]any) (replies []any, errs []error) {
+	return p.pipelined(ctx, p.rdb.Pipeline, commands)
+}
+
+// SendTogether is SendAll for commands of one slot in a transaction: the server carries
+// all of them out, one after another, or none.
+func (p *Pool) SendTogether(ctx context.Context, commands [][]any) (replies []any, errs []error) {
+	return p.pipelined(ctx, p.rdb.TxPipeline, commands)
+}
+
+func (p *Pool) pipelined(ctx context.Context, open func() redis.Pipeliner, commands [][]any) (replies []any, errs []error) {
 	cmds, err := untilDone(ctx, func(ctx context.Context) ([]command, error) {
-		pipe := p.rdb.Pipeline()
+		pipe := open()
 		cmds := make([]command, len(commands))
 		for i, args := range commands {
 			cmds[i] = command{redis.NewCmd(ctx, args...)}

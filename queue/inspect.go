@@ -1,0 +1,154 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/internal/blocking"
+)
+
+// Inspector looks into queues and steers them: what an operator needs, and programs
+// built for operators. Its methods name a queue by its stream: the queue's name, or
+// {name:0} and so on for a queue with Partitions. No method costs more than what it
+// returns or says that it looked at, however long the queue is.
+//
+// An Inspector keeps nothing open and may be used by several goroutines.
+type Inspector struct {
+	rdb   redis.UniversalClient
+	conns *blocking.Pool
+}
+
+// Inspect returns an Inspector over rdb.
+func Inspect(rdb redis.UniversalClient) *Inspector {
+	return &Inspector{rdb: rdb, conns: blocking.NewPool(rdb)}
+}
+
+// ErrNotFound is returned by Find for a task that is nowhere within the window looked at.
+var ErrNotFound = errors.New("no such task")
+
+// Stats tells how one stream is doing, its retry and dead streams included. The reply
+// costs a few commands, whatever the length of the queue.
+func (i *Inspector) Stats(ctx context.Context, stream string) (Stats, error) {
+	var s Stats
+	if err := i.check(stream); err != nil {
+		return s, err
+	}
+	if err := s.add(ctx, i.conns, stream); err != nil {
+		return s, failed("stats of", stream, err)
+	}
+	return s, nil
+}
+
+// QueuePage is a part of the list of streams.
+type QueuePage struct {
+	Streams []string `json:"streams"`
+	Cursor  string   `json:"cursor,omitempty"` // where the next part begins; empty at the end
+}
+
+// Queues lists the streams that are queues, those whose names match the glob-style
+// pattern match, "" being all. The list goes on at the page's Cursor; a page may be
+// empty before the end, and a stream may be listed twice while the server works. Retry and
+// dead streams are not listed. In a cluster all primaries are asked, one after another.
+func (i *Inspector) Queues(ctx context.Context, match, cursor string) (QueuePage, error) {
+	nodes, err := i.primaries(ctx)
+	if err != nil {
+		return QueuePage{}, failed("list", "queues", err)
+	}
+	number, at, _ := strings.Cut(cursor, ":")
+	n, _ := strconv.Atoi(number)
+	if n >= len(nodes) {
+		return QueuePage{}, nil
+	}
+	if at == "" {
+		at = "0"
+	}
+	if match == "" {
+		match = "*"
+	}
+	var page QueuePage
+	next, names, err := listQueues(ctx, nodes[n], match, at)
+	if err != nil {
+		return page, failed("list", "queues", err)
+	}
+	for _, name := range names {
+		if !isSideStream(name) {
+			page.Streams = append(page.Streams, name)
+		}
+	}
+	switch {
+	case next != "0":
+		page.Cursor = fmt.Sprint(n, ":", next)
+	case n+1 < len(nodes):
+		page.Cursor = fmt.Sprint(n+1, ":0")
+	}
+	return page, nil
+}
+
+// primaries are clients of the servers that hold data: one, or all of a cluster, in the
+// order of their addresses.
+func (i *Inspector) primaries(ctx context.Context) ([]redis.UniversalClient, error) {
+	switch c := i.rdb.(type) {
+	case *redis.ClusterClient:
+		var mu sync.Mutex
+		var all []*redis.Client
+		err := c.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, node)
+			return nil
+		})
+		slices.SortFunc(all, func(a, b *redis.Client) int { return strings.Compare(a.Options().Addr, b.Options().Addr) })
+		nodes := make([]redis.UniversalClient, len(all))
+		for n, node := range all {
+			nodes[n] = node
+		}
+		return nodes, err
+	case *redis.Ring:
+		return nil, errors.New("a Ring: ask each of its servers by a client of its own")
+	}
+	return []redis.UniversalClient{i.rdb}, nil
+}
+
+// Consumer is a consumer of a group: each worker has one for each stream, or more after
+// its connection broke.
+type Consumer struct {
+	Name    string        `json:"name"`
+	Pending int64         `json:"pending"`
+	Idle    time.Duration `json:"idle_ns"` // since the consumer last spoke
+}
+
+// Consumers lists the consumers of a group. The consumers that the server keeps for itself,
+// whose names begin with taskqueue:, are left out.
+func (i *Inspector) Consumers(ctx context.Context, stream, group string) ([]Consumer, error) {
+	list, err := consumersOf(ctx, i.conns, stream, groupOr(group))
+	if err != nil {
+		return nil, failed("list the consumers of", stream, err)
+	}
+	var all []Consumer
+	for _, c := range list {
+		if !strings.HasPrefix(c.Name, "taskqueue:") {
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+func (i *Inspector) check(stream string) error {
+	_, err := streamsOf(stream, 1)
+	return err
+}
+
+func groupOr(group string) string {
+	if group == "" {
+		return DefaultGroup
+	}
+	return group
+}

@@ -1,0 +1,203 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Filter chooses tasks. Each field that is set must match; the zero Filter matches all.
+type Filter struct {
+	Error    string    // part of the last error, whatever the case
+	From     time.Time // as in ListOptions
+	Headers  Headers   // headers that the task must have, with these values
+	Kind     string
+	MinTries int
+	Payload  string // part of the payload
+	To       time.Time
+}
+
+// Match tells whether the filter chooses a task. The times are compared with Due for
+// a delayed task, else with Since.
+func (f *Filter) Match(r *Record) bool {
+	at := r.Since
+	if r.State == Delayed {
+		at = r.Due
+	}
+	switch {
+	case f.Kind != "" && f.Kind != r.Kind, r.Try < f.MinTries,
+		!f.From.IsZero() && at.Before(f.From), !f.To.IsZero() && !at.Before(f.To),
+		f.Error != "" && !strings.Contains(strings.ToLower(r.Error), strings.ToLower(f.Error)),
+		f.Payload != "" && !bytes.Contains(r.Payload, []byte(f.Payload)):
+		return false
+	}
+	for name, value := range f.Headers {
+		if got, there := r.Headers[name]; !there || got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// SearchOptions say where to search, and for how long.
+type SearchOptions struct {
+	Cursor string // where to go on: the Cursor of the result before
+	Filter Filter
+	Group  string // as in ListOptions
+	Limit  int    // how many tasks to find at most. Defaults to 100
+	Newest bool   // as in ListOptions
+	State  State
+	Window int // how many tasks to look at, at most. Defaults to 10,000
+}
+
+// SearchResult is what a search found.
+type SearchResult struct {
+	Tasks  []Record `json:"tasks"`
+	Looked int      `json:"looked"`           // how many tasks were looked at
+	Cursor string   `json:"cursor,omitempty"` // where to go on; empty when all were looked at
+}
+
+// DefaultWindow is how many tasks a search looks at unless it is told.
+const DefaultWindow = 10_000
+
+// Search looks through the tasks of one state for those that a filter chooses, until it
+// has found Limit of them or looked at Window.
+func (i *Inspector) Search(ctx context.Context, stream string, o SearchOptions) (found SearchResult, err error) {
+	limit := o.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	found.Cursor, err = i.each(ctx, stream, o, func(r *Record) bool {
+		found.Looked++
+		if o.Filter.Match(r) {
+			found.Tasks = append(found.Tasks, *r)
+		}
+		return len(found.Tasks) < limit
+	})
+	return found, err
+}
+
+// each calls f for the tasks of one state within a window, until f returns false. It
+// returns where to go on, or "" at the end.
+func (i *Inspector) each(ctx context.Context, stream string, o SearchOptions, f func(r *Record) bool) (cursor string, err error) {
+	window := o.Window
+	if window <= 0 {
+		window = DefaultWindow
+	}
+	list := ListOptions{Cursor: o.Cursor, From: o.Filter.From, Group: o.Group, Newest: o.Newest, State: o.State, To: o.Filter.To}
+	for {
+		list.Limit = min(window, 1000)
+		page, err := i.List(ctx, stream, list)
+		if err != nil {
+			return list.Cursor, err
+		}
+		for n := range page.Tasks {
+			if !f(&page.Tasks[n]) {
+				if n == len(page.Tasks)-1 {
+					return page.Cursor, nil
+				}
+				return page.Tasks[n].cursor, nil
+			}
+		}
+		window -= len(page.Tasks)
+		if list.Cursor = page.Cursor; list.Cursor == "" || window <= 0 {
+			return list.Cursor, nil
+		}
+	}
+}
+
+// Find returns a task by its id, or by the id of one of its entries: wherever it is, in the
+// queue, in work, delayed or dead. A task that has failed before lies under another
+// entry: it is looked for among the DefaultWindow entries behind its first, and as many
+// delayed and newest dead tasks. [ErrNotFound] says that the task is done, was cancelled, or lies outside of that.
+func (i *Inspector) Find(ctx context.Context, stream, id string) (Record, error) {
+	groups, err := groupsOf(ctx, i.conns, stream)
+	if err != nil {
+		return Record{}, failed("find in", stream, err)
+	}
+	keys := []string{stream}
+	for _, g := range groups {
+		keys = append(keys, RetryStream(stream, g.name))
+	}
+	for n, key := range keys {
+		group := ""
+		if n > 0 {
+			group = groups[n-1].name
+		}
+		at, err := i.rdb.HGet(ctx, sideKey(key, "tasks"), id).Result() // where the server last put it
+		if err != nil {
+			at = id
+		}
+		r, err := i.at(ctx, key, group, at)
+		if err != nil || r.Entry != "" {
+			return r, err
+		}
+	}
+	for _, state := range []State{InWork, Ready, Delayed, Dead} {
+		o := SearchOptions{State: state, Newest: state == Dead}
+		if state == Ready || state == InWork {
+			o.Filter.From = timeOf(id)
+		}
+		var found Record
+		_, err := i.each(ctx, stream, o, func(r *Record) bool {
+			if r.ID == id || r.Entry == id || r.Origin == id {
+				found = *r
+			}
+			return found.Entry == ""
+		})
+		if err != nil || found.Entry != "" {
+			return found, err
+		}
+	}
+	return Record{}, failed("find in", stream, ErrNotFound)
+}
+
+// at is the task that lies under an entry id beside a stream; a zero record where there is
+// none.
+func (i *Inspector) at(ctx context.Context, stream, group, entry string) (Record, error) {
+	due, ok := dueOf(entry)
+	if !ok {
+		return i.entryAt(ctx, stream, entry)
+	}
+	members, _, err := i.scored(ctx, []any{"ZRANGEBYSCORE", delayedSet(stream), due, due, "WITHSCORES"})
+	for _, member := range members {
+		if id, fields := delayedOf(member); id == entry {
+			r := recordOf(Delayed, delayedSet(stream), id, fields)
+			r.Group, r.Due, r.Since = group, time.UnixMilli(due), time.Time{}
+			return r, err
+		}
+	}
+	return Record{}, err
+}
+
+// entryAt is the entry of an id in a stream, with what its groups know of it; a zero record
+// where there is none.
+func (i *Inspector) entryAt(ctx context.Context, key, id string) (Record, error) {
+	reply, err := i.conns.Send(ctx, "XRANGE", key, id, id)
+	if err != nil {
+		if redis.HasErrorPrefix(err, "Invalid stream ID") {
+			err = nil
+		}
+		return Record{}, err
+	}
+	list, _ := reply.([]any)
+	if len(list) != 1 {
+		return Record{}, nil
+	}
+	entry, fields := entryFields(list[0])
+	r := recordOf(Ready, key, entry, fields)
+	groups, err := groupsOf(ctx, i.conns, key)
+	for _, g := range groups {
+		r.Group = g.name
+		p := place{key, g.name, "", readPending}
+		owned, _, perr := i.readOwned(ctx, p, ListOptions{State: InWork, Limit: 1, From: timeOf(id), To: timeOf(id).Add(time.Millisecond)}, before(entry), "")
+		if err = errors.Join(err, perr); len(owned) == 1 && owned[0].Entry == entry {
+			return owned[0], err
+		}
+	}
+	return r, err
+}

@@ -1,0 +1,117 @@
+package queue
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// giveBack gives to others what no handler has begun.
+func (st *stream) giveBack() {
+	st.w.mu.Lock()
+	tasks := st.buffer
+	st.buffer = nil
+	st.w.mu.Unlock()
+	st.release(tasks)
+}
+
+// giveBackStale gives to others what has waited for too long in the buffer, while
+// handlers are busy.
+func (st *stream) giveBackStale() {
+	w := st.w
+	w.mu.Lock()
+	var tasks []*entry
+	if !w.draining && len(st.buffer) > 0 {
+		tasks, st.buffer = st.buffer, nil
+		st.ahead = 0
+		st.average = max(st.average, patience)
+	}
+	w.mu.Unlock()
+	st.release(tasks)
+}
+
+// left are the tasks of sessions that no handler is working on, and that were not
+// settled. What runs still keeps its lease until that is over.
+func (st *stream) left(sessions []*session) (all []*entry) {
+	st.w.mu.Lock()
+	defer st.w.mu.Unlock()
+	for e := st.entries.first(); e != nil; e = st.entries.after(e) {
+		if e.state != inWork && slices.Contains(sessions, e.s) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// release makes tasks available to others at once, while the session they belong to
+// goes on: they move to another consumer, which is forgotten. Their count of
+// deliveries is what it was before.
+func (st *stream) release(tasks []*entry) {
+	for len(tasks) > 0 {
+		n := 1
+		for n < len(tasks) && n < idsAtOnce && tasks[n].s == tasks[0].s && tasks[n].part == tasks[0].part {
+			n++
+		}
+		st.releaseSome(tasks[:n])
+		tasks = tasks[n:]
+	}
+}
+
+// releaseSome releases tasks of one session and part. XCLAIM asks nobody: so it is made
+// sure before that the tasks are this worker's, and for some time to come.
+func (st *stream) releaseSome(tasks []*entry) {
+	group, p, s := st.w.o.Group, tasks[0].part, tasks[0].s
+	commands := make([][]any, len(tasks))
+	for i, e := range tasks {
+		commands[i] = []any{"XPENDING", p.name, group, e.id, e.id, 1, s.consumer}
+	}
+	replies, errs := st.conns().SendAll(st.w.hard, commands)
+	byDeliveries := map[int64][]*entry{}
+	for i, e := range tasks {
+		list, _ := replies[i].([]any)
+		if errs[i] != nil || len(list) != 1 {
+			continue // with the session
+		}
+		row, _ := list[0].([]any)
+		if len(row) == 4 && number(row[2]) < (st.w.o.Lease/2).Milliseconds() {
+			deliveries := number(row[3])
+			byDeliveries[deliveries] = append(byDeliveries[deliveries], e)
+		}
+	}
+	rest := s.consumer + ":rest"
+	moved := false
+	for deliveries, some := range byDeliveries {
+		claim := []any{"XCLAIM", p.name, group, rest, 0}
+		for _, e := range some {
+			claim = append(claim, e.id)
+		}
+		if _, err := st.send(append(claim, "RETRYCOUNT", max(deliveries-1, 0), "JUSTID")...); err != nil {
+			continue
+		}
+		moved = true
+		st.w.mu.Lock()
+		for _, e := range some {
+			st.drop(e)
+		}
+		st.w.mu.Unlock()
+	}
+	if moved {
+		st.forget(rest)
+	}
+}
+
+// deliveries asks how often an entry was given to a worker.
+func (e *entry) deliveries(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	reply, err := e.st.conns().Send(ctx, "XPENDING", e.part.name, e.st.w.o.Group, e.id, e.id, 1)
+	if err != nil {
+		return 0, failed("ask for the deliveries of a task of", e.part.name, err)
+	}
+	if list, _ := reply.([]any); len(list) == 1 {
+		if row, _ := list[0].([]any); len(row) == 4 {
+			return int(number(row[3])), nil
+		}
+	}
+	return 0, failed("ask for the deliveries of a task of", e.part.name, ErrLost)
+}
