@@ -32,3 +32,19 @@ func TestWhoWaitsInAStreamWhoseSlotMovesIsSentOn(t *testing.T) {
 	}
 	unload(t, from.Client, "taskqueue")
 }
+
+// While a slot moves, its keys are at either node. A unique id that has gone ahead of its
+// stream still counts.
+func TestAUniqueIDThatMovedBeforeItsStreamStillCounts(t *testing.T) {
+	a, b := taskServer(t, inCluster), taskServer(t, inCluster)
+	from, to := tasksOn(t, a), tasksOn(t, b)
+	moves := cluster(t, a, b, "s")
+	id := from.do("TASK.PUBLISH s x UNIQUE u 3600000")
+	moves.begin("{s}:unique:u")
+	from.fails("TRYAGAIN", "TASK.PUBLISH s y UNIQUE u 3600000")
+	from.wants(int64(1), "XLEN s")
+	moves.do(moves.from, "MIGRATE", moves.host, moves.port, "s", 0, 20000)
+	moves.end()
+	from.fails("MOVED", "TASK.PUBLISH s y UNIQUE u 3600000")
+	to.wants(id, "TASK.PUBLISH s y UNIQUE u 3600000")
+}

@@ -156,6 +156,9 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 		if err != nil {
 			return err
 		}
+		if who == nil && !ctx.Serves(unique) {
+			return redismodule.Error("TRYAGAIN the stream's slot moves to another node, and the unique id may be there")
+		}
 		if who != nil && !s.removed(ctx, name, unique, who) {
 			p.reply(ctx, "DUPLICATE", who)
 			return nil

@@ -188,6 +188,9 @@ func (u uniques) lost(db int, stream string, key, task []byte) bool {
 
 // heard notes the end of a stream.
 func (u uniques) heard(ctx *redismodule.Ctx, event string, key []byte) {
+	if len(u) == 0 {
+		return
+	}
 	r := u[dispatch.Key{DB: ctx.DB(), Stream: text(key)}]
 	if r == nil {
 		return
