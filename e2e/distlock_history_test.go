@@ -124,7 +124,7 @@ func (h *lockHistory) client(i int, r *rand.Rand) {
 		if r.IntN(5) == 0 {
 			ttl = 1 + r.Int64N(40)
 		}
-		session := false
+		session, second := false, ""
 		p := r.IntN(100)
 		if held != "" && r.IntN(3) > 0 { // mostly what was taken is given back
 			lock, in.lock, p, held = held, held, 80, ""
@@ -145,6 +145,23 @@ func (h *lockHistory) client(i int, r *rand.Rand) {
 			}
 			if session = r.IntN(4) == 0; session {
 				line = append(line, "SESSION")
+			}
+			if r.IntN(3) == 0 { // then an exclusive lock is a hash, and else a string
+				line = append(line, "META", "m")
+			}
+			// While somebody waits for several locks, one of them may stand free and be
+			// refused all the same: only every second history has such in it.
+			in.also = h.n%2 == 1
+			switch r.IntN(8) {
+			case 0: // as other libraries do it
+				in.what, in.limit, session = "foreign", 1, false
+				line = []string{"SET", lock, owner, "NX", "PX", fmt.Sprint(ttl)}
+			case 1, 2:
+				if second = fmt.Sprintf("h%d-%d", h.n, r.IntN(3)); in.also && second != lock {
+					line = append(line, "ALSO", second)
+				} else {
+					second = ""
+				}
 			}
 		case p < 90:
 			line = []string{"LOCK.RELEASE", lock, owner}
@@ -180,16 +197,26 @@ func (h *lockHistory) client(i int, r *rand.Rand) {
 		case strings.HasPrefix(reply, "-DEADLOCK"), strings.HasPrefix(reply, "-LOADING"):
 			continue // nothing happened
 		default:
+			if in.what == "foreign" {
+				reply = map[string]string{"OK": "1", "nil": "0"}[reply]
+			}
 			n, err := strconv.ParseInt(reply, 10, 64)
 			if err != nil {
 				h.t.Errorf("%v: %s", line, reply)
 				return
 			}
-			if out.n = n; in.what == "acquire" && n != 0 {
+			if out.n = n; n != 0 && in.what == "acquire" {
 				out.token, held = n, lock
+			} else if n != 0 && in.what == "foreign" {
+				held = lock
 			}
 		}
 		h.mu.Lock()
+		if second != "" {
+			both := in
+			both.lock = second
+			h.ops = append(h.ops, porcupine.Operation{ClientId: i, Input: both, Output: out, Call: call, Return: out.at})
+		}
 		h.ops = append(h.ops, porcupine.Operation{ClientId: i, Input: in, Output: out, Call: call, Return: out.at})
 		h.mu.Unlock()
 	}
@@ -327,14 +354,23 @@ func (c *lockConn) close() {
 }
 
 func (c *lockConn) exchange(line []string) (string, error) {
+	if err := c.write(line); err != nil {
+		return "", err
+	}
+	return c.answer()
+}
+
+func (c *lockConn) write(line []string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(line))
 	for _, s := range line {
 		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(s), s)
 	}
-	if _, err := io.WriteString(c, b.String()); err != nil {
-		return "", err
-	}
+	_, err := io.WriteString(c, b.String())
+	return err
+}
+
+func (c *lockConn) answer() (string, error) {
 	_ = c.SetReadDeadline(time.Now().Add(lockPatience))
 	return c.r.tryRead()
 }

@@ -14,12 +14,14 @@ import (
 // are nanoseconds since the history began.
 type lockCall struct {
 	lock  string
-	what  string // acquire, release, extend, break
+	what  string // acquire, foreign (SET NX PX), release, extend, break
 	owner string
 	limit int64
 	// The lease cannot end before: when it was asked for, plus its length. The
 	// server's clock started it later, if at all.
 	end int64
+	// also: some ask for several locks, so that one may be refused while it is free.
+	also bool
 }
 
 type lockAnswer struct {
@@ -106,7 +108,7 @@ func (s lockState) step(in lockCall, out lockAnswer) []lockState {
 			// Perhaps granted; and the server may take it back when it notices.
 			return append(s.grants(in.limit, lockHolder{in.owner, 0}, out.at), s)
 		case out.token == 0:
-			if len(s.holders) == 0 {
+			if len(s.holders) == 0 && !in.also {
 				return nil
 			}
 			return []lockState{s}
@@ -115,6 +117,14 @@ func (s lockState) step(in lockCall, out lockAnswer) []lockState {
 		}
 		s.last = out.token
 		return s.grants(in.limit, lockHolder{in.owner, in.end}, out.at)
+	case "foreign":
+		switch granted := s.grants(1, lockHolder{in.owner, in.end}, out.at); {
+		case out.lost:
+			return append(granted, s)
+		case out.n == 1:
+			return granted
+		}
+		return []lockState{s} // the server keeps a key to the end of the millisecond in which it expires
 	case "release", "extend":
 		done := s.without(in.owner)
 		if in.what == "extend" && holds {
@@ -201,23 +211,32 @@ var lockService = (&porcupine.NondeterministicModel{
 func TestTheLockModelKnowsAWrongHistory(t *testing.T) {
 	const never, now = math.MaxInt64, 1
 	acquire := func(owner string, limit, end, token int64) [2]any {
-		return [2]any{lockCall{"l", "acquire", owner, limit, end}, lockAnswer{token: token}}
+		return [2]any{lockCall{lock: "l", what: "acquire", owner: owner, limit: limit, end: end}, lockAnswer{token: token}}
 	}
 	lost := func(owner string) [2]any {
-		return [2]any{lockCall{"l", "acquire", owner, 1, never}, lockAnswer{lost: true}}
+		return [2]any{lockCall{lock: "l", what: "acquire", owner: owner, limit: 1, end: never}, lockAnswer{lost: true}}
 	}
 	release := func(owner string, n int64) [2]any {
-		return [2]any{lockCall{"l", "release", owner, 0, 0}, lockAnswer{n: n}}
+		return [2]any{lockCall{lock: "l", what: "release", owner: owner}, lockAnswer{n: n}}
 	}
 	extend := func(owner string, end, n int64) [2]any {
-		return [2]any{lockCall{"l", "extend", owner, 0, end}, lockAnswer{n: n}}
+		return [2]any{lockCall{lock: "l", what: "extend", owner: owner, end: end}, lockAnswer{n: n}}
 	}
-	broken := func(n int64) [2]any { return [2]any{lockCall{"l", "break", "", 0, 0}, lockAnswer{n: n}} }
+	broken := func(n int64) [2]any { return [2]any{lockCall{lock: "l", what: "break"}, lockAnswer{n: n}} }
+	foreign := func(owner string, end, n int64) [2]any {
+		return [2]any{lockCall{lock: "l", what: "foreign", owner: owner, end: end}, lockAnswer{n: n}}
+	}
+	also := [2]any{lockCall{lock: "l", what: "acquire", owner: "x", limit: 1, end: never, also: true}, lockAnswer{}}
 	for _, c := range []struct {
 		name  string
 		right bool
 		ops   [][2]any
 	}{
+		{"a foreign lock, released by its value", true, [][2]any{foreign("a", never, 1), acquire("b", 1, never, 0), release("a", 1), acquire("b", 1, never, 5)}},
+		{"a foreign lock and ours", false, [][2]any{foreign("a", never, 1), acquire("b", 1, never, 5)}},
+		{"ours and a foreign lock", false, [][2]any{acquire("b", 1, never, 5), foreign("a", never, 1)}},
+		{"a foreign lock refused while held", true, [][2]any{acquire("b", 0, never, 5), foreign("a", never, 0)}},
+		{"refused while somebody waits for it and another", true, [][2]any{also}},
 		{"taken and given back", true, [][2]any{acquire("a", 1, never, 5), release("a", 1), acquire("b", 1, never, 6)}},
 		{"two exclusive holders", false, [][2]any{acquire("a", 1, never, 5), acquire("b", 1, never, 6)}},
 		{"after the lease", true, [][2]any{acquire("a", 1, now, 5), acquire("b", 1, never, 6), release("a", 0)}},

@@ -12,6 +12,7 @@ type oneLock struct {
 	text    [64]byte
 	length  int
 	expires int64
+	token   int64
 }
 
 func (o *oneLock) Open(int, []byte) locktable.Found {
@@ -40,6 +41,8 @@ func (o *oneLock) Any() ([]byte, bool)                      { return nil, false 
 func (o *oneLock) Each(func(_, _ []byte) bool)              {}
 func (o *oneLock) Hash(int, []byte) uint64                  { return 7 }
 func (o *oneLock) Cursor() locktable.Cursor                 { return nil }
+func (o *oneLock) Token() *int64                            { return &o.token }
+func (o *oneLock) Logged(func(uint64, int64, int64, int64)) {}
 func (o *oneLock) Watch(int, []byte)                        {}
 func (o *oneLock) Unwatch(int, []byte)                      {}
 func (o *oneLock) WatchClient(uint64)                       {}

@@ -262,11 +262,11 @@ func (t *Table) empty(l *line) {
 func (t *Table) count(l *line, now int64) {
 	switch {
 	case l.fields == 0 || l.foreign:
-		t.held.drop(l.hash, now)
+		t.gauge(l.hash, 0, now)
 	case l.listed:
-		t.held.put(l.hash, math.MaxInt64, now)
+		t.gauge(l.hash, math.MaxInt64, now)
 	default:
-		t.held.put(l.hash, l.keyExpires, now)
+		t.gauge(l.hash, l.keyExpires, now)
 	}
 }
 

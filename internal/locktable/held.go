@@ -53,16 +53,13 @@ func newHeldSet() *heldSet {
 // The top bits choose the shard, the low ones the slot in it.
 func (s *heldSet) shard(hash uint64) *heldShard { return &s.shards[hash>>58] }
 
-// put notes that a lock is held until expires.
+// put notes that a lock is held until expires, or not at all for 0.
 func (s *heldSet) put(hash uint64, expires, now int64) {
 	if len(s.log) == heldLog {
 		s.settle(now)
 	}
 	s.log = append(s.log, heldChange{heldSlot{hash, expires}, now})
 }
-
-// drop forgets a lock that nobody holds any more.
-func (s *heldSet) drop(hash uint64, now int64) { s.put(hash, 0, now) }
 
 // settle brings the log into the table.
 func (s *heldSet) settle(now int64) {

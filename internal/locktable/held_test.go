@@ -47,7 +47,7 @@ func TestTheGaugeCountsWhatIsHeld(t *testing.T) {
 				for i := range n {
 					h := hash(first + i)
 					if _, held := model[h]; held { // what ran out before counts or not, as it happens
-						s.drop(h, now)
+						s.put(h, 0, now)
 						delete(model, h)
 					}
 				}

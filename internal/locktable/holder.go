@@ -67,7 +67,7 @@ func (t *Table) extend(now int64, k *lock, owner []byte, h *Record, expires int6
 	h.Expires = expires
 	if k.Kind == Text {
 		k.expireAt(expires)
-		t.held.put(k.hash, expires, now)
+		t.gauge(k.hash, expires, now)
 	} else {
 		k.put(owner, h, 0)
 		t.shortened(k.hash, expires)
@@ -135,7 +135,7 @@ func (t *Table) takeOut(now int64, k *lock, owner []byte, h *Record) {
 	}
 	if k.Kind == Text || k.Holders <= 1 {
 		k.delete()
-		t.held.drop(k.hash, now)
+		t.gauge(k.hash, 0, now)
 		t.letGo(now, k.db, k.name)
 	} else {
 		k.remove(owner)
@@ -157,13 +157,13 @@ func (t *Table) settle(now int64, k *lock, owner []byte, before, after int64) {
 		return // another one is the last, as it was
 	default:
 		if last = max(after, t.lastExpiry(k, owner)); last == 0 { // somebody wrote into it: the rest is none of ours
-			t.held.drop(k.hash, now)
+			t.gauge(k.hash, 0, now)
 			return
 		}
 	}
 	if last != k.Expires {
 		k.expireAt(last)
-		t.held.put(k.hash, last, now)
+		t.gauge(k.hash, last, now)
 	}
 }
 
@@ -235,7 +235,7 @@ func (t *Table) breakAll(now int64, k *lock) (live int, err error) {
 		return 0, nil
 	}
 	k.delete()
-	t.held.drop(k.hash, now)
+	t.gauge(k.hash, 0, now)
 	t.letGo(now, k.db, k.name)
 	if l := t.line(k.db, k.name); l != nil {
 		t.empty(l)

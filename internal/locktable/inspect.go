@@ -51,6 +51,7 @@ func (t *Table) IsHeld(now int64, db int, name, owner []byte) (held bool) {
 // RanOut is how many leases of a lock ended before their holder let go, since
 // the node began to grant. It is remembered of the locks that had it last.
 func (t *Table) RanOut(now int64, db int, name []byte) int64 {
+	t.store.Logged(t.noted)
 	t.held.settle(now)
 	return t.held.ofLock[t.store.Hash(db, name)]
 }
@@ -103,6 +104,7 @@ func (t *Table) Contended(db int, visit func(name string)) {
 // Held is the number of locks held, for the gauge. A replica does not keep it.
 // It costs a few milliseconds for a million locks.
 func (t *Table) Held(now int64) int64 {
+	t.store.Logged(t.noted)
 	held, ranOut := t.held.count(now)
 	t.Stats.Expired += ranOut
 	return held
@@ -124,7 +126,7 @@ func (t *Table) Seen(now int64, db int, name []byte) {
 				expires = k.holder.Expires
 			}
 			if expires > now {
-				t.held.put(k.hash, expires, now)
+				t.gauge(k.hash, expires, now)
 			}
 		}
 	})

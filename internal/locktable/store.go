@@ -29,6 +29,12 @@ type Store interface {
 	// Cursor is the beginning of a Scan, which may go on in later visits.
 	Cursor() Cursor
 
+	// Token is where the greatest token is kept, for the fast path too.
+	Token() *int64
+	// Logged visits what the fast path has done to locks since it was last asked, in
+	// order: the lock of a hash is held until expires, or was released (0); held is
+	// for how long it was, negative where it goes on.
+	Logged(visit func(hash uint64, expires, at, held int64))
 	// Hash is a number for a name, the same until the process ends.
 	Hash(db int, name []byte) uint64
 

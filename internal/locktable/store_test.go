@@ -24,7 +24,9 @@ type keyspace struct {
 	moved   bool // to another node, all of it
 	walks   int  // how often all of a hash was read
 	cursors int  // that are not closed
-	calls   int  // of any kind
+	calls   int  // locks opened
+	visited int  // records read since the last one was
+	most    int  // the most records read at one lock in one go
 }
 
 type entry struct {
@@ -46,6 +48,7 @@ func (k *keyspace) Open(db int, name []byte) locktable.Found {
 	}
 	k.key, k.open, k.reading = locktable.Key{DB: db, Name: string(name)}, true, false
 	k.calls++
+	k.visited = 0
 	if k.moved {
 		return locktable.Found{Kind: locktable.Elsewhere}
 	}
@@ -127,8 +130,12 @@ func (k *keyspace) Record(owner []byte) ([]byte, bool) {
 }
 
 func (k *keyspace) Any() (record []byte, ok bool) {
-	k.each(func(_, r []byte) bool { record, ok = r, true; return false })
-	return record, ok
+	if e := k.at(); e != nil {
+		for _, r := range e.fields {
+			return []byte(r), true
+		}
+	}
+	return nil, false
 }
 
 func (k *keyspace) Each(visit func(owner, record []byte) bool) {
@@ -142,6 +149,8 @@ func (k *keyspace) each(visit func(owner, record []byte) bool) {
 		return
 	}
 	for _, owner := range slices.Sorted(maps.Keys(e.fields)) {
+		k.visited++
+		k.most = max(k.most, k.visited)
 		if !visit([]byte(owner), []byte(e.fields[owner])) {
 			return
 		}
@@ -160,20 +169,27 @@ func (c *cursor) Close() { c.k.cursors-- }
 
 func (k *keyspace) Scan(at locktable.Cursor, fields int, visit func(owner, record []byte) bool) (more bool) {
 	c := at.(*cursor)
-	k.each(func(owner, record []byte) bool {
-		if string(owner) <= c.after {
-			return true
+	e := k.at()
+	for _, owner := range slices.Sorted(maps.Keys(e.fields)) {
+		if owner <= c.after {
+			continue
 		}
 		if fields == 0 {
-			more = true
-			return false
+			return true
 		}
 		fields--
-		c.after = string(owner)
-		return visit(owner, record)
-	})
-	return more
+		k.visited++
+		k.most = max(k.most, k.visited)
+		if c.after = owner; !visit([]byte(owner), []byte(e.fields[owner])) {
+			break
+		}
+	}
+	return false
 }
+
+func (k *keyspace) Token() *int64 { return new(int64) }
+
+func (k *keyspace) Logged(func(hash uint64, expires, at, held int64)) {}
 
 func (k *keyspace) Hash(db int, name []byte) uint64 {
 	return maphash.Bytes(seed, name) ^ uint64(db)*0x9e3779b97f4a7c15

@@ -78,6 +78,7 @@ type Table struct {
 	open   lock // the one that is open, see at
 	fence  Fence
 	held   *heldSet
+	noted  func(hash uint64, expires, at, held int64)
 	since  int64            // when this node began to grant
 	known  map[Key]struct{} // seen during the quarantine, and let go of
 	full   map[uint64]full  // semaphores that refused, by the hash of their name
@@ -111,7 +112,9 @@ func New(store Store, limits *Limits, now int64) *Table {
 		lines:   map[Key]*line{},
 		parties: map[string]*party{},
 		full:    map[uint64]full{},
+		fence:   Fence{store.Token()},
 	}
+	t.noted = t.note
 	t.Lead(now)
 	return t
 }
@@ -121,6 +124,14 @@ func New(store Store, limits *Limits, now int64) *Table {
 func (t *Table) Lead(now int64) {
 	t.since = now
 	t.known = nil
+	t.forgetHeld()
+}
+
+// forgetHeld begins the gauge anew.
+func (t *Table) forgetHeld() {
+	if t.held != nil {
+		t.store.Logged(t.noted)
+	}
 	t.held = newHeldSet()
 	clear(t.full)
 }
@@ -133,8 +144,21 @@ func (t *Table) Follow() {
 	}
 	t.lost, t.sessions = nil, sessions{}
 	t.known = nil
-	t.held = newHeldSet()
-	clear(t.full)
+	t.forgetHeld()
+}
+
+// gauge notes that a lock is held until expires, or not at all for 0.
+func (t *Table) gauge(hash uint64, expires, now int64) {
+	t.store.Logged(t.noted)
+	t.held.put(hash, expires, now)
+}
+
+// note takes down what the fast path did.
+func (t *Table) note(hash uint64, expires, at, held int64) {
+	t.held.put(hash, expires, at)
+	if held >= 0 {
+		t.Stats.Hold.Record(held)
+	}
 }
 
 // Request is what a caller of ACQUIRE wants. Its slices are only read, and
@@ -321,7 +345,7 @@ func (t *Table) admitsAll(now int64, r *Request, k *lock) (bool, error) {
 		t.ranOut(k.hash, k)
 	}
 	if live == 0 {
-		t.held.drop(k.hash, now)
+		t.gauge(k.hash, 0, now)
 		return true, nil
 	}
 	if int64(live) >= limit && limit > Exclusive {
@@ -377,7 +401,7 @@ func (t *Table) grant(now int64, k *lock, r *Request, token int64) {
 	if l := t.line(k.db, k.name); l != nil {
 		t.joined(l, k, r, token, expires, now)
 	} else {
-		t.held.put(k.hash, max(before, expires), now)
+		t.gauge(k.hash, max(before, expires), now)
 	}
 }
 

@@ -172,6 +172,13 @@ func (k *keyspace) Scan(at locktable.Cursor, fields int, visit func(owner, recor
 	return k.key.HashSome(&at.(*cursor).HashCursor, fields, locktable.MaxRecord, visit)
 }
 
+// lastToken outlives a reload of the module, as the tokens do.
+var lastToken int64
+
+func (k *keyspace) Token() *int64 { return &lastToken }
+
+func (k *keyspace) Logged(func(hash uint64, expires, at, held int64)) {}
+
 func (k *keyspace) Hash(db int, name []byte) uint64 { return uint64(redismodule.KeyID(db, name)) }
 
 func (k *keyspace) Watch(db int, name []byte)   { k.ctx.Watch(db, name) }
