@@ -42,6 +42,13 @@ func cluster(t *testing.T, from, to *holdfasttest.Instance, key string) *moving 
 	return m
 }
 
+// back is the same slot on its way home.
+func (m *moving) back() *moving {
+	home := m.from.Options().Addr
+	host, port, _ := net.SplitHostPort(home)
+	return &moving{t: m.t, from: m.to, to: m.from, host: host, port: port, slot: m.slot, fromID: m.toID, toID: m.fromID}
+}
+
 // begin has the slot's keys go one by one.
 func (m *moving) begin(keys ...string) {
 	m.t.Helper()

@@ -59,28 +59,29 @@ func TestWhoIsServedNext(t *testing.T) {
 			{"nothing", 0, func(*dispatch.Table, *dispatch.Group) {}, true},
 			{"nothing, and a lease that cannot have run out", 501, func(*dispatch.Table, *dispatch.Group) {}, true},
 			{"nothing, and a lease that may have run out", 500, func(*dispatch.Table, *dispatch.Group) {}, false},
-			{"something stirred", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Stir() }, false},
+			{"something stirred", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.AddedSome() }, false},
 			{"tasks were added", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Added(2) }, false},
 			{"some of them are left", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Added(2); g.Took(1, 1) }, false},
 			{"all of them were taken", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Added(2); g.Took(1, 1); g.Took(1, 1) }, true},
-			{"fewer were found than asked for", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Stir(); g.Took(1, 2) }, true},
+			{"fewer were found than asked for", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.AddedSome(); g.Took(1, 2) }, true},
 			{"more were found than known of", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Added(1); g.Took(2, 2) }, false},
-			{"who knows what stirred, and one was taken", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.Stir(); g.Took(1, 1); g.Queue.Added(1) }, false},
+			{"who knows what stirred, and one was taken", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Queue.AddedSome(); g.Took(1, 1); g.Queue.Added(1) }, false},
 			{"a task was made available", 0, func(_ *dispatch.Table, g *dispatch.Group) { g.Available = true }, false},
-			{"other data", 0, func(t *dispatch.Table, _ *dispatch.Group) { t.Doubt(0, 1500) }, false},
+			{"other data", 0, func(t *dispatch.Table, _ *dispatch.Group) { t.DistrustAll(0, 1500, false) }, false},
 		} {
 			table := dispatch.NewTable()
 			g := group(table, "s")
+			g.Queue.Trusted = true
 			g.Took(0, 1)
 			g.Available = false
-			g.Horizon.Walk(1000)
-			g.Horizon.Done()
-			if g.Vain(0, 1500) {
+			g.Leases.Step(1000)
+			g.Leases.Done()
+			if g.Empty(0, 1500) {
 				t.Errorf("where nobody waits nobody watches")
 			}
 			join(table, "a", 0, g)
 			c.since(table, g)
-			if got := g.Vain(c.lease, 1500); got != c.vain {
+			if got := g.Empty(c.lease, 1500); got != c.vain {
 				t.Errorf("%s: in vain %v, want %v", c.what, got, c.vain)
 			}
 		}
@@ -120,36 +121,69 @@ func TestWhoIsServedNext(t *testing.T) {
 		join(table, "in b", 0, b)
 		want(t, "a", a.Front(), "in a")
 		want(t, "b", b.Front(), "in b")
-		if n := len(table.Find(0, []byte("s")).Crowd()); n != 2 {
+		if n := len(table.Find(0, []byte("s")).WaitedIn()); n != 2 {
 			t.Fatalf("%d groups with waiters, want 2", n)
 		}
 		if table.Find(1, []byte("s")) != nil {
 			t.Fatal("the stream of that name in another database has a queue")
 		}
 	})
-	t.Run("after a load the streams are doubted and the waiters stay", func(t *testing.T) {
+	t.Run("after a load no stream is believed to be the same, and the waiters stay", func(t *testing.T) {
 		table := dispatch.NewTable()
 		g := group(table, "s")
 		g.Available = false
-		g.Horizon.Walk(1000)
-		g.Horizon.Done()
+		g.Leases.Step(1000)
+		g.Leases.Done()
 		join(table, "a", 500, g)
-		table.Delayed(g.Queue, 9000)
-		table.Doubt(-1, 2000)
+		table.SetDue(g.Queue, dispatch.Delayed, 9000)
+		table.DistrustAll(-1, 2000, false)
 		if at, ok := table.NextLook(); !ok || at > 2000 {
 			t.Fatalf("next look at %d (%v), want by 2000", at, ok)
 		}
-		if g.Horizon.Due(500) > 2000 || !g.Available || g.Queue.DelayedAt() != 0 {
+		if g.Leases.Due(500) > 2000 || !g.Available || g.Queue.DueAt(dispatch.Delayed) != 0 {
 			t.Fatal("what was known of the old data is still believed")
 		}
 		want(t, "front", g.Front(), "a")
+	})
+	t.Run("one foreign change ends all that was believed, of that stream alone", func(t *testing.T) {
+		table := dispatch.NewTable()
+		ended := map[string]bool{}
+		table.Forgotten = func(g *dispatch.Group) { ended[g.Queue.Stream] = g.Fast[0] == 7 }
+		believed := func(stream string) *dispatch.Group {
+			g := group(table, stream)
+			g.Queue.Trusted, g.Queue.Exclusive, g.Queue.Scheduled = true, true, 3
+			g.Available, g.Leaving, g.Fast = false, []string{"gone"}, [2]uint64{7, 8}
+			g.Leases.Step(1000)
+			g.Leases.Done()
+			join(table, "in "+stream, 500, g)
+			table.SetDue(g.Queue, dispatch.Delayed, 9000)
+			return g
+		}
+		g, other := believed("s"), believed("other")
+		before := *other
+		table.Distrust(g.Queue, 2000)
+		q := g.Queue
+		if q.Trusted || q.Exclusive || q.Scheduled != 0 || q.DueAt(dispatch.Delayed) != 0 || !g.Available || g.Leaving != nil ||
+			g.Fast != [2]uint64{} || g.Leases != (dispatch.Walk{}) || g.Empty(0, 2000) {
+			t.Errorf("still believed: %+v %+v", q, g)
+		}
+		if !ended["s"] || ended["other"] {
+			t.Errorf("ended: %v, want s alone, told before its passes were forgotten", ended)
+		}
+		want(t, "front", g.Front(), "in s")
+		if at, ok := table.NextLook(); !ok || at > 2000 {
+			t.Errorf("next look at %d (%v), want by 2000", at, ok)
+		}
+		if other.Available || other.Fast != before.Fast || !other.Queue.Trusted || other.Queue.DueAt(dispatch.Delayed) != 9000 {
+			t.Error("another stream is distrusted too")
+		}
 	})
 	t.Run("what nobody waits in is forgotten in the end", func(t *testing.T) {
 		table := dispatch.NewTable()
 		kept := group(table, "kept")
 		join(table, "a", 0, kept)
 		for i := range 10_000 {
-			group(table, fmt.Sprint("once-", i))
+			group(table, fmt.Sprint("once-", i)).Queue.Trusted = true
 		}
 		n := 0
 		table.Each(func(*dispatch.Queue) { n++ })
@@ -230,9 +264,10 @@ func TestTheLongestWaitingIsServedFirst(t *testing.T) {
 					if q == nil {
 						break
 					}
-					for _, g := range q.Crowd() { // walked, and nothing was pending
-						g.Horizon.Walk(now)
-						g.Horizon.Done()
+					q.Trusted = true
+					for _, g := range q.WaitedIn() { // walked, and nothing was pending
+						g.Leases.Step(now)
+						g.Leases.Done()
 					}
 					table.Looked(q)
 				}
@@ -247,7 +282,7 @@ func TestTheLongestWaitingIsServedFirst(t *testing.T) {
 						continue
 					}
 					for _, s := range w.groups {
-						if due := get(s).Horizon.Due(w.Lease); !ok || at > due {
+						if due := get(s).Leases.Due(w.Lease); !ok || at > due {
 							t.Fatalf("%s waits in %s for a lease due at %d, the timer is set to %d (%v)", w.name, s, due, at, ok)
 						}
 					}
@@ -262,7 +297,7 @@ func TestTheLongestWaitingIsServedFirst(t *testing.T) {
 // goes on finds every lease that ran out.
 func TestNoLeaseRunsOutUnseen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var h dispatch.Horizon
+		var h dispatch.Walk
 		pending := map[dispatch.ID]int64{} // when each was delivered last
 		var next uint64
 		now := int64(1000)
@@ -273,7 +308,7 @@ func TestNoLeaseRunsOutUnseen(t *testing.T) {
 			return rapid.SampledFrom(sorted(pending)).Draw(t, "task"), true
 		}
 		step := func(lease int64) (took []dispatch.ID) {
-			after, read := h.Walk(now), 0
+			after, read := h.Step(now), 0
 			for _, id := range sorted(pending) {
 				if id.Compare(after) <= 0 {
 					continue

@@ -39,9 +39,9 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	n, _ := p.Int()
 	if n > 0 {
 		s.acked(ctx, text(stream.Bytes()), text(group.Bytes()), n)
-		s.settled(ctx, stream, int(n), ids...)
+		s.settled(ctx, stream, group, int(n), ids...)
 		if len(args) == usualAck.Args {
-			s.ackable(ctx, text(stream.Bytes()), text(group.Bytes()))
+			s.openAck(ctx, text(stream.Bytes()), text(group.Bytes()))
 		}
 	}
 	ctx.ReplyLast(r)
@@ -72,25 +72,23 @@ func (s *state) acked(ctx *redismodule.Ctx, stream, group string, n int64) {
 // frees the unique ids they hold. acked says how many of the ids the caller has just
 // acknowledged. A group still needs an entry that it has not read or has pending; an
 // entry stays when that cannot be found out.
-func (s *state) settled(ctx *redismodule.Ctx, stream redismodule.Arg, acked int, ids ...redismodule.Arg) {
+func (s *state) settled(ctx *redismodule.Ctx, stream, group redismodule.Arg, acked int, ids ...redismodule.Arg) {
 	name := text(stream.Bytes())
 	holding := s.holding(ctx, name)
 	if keepAcked && !holding {
 		return
 	}
+	q := s.group(ctx, name, text(group.Bytes())).Queue
 	// With one group, what was pending and is acknowledged is done. Else ask.
-	if all := acked == len(ids); !all || !s.soles.has(ctx.DB(), name) {
+	if all := acked == len(ids); !all || !q.Exclusive {
 		groups := ctx.Cmd("XINFO").Str("GROUPS").Arg(stream).Call("")
 		defer groups.Free()
 		if failure(groups) != nil {
 			return
 		}
 		p := read(groups.Raw())
-		sole := p.Array() == 1
-		if sole {
-			s.soles.add(ctx, ctx.DB(), name)
-		}
-		if !sole || !all {
+		q.Exclusive = p.Array() == 1
+		if !q.Exclusive || !all {
 			ids = s.doneWith(ctx, stream, ids, groups)
 		}
 	}
@@ -194,6 +192,6 @@ func (s *state) ackOwn(ctx *redismodule.Ctx, stream, group, id string) error {
 	if n, _ := p.Int(); n != 1 {
 		return redismodule.Error("ERR task " + id + " was to be acknowledged and is not pending")
 	}
-	s.settled(ctx, redismodule.Text(view(stream)), 1, redismodule.Text(view(id)))
+	s.settled(ctx, redismodule.Text(view(stream)), redismodule.Text(view(group)), 1, redismodule.Text(view(id)))
 	return nil
 }

@@ -26,9 +26,9 @@ type chunk struct {
 	entries []byte
 }
 
-// haul is what one callback takes from streams, until it is handed on. The
+// taken is what one callback takes from streams, until it is handed on. The
 // entries stay in the server's replies.
-type haul struct {
+type taken struct {
 	chunks  []chunk
 	replies []redismodule.Reply
 	whole   redismodule.Reply // the reply that is the whole answer, if it is the only chunk
@@ -36,7 +36,7 @@ type haul struct {
 
 // add takes n entries that stand in a reply, and the reply with them. One without
 // any is freed at once: a reply must not outlive the callback that made it.
-func (h *haul) add(r redismodule.Reply, n int, entries []byte) {
+func (h *taken) add(r redismodule.Reply, n int, entries []byte) {
 	if n <= 0 {
 		r.Free()
 		return
@@ -44,13 +44,13 @@ func (h *haul) add(r redismodule.Reply, n int, entries []byte) {
 	h.chunks, h.replies = append(h.chunks, chunk{n, entries}), append(h.replies, r)
 }
 
-// takeWhole takes the whole reply out of the haul: whoever answers it frees it.
-func (h *haul) takeWhole() redismodule.Reply {
+// takeWhole takes the whole reply out: whoever answers it frees it.
+func (h *taken) takeWhole() redismodule.Reply {
 	h.replies = h.replies[:len(h.replies)-1] // it is what was read last
 	return h.whole
 }
 
-func (h *haul) free() {
+func (h *taken) free() {
 	for _, r := range h.replies {
 		r.Free()
 	}
@@ -63,8 +63,11 @@ func read(b []byte) resp.Reader { return resp.Read(b) }
 // [MAXDELIVERIES n DEAD stream] [ALSO count stream …].
 func consume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
-	defer s.haul.free()
 	c := &s.claim
+	defer func() {
+		s.taken.free()
+		*c = claim{} // it points into the server's arguments
+	}()
 	*c = claim{group: text(args[1].Bytes()), consumer: text(args[2].Bytes()), count: 1}
 	if reserved(c.consumer) {
 		return redismodule.Error("ERR the consumer name '" + c.consumer + "' is the module's own; take another")
@@ -197,7 +200,7 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 	if c.lease > 0 { // else it is not asked for
 		now = ctx.Now()
 	}
-	if !wait || !g.Vain(c.lease, now) {
+	if !wait || !g.Empty(c.lease, now) {
 		if paused = !s.settle(ctx, g); !paused {
 			n, err = s.take(ctx, g, c, c.count)
 		}
@@ -212,12 +215,12 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 		err = s.block(ctx, c, block, []*dispatch.Group{g}, paused)
 	case n == 0:
 		ctx.ReplyNullArray()
-	case len(s.haul.chunks) == 1 && s.haul.whole.Raw() != nil:
-		ctx.ReplyLast(s.haul.takeWhole())
-		s.takable(g, c)
+	case len(s.taken.chunks) == 1 && s.taken.whole.Raw() != nil:
+		ctx.ReplyLast(s.taken.takeWhole())
+		s.openTake(g, c)
 	default:
 		ctx.ReplyArray(1)
-		replyTasks(ctx, stream.Bytes(), s.haul.chunks)
+		replyTasks(ctx, stream.Bytes(), s.taken.chunks)
 	}
 	s.rearm(ctx)
 	return err
@@ -226,7 +229,7 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodule.Arg, wait bool, block int64) error {
 	type part struct {
 		paused   bool
-		from, to int // in haul.chunks
+		from, to int // in taken.chunks
 	}
 	// A stream that fails would leave tasks of the ones before it
 	// delivered to nobody: so look first.
@@ -249,13 +252,13 @@ func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodul
 		if parts[i].paused || total == c.count {
 			continue
 		}
-		parts[i].from = len(s.haul.chunks)
+		parts[i].from = len(s.taken.chunks)
 		n, failed := s.take(ctx, groups[i], c, c.count-total)
 		if failed != nil && total == 0 {
 			return failed
 		}
 		if n > 0 {
-			parts[i].to = len(s.haul.chunks)
+			parts[i].to = len(s.taken.chunks)
 			total += n
 			gave++
 		}
@@ -265,7 +268,7 @@ func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodul
 		ctx.ReplyArray(gave)
 		for i, p := range parts {
 			if p.to > p.from {
-				replyTasks(ctx, streams[i].Bytes(), s.haul.chunks[p.from:p.to])
+				replyTasks(ctx, streams[i].Bytes(), s.taken.chunks[p.from:p.to])
 			}
 		}
 	case wait && ctx.CanBlock():

@@ -28,15 +28,15 @@ func (s *state) schedule(ctx *redismodule.Ctx, stream string, at int64, fields [
 		return nil, err
 	}
 	s.stats.delayed++
-	switch q := s.table.Find(ctx.DB(), view(stream)); {
-	case q == nil:
-		s.queue(ctx, stream) // which finds it
-	case q.DelayedAt() == 0:
+	switch q := s.table.Queue(ctx.DB(), view(stream)); {
+	case !q.Trusted:
+		s.learn(ctx, q) // which finds it
+	case q.DueAt(dispatch.Delayed) == 0:
 		s.findDelayed(ctx, q)
 	default:
 		q.Scheduled++
-		if at < q.DelayedAt() {
-			s.table.Delayed(q, at)
+		if at < q.DueAt(dispatch.Delayed) {
+			s.table.SetDue(q, dispatch.Delayed, at)
 		}
 	}
 	s.rearm(ctx)
@@ -47,12 +47,10 @@ func (s *state) schedule(ctx *redismodule.Ctx, stream string, at int64, fields [
 // entry expires.
 func (s *state) findDelayed(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	due, delayed := s.firstOf(ctx, q.Stream, delayedKey)
-	expiry, expiring := s.firstOf(ctx, q.Stream, expiringKey)
-	q.Scheduled, q.Expiring = delayed, expiring > 0
-	if due == 0 || expiry > 0 && expiry < due {
-		due = expiry
-	}
-	s.table.Delayed(q, due)
+	expiry, _ := s.firstOf(ctx, q.Stream, expiringKey)
+	q.Scheduled = delayed
+	s.table.SetDue(q, dispatch.Delayed, due)
+	s.table.SetDue(q, dispatch.Expiring, expiry)
 }
 
 // firstOf returns the least score in one of the stream's sorted sets, in unix
@@ -95,10 +93,9 @@ const moveBatch = 64
 // reaches replicas and the AOF as one transaction, so a task is in the set or in
 // the stream, wherever the server dies.
 func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
-	if at := q.DelayedAt(); at == 0 || at > ctx.Now() {
+	if at := q.DueAt(dispatch.Delayed); at == 0 || at > ctx.Now() {
 		return
 	}
-	s.expireDue(ctx, q)
 	name, ok := s.sideKey(q.Stream, delayedKey)
 	if !ok {
 		return
@@ -121,11 +118,11 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		}
 		if err := s.fallDue(ctx, q, id, fields); err != nil {
 			// The stream's key holds something else. The task stays where it is.
-			s.table.Delayed(q, ctx.Now()+1000)
+			s.table.SetDue(q, dispatch.Delayed, ctx.Now()+1000)
 			return
 		}
 		if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do(""); err != nil {
-			s.table.Delayed(q, ctx.Now()+1000)
+			s.table.SetDue(q, dispatch.Delayed, ctx.Now()+1000)
 			return
 		}
 		s.stats.lateness.Record(ctx.Now() - due)
@@ -181,52 +178,4 @@ func findMember(ctx *redismodule.Ctx, key []byte, due int64, id []byte) ([]byte,
 		r.Free()
 	}
 	return nil, nil
-}
-
-// search finds the delayed sets of all databases again, in bounded steps beside
-// the server's work, when the data came from elsewhere: a load, a promotion.
-type search struct {
-	db   int
-	scan redismodule.Scan
-	on   bool
-}
-
-// buckets is how much of the keyspace's table one step looks at.
-const buckets = 128
-
-// start begins anew. A small keyspace is searched at once, a large one from the
-// timer.
-func (f *search) start(ctx *redismodule.Ctx, s *state) {
-	f.scan.Close()
-	f.db, f.on = 0, true
-	db := ctx.DB()
-	f.run(ctx, s, ctx.Monotonic())
-	ctx.SelectDB(db)
-	s.rearm(ctx)
-}
-
-func (f *search) stop() {
-	f.scan.Close()
-	f.on = false
-}
-
-func (f *search) running() bool { return f.on }
-
-// run goes on with a search under way until the callback's time is over.
-func (f *search) run(ctx *redismodule.Ctx, s *state, began int64) {
-	for f.on && ctx.Monotonic()-began < slice {
-		ctx.SelectDB(f.db)
-		more := f.scan.Step(ctx, buckets, redismodule.TypeZSet, func(name []byte) {
-			for _, kind := range [...]string{delayedKey, expiringKey} {
-				if stream, ok := dispatch.StreamOf(name, kind); ok {
-					s.findDelayed(ctx, s.table.Queue(f.db, stream))
-				}
-			}
-		})
-		if !more {
-			if f.db++; f.db >= s.dbs {
-				f.stop()
-			}
-		}
-	}
 }

@@ -27,7 +27,7 @@ func (s *state) expires(ctx *redismodule.Ctx, stream string, id []byte, at int64
 // expireBefore expires what is due before tasks of the stream are handed out. It returns
 // false when more is due than a callback has time for.
 func (s *state) expireBefore(ctx *redismodule.Ctx, q *dispatch.Queue) bool {
-	if at := q.DelayedAt(); !q.Expiring || at == 0 || at > ctx.Now() {
+	if at := q.DueAt(dispatch.Expiring); at == 0 || at > ctx.Now() {
 		return true
 	}
 	for began := ctx.Monotonic(); !s.expireDue(ctx, q); {
@@ -35,13 +35,14 @@ func (s *state) expireBefore(ctx *redismodule.Ctx, q *dispatch.Queue) bool {
 			return false
 		}
 	}
+	s.findDelayed(ctx, q)
 	return true
 }
 
 // handedOut removes n entries from the set of those that expire: they were given to a
 // consumer. p is at the first of them.
 func (s *state) handedOut(ctx *redismodule.Ctx, q *dispatch.Queue, n int, p resp.Reader) {
-	if !q.Expiring || n == 0 {
+	if q.DueAt(dispatch.Expiring) == 0 || n == 0 {
 		return
 	}
 	key, _ := s.sideKey(q.Stream, expiringKey)

@@ -1,6 +1,7 @@
 package taskqueue
 
 import (
+	"slices"
 	"strings"
 
 	"holdfast/internal/dispatch"
@@ -18,48 +19,45 @@ func reserved(consumer string) bool {
 	return consumer == available || strings.HasPrefix(consumer, forgotten)
 }
 
-// leaver is a forgotten consumer that still has tasks.
-type leaver struct {
-	dispatch.Key
-	group, consumer string
-}
-
 // forget is TASK.FORGET stream group consumer.
 func forget(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
-	l := leaver{dispatch.Key{DB: ctx.DB(), Stream: text(args[1].Bytes())}, text(args[2].Bytes()), text(args[3].Bytes())}
-	if reserved(l.consumer) {
-		return redismodule.Error("ERR the consumer '" + l.consumer + "' is the module's own; it cannot be forgotten")
+	stream, group, consumer := text(args[1].Bytes()), text(args[2].Bytes()), text(args[3].Bytes())
+	if reserved(consumer) {
+		return redismodule.Error("ERR the consumer '" + consumer + "' is the module's own; it cannot be forgotten")
 	}
-	n, left, err := s.takeFrom(ctx, l, ctx.Monotonic())
+	n, left, err := s.takeFrom(ctx, stream, group, consumer, ctx.Monotonic())
 	if err != nil {
 		return err
 	}
 	if left {
-		s.consumers(ctx, l.Stream, l.group, func(name string, pending int64) {
-			if name == l.consumer {
+		s.consumers(ctx, stream, group, func(name string, pending int64) {
+			if name == consumer {
 				n += pending
 			}
 		})
-		introduce(ctx, l.Stream, l.group, forgotten+l.consumer)
-		s.leavers[l.clone()] = true
+		introduce(ctx, stream, group, forgotten+consumer)
+		s.goesOn(s.group(ctx, stream, group), consumer)
 	}
 	ctx.ReplyInt(n)
 	s.rearm(ctx)
 	return nil
 }
 
-func (l leaver) clone() leaver {
-	l.Stream, l.group, l.consumer = strings.Clone(l.Stream), strings.Clone(l.group), strings.Clone(l.consumer)
-	return l
+// goesOn notes that tasks of a forgotten consumer are still to be made available.
+func (s *state) goesOn(g *dispatch.Group, consumer string) {
+	if !slices.Contains(g.Leaving, consumer) {
+		g.Leaving = append(g.Leaving, strings.Clone(consumer))
+	}
+	s.leaving[g] = true
 }
 
 // takeFrom makes tasks of a forgotten consumer available until its time is over
 // or there are none, and then removes it. It tells how many and whether any are
 // left.
-func (s *state) takeFrom(ctx *redismodule.Ctx, l leaver, began int64) (n int64, left bool, err error) {
+func (s *state) takeFrom(ctx *redismodule.Ctx, stream, group, consumer string, began int64) (n int64, left bool, err error) {
 	for {
-		r := ctx.Cmd("XPENDING").Str(l.Stream).Str(l.group).Str("-").Str("+").Int(claimBatch).Str(l.consumer).Call("")
+		r := ctx.Cmd("XPENDING").Str(stream).Str(group).Str("-").Str("+").Int(claimBatch).Str(consumer).Call("")
 		p, err := read(r.Raw()), failure(r)
 		found := 0
 		if err == nil {
@@ -68,7 +66,7 @@ func (s *state) takeFrom(ctx *redismodule.Ctx, l leaver, began int64) (n int64, 
 		if found == 0 {
 			r.Free()
 			if err == nil {
-				err = ctx.Cmd("XGROUP").Str("DELCONSUMER").Str(l.Stream).Str(l.group).Str(l.consumer).Do("")
+				err = ctx.Cmd("XGROUP").Str("DELCONSUMER").Str(stream).Str(group).Str(consumer).Do("")
 			}
 			return n, false, err
 		}
@@ -77,9 +75,9 @@ func (s *state) takeFrom(ctx *redismodule.Ctx, l leaver, began int64) (n int64, 
 			return n, true, nil
 		}
 		if n == 0 {
-			introduce(ctx, l.Stream, l.group, available)
+			introduce(ctx, stream, group, available)
 		}
-		cmd := ctx.Cmd("XCLAIM").Str(l.Stream).Str(l.group).Str(available).Str("0")
+		cmd := ctx.Cmd("XCLAIM").Str(stream).Str(group).Str(available).Str("0")
 		for range found {
 			cmd.Bytes(readPending(&p).id)
 		}
@@ -95,34 +93,37 @@ func (s *state) takeFrom(ctx *redismodule.Ctx, l leaver, began int64) (n int64, 
 			return n, true, err
 		}
 		n += int64(got)
-		g := s.group(ctx, l.Stream, l.group)
+		g := s.group(ctx, stream, group)
 		s.lose(g, found-got)
 		s.madeAvailable(ctx, g)
 	}
 }
 
-// seeOff goes on with forgotten consumers for as long as a callback may work.
-func (s *state) seeOff(ctx *redismodule.Ctx) {
-	began := ctx.Monotonic()
-	for l := range s.leavers {
-		if ctx.Monotonic()-began >= slice {
-			return
+// forgetOn goes on with forgotten consumers until the callback's time is over.
+func (s *state) forgetOn(ctx *redismodule.Ctx, began int64) {
+	for g := range s.leaving {
+		ctx.SelectDB(g.Queue.DB)
+		for len(g.Leaving) > 0 {
+			if ctx.Monotonic()-began >= slice {
+				return
+			}
+			consumer := g.Leaving[0]
+			if _, left, err := s.takeFrom(ctx, g.Queue.Stream, g.Name, consumer, began); left && err == nil {
+				return
+			}
+			// A group that cannot be asked now is asked when somebody takes from it.
+			g.Leaving = g.Leaving[1:]
+			_ = ctx.Cmd("XGROUP").Str("DELCONSUMER").Str(g.Queue.Stream).Str(g.Name).Str(forgotten + consumer).Do("")
 		}
-		ctx.SelectDB(l.DB)
-		if _, left, err := s.takeFrom(ctx, l, began); left && err == nil {
-			continue
-		}
-		// A group that cannot be asked now is asked when somebody takes from it.
-		delete(s.leavers, l)
-		_ = ctx.Cmd("XGROUP").Str("DELCONSUMER").Str(l.Stream).Str(l.group).Str(forgotten + l.consumer).Do("")
+		delete(s.leaving, g)
 	}
 }
 
-// findLeavers finds forgotten consumers of a group by their marks.
-func (s *state) findLeavers(ctx *redismodule.Ctx, g *dispatch.Group) {
+// findLeaving finds forgotten consumers of a group by their marks.
+func (s *state) findLeaving(ctx *redismodule.Ctx, g *dispatch.Group) {
 	s.consumers(ctx, g.Queue.Stream, g.Name, func(name string, _ int64) {
 		if of, is := strings.CutPrefix(name, forgotten); is {
-			s.leavers[leaver{g.Queue.Key, g.Name, strings.Clone(of)}] = true
+			s.goesOn(g, of)
 		}
 	})
 }

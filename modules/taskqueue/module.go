@@ -30,7 +30,7 @@ var Module = redismodule.Module{
 	Changed:     func() { tasks.passes.shutAll() },
 	Info:        info,
 	Timer:       timer,
-	KeyEvents:   redismodule.EventStream | redismodule.EventGeneric,
+	KeyEvents:   redismodule.EventStream | redismodule.EventGeneric | redismodule.EventZSet | redismodule.EventString,
 	KeyEvent:    keyEvent,
 	FlushDB:     flushDB,
 	SwapDB:      swapDB,

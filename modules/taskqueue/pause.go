@@ -45,7 +45,7 @@ func resume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		return err
 	}
 	ctx.ReplySimple("OK")
-	if q := s.table.Find(ctx.DB(), view(stream)); q != nil && len(q.Crowd()) > 0 {
+	if q := s.table.Find(ctx.DB(), view(stream)); q != nil && len(q.WaitedIn()) > 0 {
 		s.table.LookAt(q, ctx.Now())
 		s.rearm(ctx)
 	}

@@ -1,6 +1,7 @@
 package taskqueue
 
 import (
+	"slices"
 	"strconv"
 
 	"holdfast/internal/dispatch"
@@ -52,17 +53,6 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispat
 	return nil
 }
 
-// sendOn ends the waits in a stream that another node serves now. Cluster clients
-// ask again at the word, and are led there.
-func (s *state) sendOn(ctx *redismodule.Ctx, q *dispatch.Queue) {
-	for len(q.Crowd()) > 0 {
-		w := q.Crowd()[0].Front().Owner.(*waiter)
-		w.err = redismodule.Error("TRYAGAIN the stream's slot moves to another node")
-		s.leave(ctx, w)
-		w.blocked.Wake()
-	}
-}
-
 // leave takes the waiter out of the queues it stands in.
 func (s *state) leave(ctx *redismodule.Ctx, w *waiter) {
 	if s.table.Leave(&w.Waiter) {
@@ -82,8 +72,8 @@ func claimOf(w *dispatch.Waiter) *claim {
 // serve hands new tasks of the stream to those who wait, about so many at most
 // to each group: one task wakes one. It tells whether there may be more.
 func (s *state) serve(ctx *redismodule.Ctx, q *dispatch.Queue, most int) (more bool) {
-	for i := len(q.Crowd()) - 1; i >= 0; i-- {
-		g := q.Crowd()[i]
+	for i := len(q.WaitedIn()) - 1; i >= 0; i-- {
+		g := q.WaitedIn()[i]
 		left := most
 		for left > 0 {
 			front := g.Front()
@@ -99,7 +89,7 @@ func (s *state) serve(ctx *redismodule.Ctx, q *dispatch.Queue, most int) (more b
 			left -= n
 		}
 		more = more || left <= 0
-		s.haul.free()
+		s.taken.free()
 	}
 	return more
 }
@@ -107,9 +97,10 @@ func (s *state) serve(ctx *redismodule.Ctx, q *dispatch.Queue, most int) (more b
 // published hands on what was added to a stream a moment ago.
 func (s *state) published(ctx *redismodule.Ctx, stream string, n int) {
 	q := s.table.Find(ctx.DB(), view(stream))
-	if q == nil || len(q.Crowd()) == 0 {
+	if q == nil || len(q.WaitedIn()) == 0 {
 		return
 	}
+	s.learn(ctx, q)
 	q.Added(n)
 	if s.paused(ctx, stream) {
 		s.lookLater(ctx, q)
@@ -119,11 +110,11 @@ func (s *state) published(ctx *redismodule.Ctx, stream string, n int) {
 	s.rearm(ctx)
 }
 
-// hand gives the haul to a waiter and ends its wait.
+// hand gives what was taken to a waiter and ends its wait.
 func (s *state) hand(ctx *redismodule.Ctx, g *dispatch.Group, w *waiter) {
 	w.stream = g.Queue.Stream
 	size := 0
-	for _, c := range s.haul.chunks {
+	for _, c := range s.taken.chunks {
 		w.given += c.n
 		size += len(c.entries)
 	}
@@ -132,10 +123,10 @@ func (s *state) hand(ctx *redismodule.Ctx, g *dispatch.Group, w *waiter) {
 	w.answer = append(append(w.answer, w.stream...), "\r\n*"...)
 	w.answer = append(strconv.AppendInt(w.answer, int64(w.given), 10), "\r\n"...)
 	w.head = len(w.answer)
-	for _, c := range s.haul.chunks {
+	for _, c := range s.taken.chunks {
 		w.answer = append(w.answer, c.entries...)
 	}
-	s.haul.free()
+	s.taken.free()
 	s.leave(ctx, w)
 	if !w.blocked.Wake() { // its wait had ended: nobody will see the tasks
 		w.Gone(ctx)
@@ -174,29 +165,73 @@ func (w *waiter) Gone(ctx *redismodule.Ctx) {
 		}
 		p.Skip()
 	}
-	tasks.table.Ghost(h)
+	slices.SortFunc(h.IDs, dispatch.ID.Compare)
+	tasks.table.GiveBack(h)
 	tasks.stats.ghosts++
 	tasks.rearm(ctx)
 }
 
-// release makes tasks available that were handed to a connection that was gone.
-// Their count of deliveries is what it was: nobody saw them.
-func (s *state) release(ctx *redismodule.Ctx, h dispatch.Handout) {
-	ctx.SelectDB(h.DB)
-	g := s.group(ctx, h.Stream, h.Group)
-	var scratch [48]byte
-	for _, id := range h.IDs {
-		name := id.Append(scratch[:0])
-		t, ok := s.pending(ctx, h.Stream, h.Group, text(name), h.Consumer)
-		if ok {
-			introduce(ctx, h.Stream, h.Group, available)
-			_ = ctx.Cmd("XCLAIM").Str(h.Stream).Str(h.Group).Str(available).Str("0").Bytes(name).
-				Str("RETRYCOUNT").Int(max(t.deliveries-1, 0)).Str("JUSTID").Do("")
+// giveBack makes tasks available that were handed to connections that were gone, until the
+// callback's time is over. Their counts of deliveries are what they were: nobody saw them.
+func (s *state) giveBack(ctx *redismodule.Ctx, began int64) {
+	for h := s.table.Unseen(); h != nil && ctx.Monotonic()-began < slice; h = s.table.Unseen() {
+		ctx.SelectDB(h.DB)
+		g := s.group(ctx, h.Stream, h.Group)
+		ids := h.IDs[:min(len(h.IDs), claimBatch)]
+		h.IDs = h.IDs[len(ids):]
+		s.stats.delivered -= int64(len(ids))
+		g.Counters.Delivered -= int64(len(ids))
+		s.giveBackSome(ctx, h, ids)
+		s.madeAvailable(ctx, g)
+	}
+}
+
+// giveBackSome claims, of ids in their order, what the consumer still has: in one call for
+// each count of deliveries, which is mostly the same.
+func (s *state) giveBackSome(ctx *redismodule.Ctx, h *dispatch.Handout, ids []dispatch.ID) {
+	introduce(ctx, h.Stream, h.Group, available)
+	for deliveries, ids := range s.ownedOf(ctx, h, ids) {
+		cmd := ctx.Cmd("XCLAIM").Str(h.Stream).Str(h.Group).Str(available).Str("0")
+		var scratch [48]byte
+		for _, id := range ids {
+			cmd.Bytes(id.Append(scratch[:0]))
+		}
+		_ = cmd.Str("RETRYCOUNT").Int(max(deliveries-1, 0)).Str("JUSTID").Do("")
+	}
+}
+
+// ownedOf is those of the ids that are pending for the consumer, by how often they were
+// delivered.
+func (s *state) ownedOf(ctx *redismodule.Ctx, h *dispatch.Handout, ids []dispatch.ID) map[int64][]dispatch.ID {
+	owned := map[int64][]dispatch.ID{}
+	for len(ids) > 0 {
+		var from, to [48]byte
+		most := 2 * len(ids) // the consumer may have others in between
+		r := ctx.Cmd("XPENDING").Str(h.Stream).Str(h.Group).Bytes(ids[0].Append(from[:0])).Bytes(ids[len(ids)-1].Append(to[:0])).
+			Int(int64(most)).Str(h.Consumer).Call("")
+		if failure(r) != nil {
+			r.Free()
+			return owned
+		}
+		p := read(r.Raw())
+		found := p.Array()
+		for range found {
+			t := readPending(&p)
+			id, _ := dispatch.ParseID(t.id)
+			for len(ids) > 0 && ids[0].Compare(id) < 0 {
+				ids = ids[1:]
+			}
+			if len(ids) > 0 && ids[0] == id {
+				owned[t.deliveries] = append(owned[t.deliveries], id)
+				ids = ids[1:]
+			}
+		}
+		r.Free()
+		if found < most {
+			break // there are no more
 		}
 	}
-	s.stats.delivered -= int64(len(h.IDs))
-	g.Counters.Delivered -= int64(len(h.IDs))
-	s.madeAvailable(ctx, g)
+	return owned
 }
 
 // pending is what a group knows of a task, if the owner still has it, or with no

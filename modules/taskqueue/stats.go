@@ -22,7 +22,7 @@ func info(w *redismodule.Info) {
 	scheduled, streams := int64(0), int64(0)
 	s.table.Each(func(q *dispatch.Queue) {
 		scheduled += q.Scheduled
-		if len(q.Crowd()) > 0 {
+		if len(q.WaitedIn()) > 0 {
 			streams++
 		}
 	})

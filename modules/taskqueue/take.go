@@ -8,7 +8,7 @@ import (
 	"holdfast/redismodule"
 )
 
-// take gives c up to room tasks of the group, into the haul: what anyone may
+// take gives c up to room tasks of the group, into s.taken: what anyone may
 // have first, then what leases ran out of, then new tasks in their order.
 func (s *state) take(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (n int, err error) {
 	if !s.expireBefore(ctx, g.Queue) {
@@ -17,7 +17,7 @@ func (s *state) take(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int
 	if g.Available {
 		n = s.takeAvailable(ctx, g, c, room)
 	}
-	if n < room && c.lease > 0 && g.Horizon.Due(c.lease) <= ctx.Now() {
+	if n < room && c.lease > 0 && g.Leases.Due(c.lease) <= ctx.Now() {
 		n += s.walk(ctx, g, c, room-n)
 	}
 	if n < room {
@@ -67,8 +67,8 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 			}
 			g.Took(n, room)
 			s.handedOut(ctx, g.Queue, n, p)
-			if s.haul.add(r, n, p.Rest()); n > 0 {
-				s.haul.whole = r
+			if s.taken.add(r, n, p.Rest()); n > 0 {
+				s.taken.whole = r
 			}
 			return n, nil
 		}
@@ -76,11 +76,31 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 		if made || !bytes.HasPrefix(view(err.Error()), []byte("NOGROUP")) {
 			return 0, err
 		}
-		s.soles.remove(ctx, g.Queue.DB, g.Queue.Stream)
-		if err := ctx.Cmd("XGROUP").Str("CREATE").Str(g.Queue.Stream).Str(c.group).Str("0").Str("MKSTREAM").Do(""); err != nil {
+		if err := s.makeGroup(ctx, g); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// makeGroup makes a group, and its stream if there is none. A full server makes no stream,
+// but a group of one that is there it must make, or that could not be drained.
+func (s *state) makeGroup(ctx *redismodule.Ctx, g *dispatch.Group) error {
+	q := g.Queue
+	k := ctx.Look(redismodule.Text(view(q.Stream)))
+	kind := k.Type
+	k.Close()
+	cmd, flags := ctx.Cmd("XGROUP").Str("CREATE").Str(q.Stream).Str(g.Name).Str("0"), ""
+	if kind == redismodule.TypeNone {
+		cmd.Str("MKSTREAM")
+		flags = "ME"
+	}
+	if err := cmd.Do(flags); err != nil {
+		return err
+	}
+	s.distrust(ctx, q) // it has one more group
+	s.learn(ctx, q)
+	g.Available = false // the new group has no consumers
+	return nil
 }
 
 // claimBatch is how many tasks are taken over at a time.
@@ -98,7 +118,7 @@ func (s *state) takeAvailable(ctx *redismodule.Ctx, g *dispatch.Group, c *claim,
 		}
 		if found == 0 {
 			g.Available = false
-			s.findLeavers(ctx, g)
+			s.findLeaving(ctx, g)
 			r.Free()
 			return n
 		}
@@ -174,7 +194,7 @@ func (s *state) takeOver(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, b *b
 	}
 	p := read(r.Raw())
 	n := p.Array()
-	s.haul.add(r, n, p.Rest())
+	s.taken.add(r, n, p.Rest())
 	s.stats.reclaimed += int64(n)
 	g.Counters.Reclaimed += int64(n)
 	s.lose(g, asked-n)
@@ -200,8 +220,8 @@ const stride = 100
 // longest waiting of those that take it over by now. It answers how many c got.
 func (s *state) walk(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (got int) {
 	now := ctx.Now()
-	h := &g.Horizon
-	after := h.Walk(now)
+	h := &g.Leases
+	after := h.Step(now)
 	var scratch [48]byte
 	from := after.Append(append(scratch[:0], '('))
 	r := ctx.Cmd("XPENDING").Str(g.Queue.Stream).Str(g.Name).Bytes(from).Str("+").Int(stride).Call("")

@@ -8,6 +8,9 @@ import (
 	"holdfast/redismodule"
 )
 
+// everywhere stands for all databases.
+const everywhere = -1
+
 // available is the consumer with whom tasks lie that anyone may take: those of
 // a forgotten consumer, and those handed to a connection that was gone. It is
 // an ordinary consumer of the group, so what lies there survives the server.
@@ -23,16 +26,18 @@ const (
 	uniqueKey  = "unique:" // string for each unique id: the id of its task
 )
 
+// sideKinds are the side keys whose data is believed like the stream's own.
+var sideKinds = [...]string{delayedKey, pausedKey, undoneKey, expiringKey}
+
 // state is all the module keeps in memory. It can be lost at any time: tasks,
 // their leases and delays live in the streams and sorted sets alone.
 type state struct {
 	table  *dispatch.Table
 	stats  stats
-	soles  soles
 	passes passes
-	// Forgotten consumers whose tasks are not all available yet.
-	leavers map[leaver]bool
-	search  search
+	search search
+	// Groups with forgotten consumers whose tasks are not all available yet.
+	leaving map[*dispatch.Group]bool
 	serial  int64 // the last one given to a delayed task
 	dbs     int
 	// In a cluster a node may not touch a stream just now: right after a start,
@@ -40,13 +45,14 @@ type state struct {
 	cluster bool
 
 	// Scratch, reused by every callback; nothing in it outlives one.
-	claim  claim
-	haul   haul
-	side   []byte
-	member []byte
-	fields [][]byte
-	source source
-	ended  source // an entry that all groups are done with
+	claim   claim
+	taken   taken
+	side    []byte
+	member  []byte
+	fields  [][]byte
+	source  source
+	ended   source // an entry that all groups are done with
+	unwatch []redismodule.WatchID
 
 	uniques uniques
 }
@@ -60,8 +66,12 @@ func load(ctx *redismodule.Ctx) error {
 	words.star, words.zero, words.one = redismodule.Intern("*"), redismodule.Intern("0"), redismodule.Intern("1")
 	words.payload, words.timestamp, words.retries = redismodule.Intern("payload"), redismodule.Intern("timestamp"), redismodule.Intern("retry_count")
 	words.group, words.count, words.streams, words.fresh = redismodule.Intern("GROUP"), redismodule.Intern("COUNT"), redismodule.Intern("STREAMS"), redismodule.Intern(">")
-	tasks = state{table: dispatch.NewTable(), soles: soles{}, passes: passes{}, leavers: map[leaver]bool{}, uniques: uniques{}, dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0}
-	tasks.search.start(ctx, &tasks)
+	tasks = state{
+		table: dispatch.NewTable(), passes: passes{}, leaving: map[*dispatch.Group]bool{}, uniques: uniques{},
+		dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0,
+	}
+	tasks.table.Forgotten, tasks.table.Dropped = tasks.forgotten, tasks.dropped
+	tasks.search.start(ctx, &tasks, everywhere)
 	return nil
 }
 
@@ -80,27 +90,15 @@ func databases(ctx *redismodule.Ctx) int {
 	return 16
 }
 
-// queue is what is known of a stream. The first time anything is, its delayed
-// tasks are looked for: the background search may not have come to them yet.
-func (s *state) queue(ctx *redismodule.Ctx, stream string) *dispatch.Queue {
-	db := ctx.DB()
-	if q := s.table.Find(db, view(stream)); q != nil {
-		return q
-	}
-	q := s.table.Queue(db, view(stream))
-	s.findDelayed(ctx, q)
-	return q
-}
-
-func (s *state) group(ctx *redismodule.Ctx, stream, group string) *dispatch.Group {
-	return s.table.Group(s.queue(ctx, stream), view(group))
-}
-
 // rearm sets the module's timer for the next thing to do, and stops it when there
 // is none: a module with a timer cannot be unloaded.
 func (s *state) rearm(ctx *redismodule.Ctx) {
+	for _, id := range s.unwatch {
+		ctx.UnwatchID(id)
+	}
+	s.unwatch = s.unwatch[:0]
 	at, ok := s.table.NextLook()
-	if s.search.running() || s.table.Haunted() || len(s.leavers) > 0 {
+	if s.search.running() || s.table.Unseen() != nil || len(s.leaving) > 0 {
 		at, ok = 0, true
 	}
 	switch set := ctx.TimerAt(); {
@@ -111,15 +109,17 @@ func (s *state) rearm(ctx *redismodule.Ctx) {
 	}
 }
 
-// A callback works for so many microseconds and then lets others go on.
-const slice = 1000
+// A callback works for so many microseconds and then lets others go on. Searching and forgetting
+// have a share of their own, or they would never end beside steady work.
+const (
+	slice       = 1000
+	searchSlice = slice / 4
+)
 
 func timer(ctx *redismodule.Ctx) {
 	s := &tasks
 	began := ctx.Monotonic()
-	for _, h := range s.table.Ghosts() {
-		s.release(ctx, h)
-	}
+	s.giveBack(ctx, began)
 	for ctx.Monotonic()-began < slice {
 		q := s.table.Look(ctx.Now())
 		if q == nil {
@@ -127,8 +127,8 @@ func timer(ctx *redismodule.Ctx) {
 		}
 		s.look(ctx, q)
 	}
-	s.seeOff(ctx)
-	s.search.run(ctx, s, began)
+	s.forgetOn(ctx, max(began, ctx.Monotonic()-slice+searchSlice))
+	s.search.run(ctx, s, max(slice-(ctx.Monotonic()-began), searchSlice))
 	s.rearm(ctx)
 }
 
@@ -137,49 +137,71 @@ func (s *state) look(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	ctx.SelectDB(q.DB)
 	if s.cluster {
 		if !ctx.Serves(view(q.Stream)) {
-			s.sendOn(ctx, q)
-			if q.DelayedAt() != 0 {
-				s.table.LookAt(q, ctx.Now()+500)
-			} else {
-				s.table.Looked(q)
-			}
+			s.lookElsewhere(ctx, q)
 			return
 		}
 		s.lookAgain(ctx, q)
 	}
+	s.learn(ctx, q)
 	s.moveDue(ctx, q)
-	if len(q.Crowd()) > 0 && s.paused(ctx, q.Stream) {
+	if at := q.DueAt(dispatch.Expiring); at != 0 && at <= ctx.Now() {
+		s.expireDue(ctx, q)
+		s.findDelayed(ctx, q)
+	}
+	if len(q.WaitedIn()) > 0 && s.paused(ctx, q.Stream) {
 		s.lookLater(ctx, q)
-		if at := q.DelayedAt(); at != 0 {
+		if at := q.NextDue(); at != 0 {
 			s.table.LookAt(q, at)
 		}
 		return
 	}
-	if len(q.Crowd()) > 0 && s.length(ctx, q.Stream) > 0 {
+	if len(q.WaitedIn()) > 0 && s.length(ctx, q.Stream) > 0 {
 		if s.serve(ctx, q, burst) {
 			s.table.LookAt(q, ctx.Now())
 		}
-		for i := len(q.Crowd()) - 1; i >= 0; i-- {
-			if g := q.Crowd()[i]; g.Shortest() > 0 && g.Horizon.Due(g.Shortest()) <= ctx.Now() {
+		for i := len(q.WaitedIn()) - 1; i >= 0; i-- {
+			if g := q.WaitedIn()[i]; g.Shortest() > 0 && g.Leases.Due(g.Shortest()) <= ctx.Now() {
 				s.walk(ctx, g, nil, 0)
 			}
 		}
 	} else {
 		// Nothing is pending in a stream that holds nothing.
-		for _, g := range q.Crowd() {
-			g.Horizon.Walk(ctx.Now())
-			g.Horizon.Done()
+		for _, g := range q.WaitedIn() {
+			g.Leases.Step(ctx.Now())
+			g.Leases.Done()
 		}
 	}
 	s.table.Looked(q)
 }
 
-// lookAgain has a queue in which somebody waits looked at before long in a cluster:
-// that its slot has moved, nobody says.
+// lookElsewhere ends the waits in a stream that another node serves now. Cluster clients
+// ask again when they are told TRYAGAIN, and are led there. Delayed tasks that are still here
+// are looked at again before long.
+func (s *state) lookElsewhere(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	for len(q.WaitedIn()) > 0 {
+		s.tell(ctx, q.WaitedIn()[0], redismodule.Error("TRYAGAIN the stream's slot moves to another node"))
+	}
+	s.findDelayed(ctx, q)
+	s.table.Looked(q)
+}
+
+// lookAgain has a queue in which somebody waits looked at before long in a cluster: no
+// event tells that its slot has moved.
 func (s *state) lookAgain(ctx *redismodule.Ctx, q *dispatch.Queue) {
-	if s.cluster && len(q.Crowd()) > 0 {
+	if s.cluster && len(q.WaitedIn()) > 0 {
 		s.table.LookAt(q, ctx.Now()+1000)
 	}
+}
+
+// queue is the view of a stream, of which all is believed that can be.
+func (s *state) queue(ctx *redismodule.Ctx, stream string) *dispatch.Queue {
+	q := s.table.Queue(ctx.DB(), view(stream))
+	s.learn(ctx, q)
+	return q
+}
+
+func (s *state) group(ctx *redismodule.Ctx, stream, group string) *dispatch.Group {
+	return s.table.Group(s.queue(ctx, stream), view(group))
 }
 
 // length is the number of entries of a stream, 0 when it is not there.
@@ -190,58 +212,6 @@ func (s *state) length(ctx *redismodule.Ctx, stream string) int {
 		return 0
 	}
 	return k.Len()
-}
-
-// keyEvent hears of streams somebody waits in, and of those with one group. A
-// stream that goes takes nobody's place in the queue with it.
-func keyEvent(ctx *redismodule.Ctx, event string, key []byte) {
-	s := &tasks
-	s.uniques.heard(ctx, event, key)
-	q := s.table.Find(ctx.DB(), key)
-	if q != nil {
-		q.Stir()
-	}
-	switch event {
-	case "xgroup-create", "rename_to", "move_to", "copy_to", "restore":
-		s.soles.remove(ctx, ctx.DB(), text(key))
-	case "xadd", "xsetid", "xgroup-setid":
-	default:
-		return // it adds nothing
-	}
-	if q != nil && len(q.Crowd()) > 0 {
-		s.table.LookAt(q, ctx.Now())
-		s.rearm(ctx)
-	}
-}
-
-// doubt is for whenever a database may hold other data than before. What is due is
-// looked for on the primary alone.
-func doubt(ctx *redismodule.Ctx, db int) {
-	clear(tasks.leavers) // their marks are found again
-	tasks.soles.doubt(ctx, db)
-	tasks.passes.shutAll()
-	tasks.table.Doubt(db, ctx.Now())
-	if ctx.Flags()&redismodule.FlagPrimary != 0 {
-		tasks.search.start(ctx, &tasks)
-	}
-}
-
-func flushDB(ctx *redismodule.Ctx, db int) { doubt(ctx, db) }
-
-func swapDB(ctx *redismodule.Ctx, a, b int) {
-	doubt(ctx, a)
-	doubt(ctx, b)
-}
-
-func loaded(ctx *redismodule.Ctx) { doubt(ctx, -1) }
-
-func roleChanged(ctx *redismodule.Ctx, primary bool) {
-	tasks.table.Ghosts() // what a replica may not do; the leases bring them back
-	tasks.search.stop()
-	doubt(ctx, -1)
-	if !primary {
-		ctx.StopTimer()
-	}
 }
 
 // sideKey is the name of one of the stream's side keys, in scratch that the

@@ -1,0 +1,121 @@
+package taskqueue
+
+import (
+	"holdfast/internal/dispatch"
+	"holdfast/redismodule"
+)
+
+// Most calls of a busy queue come to one native command: nobody waits, the queue is not
+// paused, no forgotten consumer's tasks are to be given first. C carries those out without
+// entering Go. Where that depends on what is believed of the stream, a pass says that it may,
+// and ends with the beliefs. C counts the uses, and this file adds them up.
+
+var (
+	// While somebody waits in a stream it is held.
+	usualPublish = &redismodule.Shortcut{
+		Call: "XADD $1 * payload $2 timestamp $now retry_count $3|0",
+		Args: 3, Integers: []redismodule.Bounds{{Least: 0, Most: 1 << 30}}, Key: 1,
+	}
+	// The pass says that no tasks lie with the consumer available, and is guarded by
+	// the key of a pause. Block_ms counts only when there is nothing to take.
+	usualConsume = &redismodule.Shortcut{
+		Call: "XREADGROUP GROUP $1 $2 COUNT $4|1 STREAMS $3 >",
+		Args: 4, Integers: []redismodule.Bounds{{Least: 1, Most: passCount}, {Least: 0, Most: 1 << 40}}, Key: 3,
+		Except: redismodule.Prefix{Arg: 2, Text: ownPrefix}, Pass: [2]int{3, 1},
+	}
+	// The pass says that the stream has no other group, or that entries are kept anyhow;
+	// then it is for XACK alone.
+	usualAck = &redismodule.Shortcut{
+		Call: "XACK $1 $2 $3", Then: "XDEL $1 $3",
+		Args: 4, Pass: [2]int{1, 2},
+	}
+)
+
+// passCount is the most tasks that are taken without the Handler.
+const passCount = 1000
+
+// The passes of a group, in dispatch.Group.Fast.
+const (
+	takePass = iota
+	ackPass
+)
+
+// passes are the open ones, and the groups they are of.
+type passes map[redismodule.PassID]*dispatch.Group
+
+// open opens a pass of a group. The server bounds the memory of passes: opening one may
+// shut another.
+func (p passes) open(g *dispatch.Group, kind int, id redismodule.PassID, guard []byte, then bool) {
+	if shut, uses := redismodule.OpenPass(id, guard, then); shut != 0 {
+		p.used(shut, uses)
+		delete(p, shut)
+	}
+	g.Fast[kind] = uint64(id)
+	p[id] = g
+}
+
+// shut shuts the passes of a group.
+func (p passes) shut(g *dispatch.Group) {
+	for i, id := range g.Fast {
+		if id := redismodule.PassID(id); id != 0 && p[id] == g {
+			p.used(id, redismodule.ShutPass(id))
+			delete(p, id)
+		}
+		g.Fast[i] = 0
+	}
+}
+
+func (p passes) shutAll() {
+	for _, g := range p {
+		p.shut(g)
+	}
+}
+
+// used counts n tasks that went by a pass.
+func (p passes) used(id redismodule.PassID, n int64) {
+	g := p[id]
+	if g == nil {
+		return
+	}
+	if uint64(id) == g.Fast[ackPass] {
+		g.Counters.Acked += n
+		tasks.stats.acked += n
+	} else {
+		g.Counters.Delivered += n
+		tasks.stats.delivered += n
+	}
+}
+
+// count brings the numbers up to date.
+func (p passes) count() {
+	for id := range p {
+		p.used(id, redismodule.UsesOfPass(id))
+	}
+}
+
+// openTake opens the fast path to a group from which tasks were just taken, if the next
+// can be taken so too.
+func (s *state) openTake(g *dispatch.Group, c *claim) {
+	if !g.Queue.Trusted || g.Available || g.Queue.DueAt(dispatch.Expiring) != 0 || len(g.Queue.WaitedIn()) > 0 || c.lease > 0 || c.deliveries > 0 || maxCount < passCount {
+		return
+	}
+	if guard, ok := s.sideKey(g.Queue.Stream, pausedKey); ok {
+		id := redismodule.Pass("task.consume", g.Queue.DB, view(g.Queue.Stream), view(g.Name))
+		s.passes.open(g, takePass, id, guard, false)
+	}
+}
+
+// openAck opens the fast path to acknowledge what the only group of a stream has, or any
+// group if entries are kept.
+func (s *state) openAck(ctx *redismodule.Ctx, stream, group string) {
+	if g := s.group(ctx, stream, group); (g.Queue.Exclusive || keepAcked) && !s.holding(ctx, stream) {
+		s.passes.open(g, ackPass, redismodule.Pass("task.ack", g.Queue.DB, view(stream), view(group)), nil, !keepAcked)
+	}
+}
+
+// madeAvailable says that tasks lie with the module's own consumer.
+func (s *state) madeAvailable(ctx *redismodule.Ctx, g *dispatch.Group) {
+	g.Available = true
+	s.passes.shut(g)
+	s.table.LookAt(g.Queue, ctx.Now())
+}
