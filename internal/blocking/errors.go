@@ -37,6 +37,7 @@ var passing = []string{
 	"MASTERDOWN",                // a replica without its primary
 	"MISCONF",                   // the last snapshot or append failed: a full disk
 	"MOVED ",                    // the slot is elsewhere
+	"NOGROUP",                   // a group was destroyed: the next TASK.CONSUME makes it again
 	"NOREPLICAS",                // min-replicas-to-write is not met
 	"OOM ",                      // maxmemory is reached
 	"READONLY",                  // a primary has become a replica
