@@ -26,21 +26,16 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			continue
 		}
 		seen[id] = true
-		// Look for the entry of that id and for the newest entry of the task of that id.
-		// Both exist when one of several groups has retried the task.
 		found := false
-		for _, at := range [2][]byte{view(id), s.newest(ctx, stream, view(id))} {
-			if at == nil {
-				continue
-			}
+		for _, at := range s.placesOf(ctx, stream, view(id)) {
 			if due, is := dispatch.DueOf(at); is {
 				was, err := s.cancelDelayed(ctx, stream, due, at)
 				if err != nil {
 					return err
 				}
 				found, delayed = found || was, delayed || was
-			} else if s.cancelEntry(ctx, stream, at, view(id)) {
-				entries, found = append(entries, redismodule.Text(bytes.Clone(at))), true
+			} else if s.cancelEntry(ctx, stream, at) {
+				entries, found = append(entries, redismodule.Text(at)), true
 			}
 		}
 		if found {
@@ -81,15 +76,11 @@ func (s *state) cancelDelayed(ctx *redismodule.Ctx, stream string, due int64, id
 }
 
 // cancelEntry frees what the task of an entry holds: its unique id, its place in the
-// index, its expiry. name has to be the id of the entry or the task. withdraw removes the
-// entries afterwards, all at once. An entry that taskqueue.keep-acked keeps after all
-// groups were done is no task any more.
-func (s *state) cancelEntry(ctx *redismodule.Ctx, stream string, id, name []byte) bool {
-	if _, ok := dispatch.ParseID(id); !ok || !s.source.read(ctx, stream, text(id)) {
+// index, its expiry. withdraw removes the entries afterwards, all at once. An entry that
+// taskqueue.keep-acked keeps after all groups were done is no task any more.
+func (s *state) cancelEntry(ctx *redismodule.Ctx, stream string, id []byte) bool {
+	if !s.source.read(ctx, stream, text(id)) {
 		return false
-	}
-	if !bytes.Equal(id, name) && !bytes.Equal(s.source.task, name) {
-		return false // the index was wrong
 	}
 	if keepAcked && s.isDone(ctx, stream, id) {
 		return false

@@ -24,8 +24,9 @@ type death struct {
 // die adds the task in s.source to a dead stream, with its headers.
 func (s *state) die(ctx *redismodule.Ctx, dead string, payload []byte, retries int64, l life, d death) ([]byte, error) {
 	timestamp := s.source.timestamp(ctx)
-	// A unique id belongs to the stream that the task leaves.
-	l.unique, l.undone = nil, false
+	if l.undone {
+		l.unique, l.undone = nil, false // ackOwn frees it
+	}
 	fields := s.compose(payload, timestamp, retries, l)
 	add := func(name, value string) {
 		if value != "" {

@@ -84,6 +84,39 @@ func (s *state) newest(ctx *redismodule.Ctx, stream string, task []byte) []byte 
 	return bytes.Clone(p.Bytes())
 }
 
+// placesOf returns where in the stream a task is: the ids of its entries or of a delayed
+// task. name is the task's id or one of these ids. There are two places when one of several
+// groups has retried the task and others have not. An id can name one task as its own and
+// another as its entry's, because streams give their ids independently; it then names none.
+// What is returned may be gone.
+func (s *state) placesOf(ctx *redismodule.Ctx, stream string, name []byte) (places [][]byte) {
+	newest := s.newest(ctx, stream, name)
+	if newest != nil && !s.isOf(ctx, stream, newest, name) {
+		newest = nil // the index was out of date
+	}
+	if _, delayed := dispatch.DueOf(name); delayed {
+		places = append(places, name)
+	} else if _, ok := dispatch.ParseID(name); ok && s.source.read(ctx, stream, text(name)) {
+		if newest != nil && !bytes.Equal(s.source.taskID(text(name)), name) {
+			return nil
+		}
+		places = append(places, bytes.Clone(name))
+	}
+	if newest != nil {
+		places = append(places, newest)
+	}
+	return places
+}
+
+// isOf reports whether there is an entry or a delayed task of that id, and it is the task's.
+func (s *state) isOf(ctx *redismodule.Ctx, stream string, id, task []byte) bool {
+	if _, delayed := dispatch.DueOf(id); delayed {
+		return s.isThere(ctx, stream, id)
+	}
+	_, ok := dispatch.ParseID(id)
+	return ok && s.source.read(ctx, stream, text(id)) && bytes.Equal(s.source.task, task)
+}
+
 // leftFrom forgets where a task was that has left the stream from the entry.
 func (s *state) leftFrom(ctx *redismodule.Ctx, stream string, task, entry []byte) {
 	if task == nil || !bytes.Equal(s.newest(ctx, stream, task), entry) {

@@ -108,16 +108,14 @@ func (s *state) redriveIDs(ctx *redismodule.Ctx, r *redriving) (moved int64, err
 // stream holds none. name is the id of the entry or of the task.
 func (s *state) entryOf(ctx *redismodule.Ctx, stream string, name []byte) string {
 	if id, err := fullID(redismodule.Text(name)); err == nil {
-		if s.source.read(ctx, stream, id) {
-			return id
-		}
 		name = view(id)
 	}
-	at := s.newest(ctx, stream, name)
-	if at == nil || !s.source.read(ctx, stream, text(at)) || !bytes.Equal(s.source.task, name) {
-		return ""
+	for _, at := range s.placesOf(ctx, stream, name) {
+		if s.source.read(ctx, stream, text(at)) {
+			return text(at)
+		}
 	}
-	return text(at)
+	return ""
 }
 
 // redriveFirst moves the tasks at the beginning of the dead stream.
@@ -172,7 +170,10 @@ func (s *state) moveBack(ctx *redismodule.Ctx, r *redriving, id []byte) (bool, e
 			l.task = first
 		}
 	}
-	l.unique, l.undone, l.failure = nil, false, nil
+	l.failure = nil
+	if !bytes.Equal(s.source.field([]byte(deadStream)), view(target)) {
+		l.unique, l.undone = nil, false // a unique id belongs to its stream
+	}
 	fields := append(s.compose(payload, s.source.timestamp(ctx), 0, l), s.source.headers()...)
 	if _, err := s.put(ctx, target, 0, fields); err != nil {
 		return false, err
