@@ -224,11 +224,14 @@ func (c *Conn) Waiting() {
 
 // Put returns a connection that is in order to the pool.
 func (c *Conn) Put() {
+	slot := c.slot
+	c.slot = false // once it is in the pool the connection is another goroutine's
 	if !c.pool.put(c) {
-		c.Close()
-		return
+		c.shut()
 	}
-	c.Waiting()
+	if slot {
+		<-c.pool.slots
+	}
 }
 
 // Close closes the connection at once. It may be called while another goroutine is
