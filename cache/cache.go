@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,140 +12,118 @@ import (
 	"holdfast/internal/blocking"
 )
 
-// Cache keeps values of one type in Redis. One is enough for a process.
+// Cache keeps values of one type in Redis. It is safe for concurrent use; one per type
+// is enough for a process.
 type Cache[T any] struct {
 	rdb   redis.UniversalClient
 	o     Options
-	err   error // of the options, told by Fetch
 	conns *blocking.Pool
-	loads chan struct{} // slots of those that run without Redis
-	fetch []any         // CACHE.FETCH as it is always sent, but for the key
+	stats stats
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelCauseFunc
-	work   sync.WaitGroup // every goroutine of the cache
+	ctx     context.Context // ends with Close
+	cancel  context.CancelCauseFunc
+	work    sync.WaitGroup // goroutines of the cache; each ends within the client's timeouts
+	loaders sync.WaitGroup // goroutines that run a loader of the user's
 
 	mu      sync.Mutex
 	closed  bool
 	flights map[string]*flight[T]
-	outages map[string]*outage // by server
-	down    atomic.Int32       // how many these are
+	spare   sync.Pool       // flights that can be used again
+	asks    chan *flight[T] // read by idle askers
+	idle    atomic.Int32    // askers that wait for a flight
 
-	cheaply bool         // what is probably there can be asked for by CACHE.GET
-	inARow  atomic.Int32 // values that were there when they were first asked for
+	servers     map[string]*server // those that did not answer lately, by address
+	down        atomic.Int32       // how many of them are down
+	withoutSlot chan struct{}      // a slot for each load that may run while Redis is down
 
-	near     *near[T]               // nil if none is wanted
-	trackers map[string]*tracker[T] // by server
-	idle     time.Duration          // after which a tracker that is not asked retires
+	fetchArgs   []any        // CACHE.FETCH as it is always sent; the key is filled in
+	emptyValues bool         // the codec has a value that is the empty string
+	getFirst    bool         // CACHE.GET may be asked before CACHE.FETCH
+	hitsInARow  atomic.Int32 // answers to CACHE.FETCH without a miss between them
+
+	near     *near[T]               // nil if Options.Near is off
+	trackers map[string]*tracker[T] // by server address
+	retireAt time.Duration          // an unused tracker closes after this
 }
 
 // New returns a cache over rdb: a *redis.Client (of one server or by Sentinel), a
-// *redis.ClusterClient or a *redis.Ring. While a server of a ring is away, its keys
-// are another's; what was invalidated there is back with it, until its TTL is over.
-// Close the cache when done, before rdb.
+// *redis.ClusterClient or a *redis.Ring. While a server of a ring is away, another
+// server has its keys; a value that was invalidated there comes back with the first
+// server, until its TTL is over. New connects to nothing. It panics with the error of
+// [Options.Validate] if that is not nil. Close the cache before rdb.
 func New[T any](rdb redis.UniversalClient, options Options) *Cache[T] {
-	c := &Cache[T]{rdb: rdb, conns: blocking.NewPool(rdb), flights: map[string]*flight[T]{}}
-	c.o, c.err = options.filled()
-	c.loads = make(chan struct{}, max(c.o.MaxLoads, 1))
-	c.fetch = c.o.command()
-	c.cheaply = c.o.early() == 0 && primaries(rdb)
-	if c.err == nil && c.o.Near.Size > 0 {
-		c.near, c.trackers = newNear[T](c.o.Near.Size), map[string]*tracker[T]{}
-		c.idle = max(idle, c.o.Near.MaxAge)
+	if err := options.Validate(); err != nil {
+		panic(err)
+	}
+	c := &Cache[T]{rdb: rdb, o: options.withDefaults(), conns: blocking.NewPool(rdb), flights: map[string]*flight[T]{}}
+	c.asks = make(chan *flight[T])
+	c.withoutSlot = make(chan struct{}, c.o.MaxLoads)
+	c.fetchArgs = c.o.fetchArgs()
+	c.emptyValues = decodesEmpty[T](c.o.Codec)
+	c.getFirst = c.o.early() == 0 && readsPrimaries(rdb)
+	if c.o.Near.on() {
+		c.near, c.trackers = newNear[T](c.o.Near), map[string]*tracker[T]{}
+		c.retireAt = max(retireAfter, c.o.Near.MaxAge)
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }
 
-// Fetch returns the value of a key, and loads it if there is none: in one of all
-// the callers that miss it at the time; the others get what that one got. load's
-// context has the values of ctx, and ends after LoadTimeout or when nobody waits
-// for it any more; nobody waits for a load that does not heed that. A panic of load is
-// an error.
-//
-// The error is [ErrNotFound] if load said so, load's own if it failed here, and
-// [ErrLoadFailed] if it failed in another process. That Redis does not answer is
-// no error.
-func (c *Cache[T]) Fetch(ctx context.Context, key string, load func(ctx context.Context) (T, error)) (T, error) {
-	var none T
-	if c.err != nil {
-		return none, c.err
+// redisKey is the key in Redis of a caller's key.
+func (c *Cache[T]) redisKey(key string) string {
+	if c.o.Prefix == "" {
+		return key
 	}
-	if err := ctx.Err(); err != nil {
-		return none, failed("fetch", key, err)
-	}
-	if c.near != nil {
-		if value, err, ok := c.near.get(key); ok {
-			return value, err
-		}
-	}
+	return c.o.Prefix + key
+}
+
+// spawn runs f in a goroutine of the cache. It reports false, and runs nothing, after
+// Close.
+func (c *Cache[T]) spawn(f func()) bool { return c.spawnIn(&c.work, f) }
+
+func (c *Cache[T]) spawnIn(group *sync.WaitGroup, f func()) bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closed {
-		c.mu.Unlock()
-		return none, failed("fetch", key, ErrClosed)
+		return false
 	}
-	f := c.flights[key]
-	if f == nil {
-		f = &flight[T]{key: key, load: load, callers: 1}
-		c.flights[key] = f
-		c.mu.Unlock()
-		if c.lead(ctx, f) {
-			return f.value, f.err
-		}
-	} else {
-		f.callers++
-		f.wanted()
-		c.mu.Unlock()
-	}
-	select {
-	case <-f.done:
-		return f.value, f.err
-	default:
-	}
-	select {
-	case <-f.done:
-		return f.value, f.err
-	case <-ctx.Done():
-		c.leave(f)
-		return none, failed("fetch", key, ctx.Err())
-	}
+	group.Go(f)
+	return true
 }
 
-// Invalidate removes values, and sees to it that no load which began before stores
-// what it read. A Fetch that begins after it returned gets a newer value.
-func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
-	for _, key := range keys {
-		var backoff blocking.Backoff
-		for {
-			_, err := c.conns.Send(ctx, "CACHE.DEL", key)
-			if err == nil {
-				break
-			}
-			if !blocking.Passes(err) || !backoff.Pause(ctx, time.Second) {
-				return failed("invalidate", key, err)
-			}
-		}
-		if c.near != nil {
-			c.near.drop(key)
-		}
-		c.mu.Lock()
-		c.land(c.flights[key]) // who shares it began before
-		c.mu.Unlock()
-	}
-	return nil
-}
+// closeTimeout bounds how long Close waits for what still waits for Redis.
+const closeTimeout = 2 * time.Second
 
-// Close ends all calls with [ErrClosed], calls the loads off, and waits for them (also
-// for one that does not heed its context) and for all else it started. It leaves the go-redis client open.
+// Close ends all calls with [ErrClosed] and cancels all loads. It waits for loaders,
+// however long they take to return, and at most two seconds for commands that Redis
+// does not answer: a command that is still on its way then is an error. Close leaves
+// the go-redis client open. It may be called again.
 func (c *Cache[T]) Close() error {
 	c.mu.Lock()
 	c.closed = true
+	for _, f := range c.flights {
+		if f.asked.CompareAndSwap(asking, abandoned) {
+			c.finishLocked(f, f.value, failed("fetch", f.key, ErrClosed), isError)
+		}
+	}
 	c.mu.Unlock()
 	if c.near != nil {
 		c.near.close()
 	}
 	c.cancel(ErrClosed)
-	c.work.Wait()
-	c.conns.Close()
-	return nil
+	c.loaders.Wait()
+	ended := make(chan struct{})
+	go func() {
+		c.work.Wait()
+		c.conns.Close()
+		close(ended)
+	}()
+	timeout := time.NewTimer(closeTimeout)
+	defer timeout.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-timeout.C:
+		return fmt.Errorf("cache: close: Redis did not answer within %v; what was asked of it ends with the client's own timeouts", closeTimeout)
+	}
 }

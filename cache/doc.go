@@ -1,26 +1,31 @@
-// Package cache is a cache that cannot stampede: of all who miss a key together,
-// in all processes, one loads it, and the server hands the value to the others.
-// Nobody polls. The server needs the module cachelock.
+// Package cache is a cache in Redis that cannot stampede: of all callers, in all
+// processes, who miss a key together, one loads the value, and the server hands it to
+// the others. Nobody polls. The server needs the module cachelock.
 //
-//	users := cache.New[User](rdb, cache.Options{TTL: time.Minute})
-//	u, err := users.Fetch(ctx, "user:7", func(ctx context.Context) (User, error) {
+//	users := cache.New[User](rdb, cache.Options{Prefix: "user:", TTL: time.Minute})
+//	u, err := users.Fetch(ctx, "7", func(ctx context.Context) (User, error) {
 //		return db.User(ctx, 7)
 //	})
 //
-// The values are plain strings of Redis, for GET, TTL, DEL and eviction to work
-// on. A load that began before an [Cache.Invalidate] cannot store what it read.
+// Values are plain strings of Redis: GET, TTL, DEL and eviction work on them. A load
+// that began before an [Cache.Invalidate] cannot store what it read.
 //
-// Within a process concurrent calls for a key share one request and its value,
-// which nobody may modify. Loads run on goroutines of the cache: a caller whose
-// context ends leaves, the others still get the value, and when all have left the
-// load is called off and somebody else's turn.
+// Calls for one key in one process share one request and its value, which nobody may
+// modify. Loads run on goroutines of the cache. A caller whose context ends returns at
+// once, whatever Redis or the loader do; the others still get the value, and when all
+// have left, the load is cancelled and is another process's turn.
 //
-// With [Options.Near] the values asked for most are in the process's own memory too:
-// then a call costs less than a tenth of a microsecond, and the server tells when a
+// With [Options.Near] the values asked for most are in the process's own memory too: a
+// call then costs less than a tenth of a microsecond, and the server reports when a
 // value changes, by whatever command.
 //
-// While Redis does not answer, values are loaded without it, so many at a time in
-// each process; the log says when that begins and ends. Of a cluster that goes for the
-// keys of each server by itself. The cache saves work. It is
-// no mutual exclusion: package lock is.
+// While Redis refuses or does not answer within [Options.Timeout], values are loaded
+// without it, [Options.MaxLoads] at a time, and a goroutine of the cache, never a
+// caller, finds out when it is back. The log says when that begins and ends. In a
+// cluster this holds for the keys of each server. The cache saves work; it is no mutual
+// exclusion, which package lock is.
+//
+// Commands that wait, and those after a failure, use connections of the cache's own,
+// with the options and hooks of the client given to [New]: tracing and metrics see
+// them. [Cache.Stats] counts hits, loads and failures; [Inspect] asks the servers.
 package cache

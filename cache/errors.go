@@ -8,26 +8,38 @@ import (
 )
 
 var (
-	// ErrClosed is returned after Close, and by calls that it ended.
+	// ErrClosed is returned after Close, and by calls that Close ended.
 	ErrClosed = errors.New("the cache is closed")
 
-	// ErrLoadFailed is the error where another process loaded the value and failed.
-	// What went wrong there is in its text alone.
+	// ErrLoadFailed is returned where another process loaded the value and failed. The
+	// loader's error is only in its text; a panic's text stays in its own process.
 	ErrLoadFailed = errors.New("loading it failed elsewhere")
 
+	// ErrLoadTimeout is returned where a load took longer than Options.LoadTimeout. It
+	// tells that apart from the end of the caller's own context.
+	ErrLoadTimeout = errors.New("the load took longer than LoadTimeout")
+
 	// ErrNotFound is for a loader to return, alone or wrapped, when there is no value.
-	// That is remembered for NegativeTTL, and Fetch returns it.
+	// The cache remembers that for NegativeTTL, and Fetch returns it.
 	ErrNotFound = errors.New("not found")
+
+	// ErrRecursiveLoad is returned to a loader that fetches the key it loads, directly
+	// or through the loaders of other keys: it would wait for itself.
+	ErrRecursiveLoad = errors.New("the loader of this key fetches it")
 )
 
-// failed says what failed, and where it is known how to mend it.
-func failed(what, key string, err error) error {
-	hint := ""
+// failed says which call failed for which key, and what to do about it where that is
+// known.
+func failed(call, key string, err error) error {
+	return fmt.Errorf("cache: %s %q: %w%s", call, key, err, hint(err))
+}
+
+func hint(err error) string {
 	switch {
 	case redis.HasErrorPrefix(err, "unknown command"):
-		hint = " (the server has not loaded the module cachelock: try loadmodule …/cachelock.so)"
+		return " (the server has not loaded the module cachelock: try loadmodule …/cachelock.so)"
 	case redis.HasErrorPrefix(err, "WRONGTYPE"):
-		hint = " (the key holds something that is not the cache's: use another, or delete it)"
+		return " (the key holds something that is not the cache's: use another, or delete it)"
 	}
-	return fmt.Errorf("cache: %s %q: %w%s", what, key, err, hint)
+	return ""
 }

@@ -29,13 +29,20 @@ func Near[T any](c *Cache[T]) (values int, up bool) {
 }
 
 // SetIdle sets after which time of no use a tracking connection is given up.
-func SetIdle[T any](c *Cache[T], d time.Duration) { c.idle = d }
+func SetIdle[T any](c *Cache[T], d time.Duration) { c.retireAt = d }
 
 // StandStill has it be later for what is near, by d, and nothing heard meanwhile.
 func StandStill[T any](c *Cache[T], d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, t := range c.trackers {
-		t.answered.Add(-int64(d))
+		t.freshAt.Add(-int64(d))
 	}
+}
+
+// Probed is how many servers are being probed.
+func Probed[T any](c *Cache[T]) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.servers)
 }

@@ -2,225 +2,137 @@ package cache
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"math"
-	"net"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-
-	"holdfast/internal/blocking"
-	"holdfast/internal/codec"
 )
 
-// patience is how long an error that passes is ridden out before values are loaded
-// without Redis.
-const patience = 200 * time.Millisecond
-
-// answer is a reply of CACHE.FETCH.
-type answer struct {
-	status string
-	value  string
-	there  bool // there is a value, be it an old one
-	token  string
-}
-
-func parse(reply any) (a answer, err error) {
-	parts, ok := reply.([]any)
-	if ok && len(parts) == 3 {
-		a.status, ok = parts[0].(string)
-		a.value, a.there = parts[1].(string)
-		if parts[2] != nil {
-			a.token = fmt.Sprint(parts[2])
-		}
-	}
-	if !ok || a.status == "" {
-		return a, fmt.Errorf("CACHE.FETCH answered %v", reply)
-	}
-	return a, nil
-}
-
-// early is how long before its end a value is to be loaded anew.
-func (o *Options) early() time.Duration { return o.RefreshAhead + o.StaleOnError }
-
-// command is CACHE.FETCH, with room for the key.
-func (o *Options) command() []any {
-	millis := func(d time.Duration) string { return strconv.FormatInt(blocking.Millis(d), 10) }
-	args := []any{"CACHE.FETCH", nil, millis(o.Lease), millis(o.LoadTimeout)}
-	if early := o.early(); early > 0 {
-		args = append(args, "REFRESH", millis(early))
-	}
-	return args
-}
-
-func (c *Cache[T]) command(key string, more ...any) []any {
-	args := append(make([]any, 0, len(c.fetch)+len(more)), c.fetch...)
-	args[1] = key
-	return append(args, more...)
-}
-
-// asIfThere is after how many values in a row that were there the next is asked for as
-// if it were there too.
-const asIfThere = 16
-
-// primaries tells whether a client asks primaries also for what only reads. A replica
-// may know a value that was invalidated a moment ago.
-func primaries(rdb redis.UniversalClient) bool {
-	switch c := rdb.(type) {
-	case *redis.Client, *redis.Ring:
-		return true
-	case *redis.ClusterClient:
-		return !c.Options().ReadOnly
-	}
-	return false
-}
-
-// ask asks for a key without waiting. CACHE.GET is the cheaper question, and as good as
-// long as the value is there and not to be refreshed; otherwise it is one too many. So
-// it is asked where most are there.
-func (c *Cache[T]) ask(ctx context.Context, key string) (answer, error) {
-	if c.cheaply && c.inARow.Load() >= asIfThere {
-		value, there, err := c.conns.SendForText(ctx, "CACHE.GET", key)
-		switch {
-		case err != nil && redis.HasErrorPrefix(err, "NOPERM"):
-			c.inARow.Store(math.MinInt32) // not in a long time
-		case err != nil || there:
-			return answer{status: "HIT", value: value, there: there}, err
-		}
-	}
-	a, err := c.fetchNow(ctx, key)
-	switch {
-	case a.status != "HIT":
-		c.inARow.Store(min(c.inARow.Load(), 0))
-	case c.inARow.Load() < asIfThere:
-		c.inARow.Add(1)
-	}
-	return a, err
-}
-
-// fetchNow is CACHE.FETCH without waiting.
-func (c *Cache[T]) fetchNow(ctx context.Context, key string) (answer, error) {
-	reply, err := c.conns.SendForTexts(ctx, c.command(key)...)
-	if err != nil {
-		return answer{}, err
-	}
-	if len(reply) != 3 || reply[0] == "" {
-		return answer{}, fmt.Errorf("CACHE.FETCH answered %q", reply)
-	}
-	a := answer{status: reply[0], value: reply[1], there: reply[1] != "", token: reply[2]}
-	if a.status == "LOAD" && !a.there && c.o.early() > 0 { // the old value may be an empty one
-		value, _ := c.conns.Send(ctx, "CACHE.GET", key)
-		a.value, a.there = value.(string)
-	}
-	return a, nil
-}
-
-// round is how long one request waits at most: where its connection leads, nobody may
-// be any more, and nobody would tell. Who asks again gets the value all the same.
-const round = 5 * time.Second
-
-// await asks for a key and waits for who loads it.
-func (c *Cache[T]) await(ctx context.Context, key string) (answer, error) {
-	conn, _, err := c.conns.Get(ctx, key)
-	if err != nil {
-		return answer{}, err
-	}
-	conn.Waiting()
-	block := min(c.o.LoadTimeout, round)
-	reply, err := conn.Do(ctx, block+round, nil, c.command(key, "BLOCK", blocking.Millis(block))...)
-	a, perr := parse(reply)
-	switch {
-	case err == nil && perr == nil:
-		conn.Put()
-		return a, nil
-	case err == nil:
-		err = perr
-	case perr == nil && a.status == "LOAD": // told to load, in the moment it was called off
-		c.unlock(key, a.token)
-	}
-	conn.Close()
-	return a, err
-}
-
-// unlock gives a lease up. If that fails it runs out.
-func (c *Cache[T]) unlock(key, token string) {
-	_, _ = c.conns.Send(context.Background(), "CACHE.UNLOCK", key, token)
-}
-
-// settle ends a flight by an answer that is all there is to say. A value that
-// cannot be decoded, because its type has changed since, is loaded anew.
-func (c *Cache[T]) settle(f *flight[T], a answer) bool {
+// Fetch returns the value of a key. If there is none, one of all the callers in all
+// processes that miss it together runs load, and the others get what it returned.
+//
+// Fetch returns when ctx ends, whatever Redis or the loader do meanwhile; where an old
+// value is at hand it returns that. load runs on a goroutine of the cache. Its context
+// has the values of ctx and ends after LoadTimeout, or when no caller waits for the
+// load any more; a load that goes on regardless keeps nobody waiting. A panic of load
+// is an error. [SetTTL] and [DoNotStore] are for load to call.
+//
+// The error is [ErrNotFound] if load said so, load's own error if it failed here,
+// [ErrLoadFailed] if it failed in another process, [ErrLoadTimeout], or ctx's. Redis
+// being unreachable is no error: the value is loaded without it after Options.Timeout.
+//
+// Callers share the value: nobody may modify what it points to.
+func (c *Cache[T]) Fetch(ctx context.Context, key string, load func(ctx context.Context) (T, error)) (T, error) {
 	var none T
-	switch a.status {
-	case "HIT", "STALE":
-		// In place, because what is passed to a codec is allocated.
-		if err := codec.Decode(c.o.Codec, a.value, &f.value); err != nil {
-			f.value = none
-			return false
-		}
-		c.finish(f, f.value, nil)
-		return true
-	case "ABSENT":
-		c.finish(f, none, ErrNotFound)
-		return true
+	if err := ctx.Err(); err != nil {
+		c.stats.count(isError)
+		return none, failed("fetch", key, err)
 	}
-	return false
+	if c.near != nil {
+		if value, err, ok := c.near.get(key); ok {
+			c.stats.count(isNear)
+			return value, err
+		}
+	}
+	f, first, err := c.join(ctx, key, load)
+	switch {
+	case err != nil:
+		c.stats.count(isError)
+		return none, failed("fetch", key, err)
+	case !first:
+		return c.share(ctx, f)
+	}
+	c.ask(f)
+	return c.wait(ctx, f)
 }
 
-// timedOut tells whether it took a timeout to fail: enough has been waited then.
-func timedOut(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Timeout()
+// maxIdleAskers is how many askers are kept between calls.
+const maxIdleAskers = 64
+
+// ask has an asker ask Redis for a flight. An asker is a goroutine of the cache:
+// go-redis does not return when a context ends, so no caller may be in it. Idle askers
+// are kept because starting one for each hit costs more than waking one.
+func (c *Cache[T]) ask(f *flight[T]) {
+	if f.timer == nil {
+		f.timer = time.AfterFunc(c.o.Timeout, f.overdue)
+	} else {
+		f.timer.Reset(c.o.Timeout)
+	}
+	select {
+	case c.asks <- f:
+		return
+	default:
+	}
+	if !c.spawn(func() { c.runAsker(f) }) {
+		var none T
+		c.finish(f, none, ErrClosed, isError)
+	}
 }
 
-// pursue follows a flight to its end, from the first answer or error.
-func (c *Cache[T]) pursue(ctx context.Context, f *flight[T], a answer, err error) {
-	var none T
-	var trouble, crowd blocking.Backoff
+func (c *Cache[T]) runAsker(f *flight[T]) {
 	for {
-		switch {
-		case err != nil && redis.HasErrorPrefix(err, "LOADFAILED"):
-			what := strings.TrimPrefix(err.Error(), "LOADFAILED ")
-			c.finish(f, none, fmt.Errorf("%w: %s", ErrLoadFailed, what))
+		c.askFor(f)
+		if c.idle.Add(1) > maxIdleAskers {
+			c.idle.Add(-1)
 			return
-		case ctx.Err() != nil:
-			if err == nil && a.status == "LOAD" {
-				c.unlock(f.key, a.token)
-			}
-			c.finish(f, none, context.Cause(ctx))
-			return
-		case err != nil && !blocking.Passes(err):
-			c.finish(f, none, err)
-			return
-		case err != nil:
-			c.conns.Forget(ctx)
-			if (timedOut(err) || !trouble.Pause(ctx, patience)) && ctx.Err() == nil {
-				c.fell(f.key, err)
-				c.loadAlone(ctx, f)
-				return
-			}
-		case c.settle(f, a):
-			return
-		case a.status == "LOAD":
-			c.loadAndStore(ctx, f, a)
-			return
-		case a.status != "WAIT": // a value that cannot be decoded
-			if _, err := c.conns.Send(ctx, "CACHE.DEL", f.key); err != nil && !blocking.Passes(err) {
-				c.finish(f, none, err)
-				return
-			}
 		}
-		asked := time.Now()
-		if a, err = c.await(ctx, f.key); err == nil {
-			c.rose(f.key)
-			trouble = blocking.Backoff{}
-			// WAIT at once says that too many wait already.
-			if a.status == "WAIT" && time.Since(asked) < patience {
-				crowd.Pause(ctx, c.o.LoadTimeout)
-			}
+		select {
+		case f = <-c.asks:
+			c.idle.Add(-1)
+		case <-c.ctx.Done():
+			return
 		}
 	}
+}
+
+// askFor asks Redis for a flight and follows it to its end. Most often the first
+// answer is the value.
+func (c *Cache[T]) askFor(f *flight[T]) {
+	if c.down.Load() > 0 && c.isDown(f.key) {
+		if f.claim() {
+			c.goOn(f, func(ctx context.Context) { c.loadWithoutRedis(ctx, f) })
+		}
+		return
+	}
+	a, kept, near := c.askNear(f.ctx, f.key)
+	var err error
+	if !near {
+		a, err = c.askNow(f.ctx, f.key)
+	}
+	if !f.claim() { // too late: somebody else sees to the flight
+		if err == nil && a.status == "LOAD" {
+			c.unlock(f.key, a.token)
+		}
+		return
+	}
+	if err != nil || !c.resolve(f, a, kept) {
+		c.followFrom(f, a, err)
+	}
+}
+
+// followFrom has a flight followed from its first answer. (Written out in askFor, the
+// closure would have answer and error allocated for every hit.)
+func (c *Cache[T]) followFrom(f *flight[T], a answer, err error) {
+	c.goOn(f, func(ctx context.Context) { c.follow(ctx, f, a, err) })
+}
+
+// claim makes an answer that has arrived the flight's. It reports false if the flight
+// has been given up.
+func (f *flight[T]) claim() bool {
+	f.reusable = f.timer != nil && f.timer.Stop()
+	return f.asked.CompareAndSwap(asking, answered)
+}
+
+// overdue is called when Redis has not answered within Timeout: the value is loaded
+// without Redis, if anybody still waits for it.
+func (f *flight[T]) overdue() {
+	c := f.c
+	if f.asked.CompareAndSwap(asking, abandoned) {
+		ok := c.spawn(func() {
+			c.goOn(f, func(ctx context.Context) { c.loadWithoutRedis(ctx, f) })
+		})
+		if !ok {
+			var none T
+			c.finish(f, none, ErrClosed, isError)
+			return
+		}
+	}
+	c.suspect(f.key)
 }

@@ -3,123 +3,217 @@ package cache
 import (
 	"context"
 	"errors"
+	"sync/atomic"
+	"time"
 )
 
-// flight is one request for a key, and what it comes to, for all the callers in
-// this process that want it meanwhile.
+// flight is one request for a key. All callers in this process who want the key
+// meanwhile share it.
 type flight[T any] struct {
+	c    *Cache[T]
 	key  string
 	load func(ctx context.Context) (T, error)
+	ctx  context.Context // has the values of the first caller's context; never ends
 
-	left    bool // no longer in flights: who comes now starts another
-	callers int  // who waits
-	alone   bool // goes on when nobody does
-	cancel  context.CancelCauseFunc
+	asked    atomic.Int32 // asking, answered or abandoned
+	timer    *time.Timer  // calls overdue when Redis takes too long to answer
+	reusable bool         // the first answer finished it: only callers still refer to it
+	readers  atomic.Int32 // callers who have not taken their answer yet
 
-	done  chan struct{} // closed when it has come to this; nil if nobody waits for it
-	value T
-	err   error
+	// Guarded by the cache's mu.
+	callers    int
+	left       bool // a caller left, so that the flight is not reused
+	unlinked   bool // not in flights any more: the next caller starts another
+	finished   bool
+	background bool              // goes on when no caller waits
+	cancel     func(cause error) // nil until the flight goes on in the background
+	others     chan struct{}     // closed when the callers who joined have an answer
+	stale      bool              // others was closed early: their answer is old
+	old        T
+
+	done    chan struct{} // receives when the first caller has an answer
+	value   T
+	err     error
+	outcome outcome
 }
 
-// wanted sees to it that done can be waited for. The caller has the cache's mu.
-func (f *flight[T]) wanted() {
-	if f.done == nil {
-		f.done = make(chan struct{})
-	}
-}
+// The states of asked. Whoever changes it from asking decides what becomes of the
+// flight: the goroutine that got the answer, or the one that waits no longer.
+const (
+	asking int32 = iota
+	answered
+	abandoned
+)
 
-// lead asks the server, in the first caller's goroutine: most often the value is
-// there. What takes longer goes on in one of its own. It tells which it was.
-func (c *Cache[T]) lead(ctx context.Context, f *flight[T]) (over bool) {
-	if c.without(f.key) {
-		c.detach(ctx, f, func(ctx context.Context) { c.loadAlone(ctx, f) })
-		return false
-	}
-	a, kept, ok := c.askNear(ctx, f.key)
-	var err error
-	if !ok {
-		if ctx.Done() != nil { // others may come to wait for the answer too
-			ctx = context.WithoutCancel(ctx)
-		}
-		a, err = c.ask(ctx, f.key)
-	}
-	if err == nil {
-		c.rose(f.key)
-		if c.settle(f, a) {
-			if ok {
-				c.keep(f, a, kept)
-			}
-			return true
-		}
-	}
-	c.goOn(ctx, f, a, err)
-	return false
-}
+// errDeserted is the cause with which a load is cancelled that nobody waits for.
+var errDeserted = errors.New("nobody waits for it any more")
 
-// goOn has a flight pursued from its first answer or error. (In lead, that these go
-// along would have them allocated for every hit.)
-func (c *Cache[T]) goOn(ctx context.Context, f *flight[T], a answer, err error) {
-	c.detach(ctx, f, func(ctx context.Context) { c.pursue(ctx, f, a, err) })
-}
-
-// detach goes on with a flight in a goroutine that outlives the caller, for as long
-// as anybody waits.
-func (c *Cache[T]) detach(ctx context.Context, f *flight[T], work func(ctx context.Context)) {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+// join returns the flight of a key, which the caller shares from now on. It reports
+// first if the caller has to have it asked.
+func (c *Cache[T]) join(ctx context.Context, key string, load func(context.Context) (T, error)) (f *flight[T], first bool, err error) {
 	c.mu.Lock()
-	f.wanted()
-	f.cancel = cancel
-	closed := c.closed
-	if !closed {
-		c.work.Go(func() {
-			stop := context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })
-			work(ctx)
-			stop()
-			cancel(nil)
-		})
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, false, ErrClosed
 	}
-	c.mu.Unlock()
-	if closed {
-		cancel(nil)
-		var none T
-		c.finish(f, none, ErrClosed)
+	if f := c.flights[key]; f != nil {
+		if f.stale {
+			return f, false, nil
+		}
+		if isLoading(ctx, c, key) {
+			return nil, false, ErrRecursiveLoad
+		}
+		f.callers++
+		if f.others == nil {
+			f.others = make(chan struct{})
+		}
+		return f, false, nil
 	}
+	f, _ = c.spare.Get().(*flight[T])
+	if f == nil {
+		f = &flight[T]{c: c, done: make(chan struct{}, 1)}
+	}
+	f.key, f.load, f.ctx, f.callers = key, load, ctx, 1
+	if ctx.Done() != nil {
+		f.ctx = context.WithoutCancel(ctx)
+	}
+	c.flights[key] = f
+	return f, true, nil
 }
 
-// finish tells the callers what a flight came to.
-func (c *Cache[T]) finish(f *flight[T], value T, err error) {
+// wait waits for the answer to the first caller of a flight.
+func (c *Cache[T]) wait(ctx context.Context, f *flight[T]) (T, error) {
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		select {
+		case <-f.done: // in the same instant
+		default:
+			return c.leave(ctx, f)
+		}
+	}
+	c.stats.count(f.outcome)
+	return c.take(f)
+}
+
+// take returns a flight's answer to one caller. The last one lets the flight be reused.
+func (c *Cache[T]) take(f *flight[T]) (T, error) {
+	value, err := f.value, f.err
+	if f.readers.Add(-1) == 0 && f.reusable {
+		timer := f.timer
+		*f = flight[T]{c: c, timer: timer, done: f.done}
+		c.spare.Put(f)
+	}
+	return value, err
+}
+
+// share waits for the answer to a caller who joined a flight.
+func (c *Cache[T]) share(ctx context.Context, f *flight[T]) (T, error) {
+	select {
+	case <-f.others:
+	default:
+		select {
+		case <-f.others:
+		case <-ctx.Done():
+			return c.leave(ctx, f)
+		}
+	}
+	if f.stale {
+		c.stats.count(isStale)
+		return f.old, nil
+	}
+	c.stats.count(isCoalesced)
+	return c.take(f)
+}
+
+// leave is for a caller whose context has ended. The last one cancels the flight.
+func (c *Cache[T]) leave(ctx context.Context, f *flight[T]) (T, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.callers--
+	f.left = true
+	if f.callers == 0 && !f.background && !f.finished {
+		c.unlink(f)
+		if f.cancel != nil {
+			f.cancel(errDeserted)
+		} else {
+			f.asked.CompareAndSwap(asking, abandoned)
+		}
+	}
+	if f.stale {
+		c.stats.count(isStale)
+		return f.old, nil
+	}
+	c.stats.count(isError)
+	var none T
+	return none, failed("fetch", f.key, ctx.Err())
+}
+
+// finish gives the callers of a flight their answer. Only the first call counts.
+func (c *Cache[T]) finish(f *flight[T], value T, err error, o outcome) {
 	if err != nil {
 		err = failed("fetch", f.key, err)
 	}
-	f.value, f.err = value, err
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.land(f)
-	if f.done != nil {
-		close(f.done)
+	c.finishLocked(f, value, err, o)
+}
+
+func (c *Cache[T]) finishLocked(f *flight[T], value T, err error, o outcome) {
+	if f.finished {
+		return
+	}
+	f.finished = true
+	f.value, f.err, f.outcome = value, err, o
+	f.readers.Store(int32(f.callers))
+	if f.left {
+		f.readers.Add(1) // so that the count does not reach 0
+	}
+	c.unlink(f)
+	others, stale := f.others, f.stale
+	f.done <- struct{}{} // the last use of f: its callers may reuse it now
+	if others != nil && !stale {
+		close(others)
 	}
 }
 
-// land takes a flight from where it can be joined. The caller has the cache's mu.
-func (c *Cache[T]) land(f *flight[T]) {
-	if f != nil && !f.left {
-		f.left = true
+// giveOld answers the callers who joined a flight with the old value, and those who
+// join from now on. The first caller goes on waiting for the load.
+func (c *Cache[T]) giveOld(f *flight[T], old T) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.finished {
+		return
+	}
+	f.old, f.stale, f.background = old, true, true
+	if f.others == nil {
+		f.others = make(chan struct{})
+	}
+	close(f.others)
+}
+
+// unlink takes a flight from where callers can join it. The caller has the cache's mu.
+func (c *Cache[T]) unlink(f *flight[T]) {
+	if !f.unlinked {
+		f.unlinked = true
 		delete(c.flights, f.key)
 	}
 }
 
-// errDeserted is why a load is called off that nobody waits for.
-var errDeserted = errors.New("nobody waits for it any more")
-
-// leave is a caller's that does not wait for a flight any more. The last one calls
-// it off, and who comes then starts another.
-func (c *Cache[T]) leave(f *flight[T]) {
+// goOn runs work for a flight that an answer did not finish. ctx ends when nobody
+// waits for the flight any more, or with the cache.
+func (c *Cache[T]) goOn(f *flight[T], work func(ctx context.Context)) {
+	ctx, cancel := context.WithCancelCause(f.ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })
+	defer stop()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	f.callers--
-	if f.callers > 0 || f.alone {
-		return
+	f.reusable = false
+	f.cancel = cancel
+	deserted := f.callers == 0
+	c.mu.Unlock()
+	if deserted {
+		cancel(errDeserted)
 	}
-	c.land(f)
-	f.cancel(errDeserted)
+	work(ctx)
 }

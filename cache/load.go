@@ -3,169 +3,115 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
-	"strings"
 	"time"
 
 	"holdfast/internal/blocking"
 	"holdfast/internal/codec"
 )
 
-// loadAndStore loads a value, which the server told this process to do, and stores
-// it with the lease's token: if that is another's by now, it stores nothing.
+// staleWait is how long the caller that loads waits for its load while it has an old
+// value to return.
+const staleWait = time.Second
+
+// lease is the right to load a key, and what is at hand meanwhile.
+type lease[T any] struct {
+	token string
+	old   T
+	had   bool // old is a value
+	ahead bool // within its TTL still: nobody waits for the load
+}
+
+// loadAndStore loads a value, which the server told this process to do, and stores it
+// with the lease's token. If the lease is another's by now, the server stores nothing.
 func (c *Cache[T]) loadAndStore(ctx context.Context, f *flight[T], a answer) {
-	var old T
-	had := a.there && codec.Decode(c.o.Codec, a.value, &old) == nil
-	ahead := had && c.fresh(ctx, f.key)
-	if ahead { // nobody need wait for what comes before it is due
-		c.mu.Lock()
-		f.alone = true
-		c.mu.Unlock()
-		c.finish(f, old, nil)
+	l := c.begin(f, a, func() bool { return c.withinTTL(ctx, f.key) })
+	if l.had && !l.ahead {
+		late := time.AfterFunc(staleWait, func() { c.finish(f, l.old, nil, isStale) })
+		defer late.Stop()
 	}
-	value, err := c.run(ctx, f, a.token, func() {})
+	stop := c.renewUntil(ctx, func(ctx context.Context) bool { return c.extend(ctx, f.key, l.token) })
+	var s storing
+	value, err := c.run(ctx, f, &s, func() {})
+	stop()
+	e := c.conclude(ctx, f, l, &s, value, err)
+	if e.keptOld {
+		c.o.Logger.Warn("cache: loading a value again failed, callers get the old one", "key", f.key, "next_try_in", c.o.LoadBackoff, "error", err)
+	}
+	c.tell(f.key, e.command)
+	c.finish(f, e.value, e.err, e.outcome)
+}
+
+// begin takes a lease. If the old value is within its TTL the callers get it at once
+// and the load goes on in the background; if it is older, those who joined do.
+func (c *Cache[T]) begin(f *flight[T], a answer, withinTTL func() bool) lease[T] {
+	l := lease[T]{token: a.token}
+	l.had = a.there && codec.Decode(c.o.Codec, a.value, &l.old) == nil
+	if !l.had {
+		return l
+	}
+	l.ahead = c.o.StaleOnError == 0 || withinTTL()
+	c.giveOld(f, l.old)
+	if l.ahead {
+		c.finish(f, l.old, nil, isHit)
+	}
+	return l
+}
+
+// withinTTL reports whether a value that is due to be loaded again is within its TTL.
+func (c *Cache[T]) withinTTL(ctx context.Context, key string) bool {
+	reply, err := c.do(ctx, key, c.o.Timeout, "PTTL", c.redisKey(key))
+	return err == nil && c.isWithinTTL(reply)
+}
+
+// isWithinTTL is withinTTL by the reply of PTTL.
+func (c *Cache[T]) isWithinTTL(pttl any) bool {
+	left, _ := pttl.(int64)
+	return time.Duration(left)*time.Millisecond > c.o.StaleOnError
+}
+
+// ending is how a load ends: what Redis is told, and what the callers get.
+type ending[T any] struct {
+	command []any
+	value   T
+	err     error
+	outcome outcome
+	keptOld bool // the load failed, and the old value stays
+}
+
+// conclude decides how a load ends that returned value and err.
+func (c *Cache[T]) conclude(ctx context.Context, f *flight[T], l lease[T], s *storing, value T, err error) ending[T] {
+	key := c.redisKey(f.key)
+	unlock := []any{"CACHE.UNLOCK", key, l.token}
 	switch {
 	case err == nil:
-		err = c.store(f.key, a.token, value)
-		if !ahead {
-			c.finish(f, value, err)
-		} else if err != nil {
-			c.o.Logger.Warn("cache: a refreshed value cannot be stored", "key", f.key, "error", err)
+		ttl, keep := s.ttl(c.o.TTL)
+		if !keep && l.had { // nobody else waits, and the old value may be wanted yet
+			return ending[T]{command: unlock, value: value, outcome: isMiss}
 		}
-		return
+		data, err := codec.Encode(c.o.Codec, value)
+		if err != nil {
+			return ending[T]{command: []any{"CACHE.FAIL", key, l.token, oneLine(public(err))}, err: err, outcome: isError}
+		}
+		lifetime := int64(1)
+		if keep {
+			lifetime = c.o.lifetime(ttl)
+		}
+		return ending[T]{command: []any{"CACHE.SET", key, data, lifetime, "TOKEN", l.token}, value: value, outcome: isMiss}
 	case errors.Is(err, ErrNotFound):
-		c.tell("CACHE.SETNIL", f.key, blocking.Millis(c.o.NegativeTTL), "TOKEN", a.token)
-	case ctx.Err() != nil: // called off: somebody else's turn
-		err = context.Cause(ctx)
-		c.unlock(f.key, a.token)
-	default:
-		c.tell("CACHE.FAIL", f.key, a.token, oneLine(err.Error()))
-		if had {
-			c.o.Logger.Warn("cache: a value cannot be loaded anew, the old one stays", "key", f.key, "error", err)
-			if !ahead {
-				c.finish(f, old, nil)
-			}
-			return
+		ttl, keep := s.ttl(c.o.NegativeTTL)
+		if !keep {
+			return ending[T]{command: unlock, err: err, outcome: isMiss}
 		}
+		return ending[T]{command: []any{"CACHE.SETNIL", key, blocking.Millis(ttl), "TOKEN", l.token}, err: err, outcome: isMiss}
+	case ctx.Err() != nil: // nobody waits: the load is another's turn
+		return ending[T]{command: unlock, err: context.Cause(ctx), outcome: isError}
 	}
-	if !ahead {
-		var none T
-		c.finish(f, none, err)
+	command := []any{"CACHE.FAIL", key, l.token, oneLine(public(err))}
+	if !l.had {
+		return ending[T]{command: command, err: err, outcome: isError}
 	}
-}
-
-// fresh tells whether an old value that is to be loaded anew is within its TTL
-// still: then that is ahead of time.
-func (c *Cache[T]) fresh(ctx context.Context, key string) bool {
-	if c.o.StaleOnError == 0 {
-		return true
+	if c.o.LoadBackoff > 0 {
+		command = append(command, "BACKOFF", blocking.Millis(c.o.LoadBackoff))
 	}
-	left, err := c.rdb.PTTL(ctx, key).Result()
-	return err == nil && left > c.o.StaleOnError
-}
-
-// errGoexit is the failure of a loader that ended its goroutine.
-var errGoexit = errors.New("the loader ended its goroutine")
-
-// run runs the loader, on a goroutine of its own, and renews the lease meanwhile. It
-// returns when the load's time is over, be it that the loader does not heed that; over
-// is called when the loader has returned. A panic is an error: no caller could recover
-// it.
-func (c *Cache[T]) run(ctx context.Context, f *flight[T], token string, over func()) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.o.LoadTimeout)
-	defer cancel()
-	if token != "" {
-		renewal := time.AfterFunc(c.o.Lease/3, func() { c.renew(ctx, f.key, token) })
-		defer renewal.Stop()
-	}
-	type loaded struct {
-		value T
-		err   error
-	}
-	came := make(chan loaded, 1)
-	c.work.Go(func() {
-		l := loaded{err: errGoexit}
-		defer func() {
-			if p := recover(); p != nil {
-				l.err = fmt.Errorf("the loader panicked: %v\n%s", p, debug.Stack())
-			}
-			over()
-			came <- l
-		}()
-		l.value, l.err = f.load(ctx)
-	})
-	select {
-	case l := <-came:
-		return l.value, l.err
-	case <-ctx.Done():
-	}
-	select {
-	case l := <-came: // in the same instant
-		return l.value, l.err
-	default:
-		var none T
-		return none, context.Cause(ctx)
-	}
-}
-
-// renew renews a lease until the load is over, or the lease somebody else's: the
-// load goes on then, for those who wait here, but is not stored.
-func (c *Cache[T]) renew(ctx context.Context, key, token string) {
-	c.spawn(func() {
-		tick := time.NewTicker(c.o.Lease / 3)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			reply, err := c.conns.Send(ctx, "CACHE.EXTEND", key, token, blocking.Millis(c.o.Lease))
-			if err == nil && reply != int64(1) || err != nil && !blocking.Passes(err) {
-				return
-			}
-			select {
-			case <-ctx.Done():
-			case <-tick.C:
-			}
-		}
-	})
-}
-
-func (c *Cache[T]) spawn(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.work.Go(f)
-	}
-}
-
-// store stores a value. Only one that cannot be encoded is an error: that it was
-// superseded is how it should be, and what Redis cannot take is loaded again.
-func (c *Cache[T]) store(key, token string, value T) error {
-	data, err := codec.Encode(c.o.Codec, value)
-	if err != nil {
-		c.tell("CACHE.FAIL", key, token, oneLine(err.Error()))
-		return err
-	}
-	c.tell("CACHE.SET", key, data, c.o.lifetime(), "TOKEN", token)
-	return nil
-}
-
-// tell sends the outcome of a load, for a moment also to a server that does not
-// answer; with a token it does no harm twice.
-func (c *Cache[T]) tell(args ...any) {
-	var backoff blocking.Backoff
-	for {
-		_, err := c.conns.Send(context.Background(), args...)
-		if err == nil {
-			return
-		}
-		if !blocking.Passes(err) || !backoff.Pause(c.ctx, patience) {
-			c.o.Logger.Warn("cache: the outcome of a load cannot be told", "command", args[0], "key", args[1], "error", err)
-			return
-		}
-	}
-}
-
-// oneLine is a text that fits in an error reply.
-func oneLine(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	return s[:min(len(s), 500)]
+	return ending[T]{command: command, value: l.old, outcome: isStale, keptOld: true}
 }

@@ -7,71 +7,86 @@ import (
 	"time"
 )
 
-// NearOptions are how values are kept in the process's own memory, so that most
-// calls of Fetch ask nobody. The zero value keeps none there.
+// NearOptions configure the near cache: values in the process's own memory, so that
+// most calls of Fetch ask nobody. Size or MaxBytes switches it on.
 //
-// For each server one connection tells what has changed (CLIENT TRACKING in its
-// broadcasting mode), and reads what is not near, so that no reply can be taken for
-// newer than it is. While it is not up, or not answered for three seconds, nothing
-// is taken from near. So:
+// For each server one connection reports what has changed there (CLIENT TRACKING in
+// broadcasting mode), and reads the values that become near, so that no value is taken
+// for newer than it is. While the connection is down, or silent for three seconds, no
+// value is taken from memory. So:
 //
-//   - A Fetch that begins after an Invalidate of this process returned gets nothing
-//     older.
-//   - A value that was changed or deleted elsewhere, by whatever command, is
-//     answered for as long as it takes the server to say so: usually well below a
-//     millisecond. If the network swallows what it says, three seconds.
-//   - In a failover that loses writes, or leaves the old primary up for a while,
-//     MaxAge bounds how old a value can be, as far as it is not the server's own.
+//   - A Fetch that begins after an Invalidate or Set of this process returned gets
+//     nothing older.
+//   - A value that was changed or deleted elsewhere, by whatever command, is answered
+//     until the server has reported the change: usually well below a millisecond. If
+//     the network swallows the report, three seconds.
+//   - In a failover that loses writes, or leaves the old primary up for a while, a
+//     value may be as old as MaxAge.
 //
-// It costs the server a message for every change of a key with Prefix to each
-// process: set a Prefix where other things change often. A user with an ACL needs
-// +client|tracking, +ping and +pttl.
+// It costs the server a message to each process for every change of a key with the
+// prefix: set Prefix, here or in Options, where other keys change often. A user with
+// an ACL needs +client|tracking, +ping and +pttl.
 type NearOptions struct {
-	// MaxAge is how long a value is near at most, however long it lives.
+	// MaxAge is how long a value is kept in memory at most, however long it lives.
 	// Defaults to 10 seconds.
 	MaxAge time.Duration
 
-	// Prefix is how the keys begin that may be near. Defaults to "": all.
+	// MaxBytes bounds the values in memory by their size as stored in Redis, their keys
+	// and 128 bytes for each. Decoded values may take more or less than that. Defaults
+	// to 0: no such bound.
+	MaxBytes int64
+
+	// Prefix restricts the near cache to keys that begin with it (behind
+	// Options.Prefix). Defaults to "": all keys.
 	Prefix string
 
-	// Size is how many values are near at most. Those not asked for lately make
-	// room. Defaults to 0: none.
+	// Size bounds the number of values in memory. Those not asked for lately make room.
+	// Defaults to 0: no such bound.
 	Size int
 }
 
-// near is what is kept of values here: at most so many, found without asking.
+func (o *NearOptions) on() bool { return o.Size > 0 || o.MaxBytes > 0 }
+
+// entryBytes is what an entry is counted for beyond its key and value.
+const entryBytes = 128
+
+// near holds the values in memory, by the caller's keys. It evicts by the clock
+// algorithm: a hand passes over the entries and evicts the first one that was not used
+// since the hand passed last.
 type near[T any] struct {
-	size  int
+	o     NearOptions
 	seed  maphash.Seed
-	epoch time.Time // what ages are counted from
+	epoch time.Time // times are durations since then
 
-	mu      sync.RWMutex
-	closed  bool
-	entries map[string]*entry[T]
-	ring    []*entry[T] // every entry has its place, a nil is a free one
-	free    []int       // places that are nil
-	hand    int
-	marks   [64]uint64 // grow when a key of theirs is dropped
+	mu       sync.RWMutex
+	closed   bool
+	entries  map[string]*entry[T]
+	ring     []*entry[T] // the place of each entry; nil where a place is free
+	free     []int       // the free places
+	hand     int
+	bytes    int64
+	versions [64]uint64 // by hash of the key; each grows when a key of it is dropped
 }
 
-// entry is a value, or that there is none. It never changes, but for recent.
+// entry is a value, or that there is none. Only used changes after put.
 type entry[T any] struct {
-	key    string
-	value  T
-	err    error
-	until  time.Duration // since the epoch
-	from   *tracker[T]
-	place  int
-	recent atomic.Bool // asked for since the hand passed
+	key   string
+	value T
+	err   error
+	until time.Duration
+	from  *tracker[T]
+	bytes int64
+	place int
+	used  atomic.Bool // since the hand passed
 }
 
-func newNear[T any](size int) *near[T] {
-	return &near[T]{size: size, seed: maphash.MakeSeed(), epoch: time.Now(), entries: map[string]*entry[T]{}}
+func newNear[T any](o NearOptions) *near[T] {
+	return &near[T]{o: o, seed: maphash.MakeSeed(), epoch: time.Now(), entries: map[string]*entry[T]{}}
 }
 
 func (n *near[T]) now() time.Duration { return time.Since(n.epoch) }
 
-// get answers from near, if the server could have said by now that it is outdated.
+// get returns a value if the server would have reported by now that it has changed.
 func (n *near[T]) get(key string) (value T, err error, ok bool) {
 	n.mu.RLock()
 	e := n.entries[key]
@@ -79,89 +94,91 @@ func (n *near[T]) get(key string) (value T, err error, ok bool) {
 	if e == nil {
 		return value, nil, false
 	}
-	if now := n.now(); now >= e.until || !e.from.fresh(now) {
+	if now := n.now(); now >= e.until || !e.from.isFresh(now) {
 		return value, nil, false
 	}
-	if !e.recent.Load() { // a write that all processors would see
-		e.recent.Store(true)
+	if !e.used.Load() { // do not write what all processors would have to see
+		e.used.Store(true)
 	}
 	return e.value, e.err, true
 }
 
-func (n *near[T]) stripe(key string) *uint64 {
-	return &n.marks[maphash.String(n.seed, key)%uint64(len(n.marks))]
+func (n *near[T]) versionOf(key string) *uint64 {
+	return &n.versions[maphash.String(n.seed, key)%uint64(len(n.versions))]
 }
 
-// mark is taken before a value is asked for: it is kept if the mark still stands.
-func (n *near[T]) mark(key string) uint64 {
+// version is read before a value is asked for. put keeps the value only if the version
+// is still the same.
+func (n *near[T]) version(key string) uint64 {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return *n.stripe(key)
+	return *n.versionOf(key)
 }
 
-// put keeps a value, unless it may have changed since the mark was taken.
-func (n *near[T]) put(e *entry[T], mark uint64) {
+// put keeps a value, unless it may have changed since the version was read.
+func (n *near[T]) put(e *entry[T], version uint64) {
+	e.bytes += int64(len(e.key)) + entryBytes
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed || *n.stripe(e.key) != mark {
+	if n.closed || *n.versionOf(e.key) != version || n.o.MaxBytes > 0 && e.bytes > n.o.MaxBytes {
 		return
 	}
 	n.remove(e.key)
-	e.place = n.room()
-	n.ring[e.place] = e
+	for n.o.Size > 0 && len(n.entries) >= n.o.Size || n.o.MaxBytes > 0 && n.bytes+e.bytes > n.o.MaxBytes {
+		n.evict()
+	}
+	if last := len(n.free) - 1; last >= 0 {
+		e.place, n.free = n.free[last], n.free[:last]
+		n.ring[e.place] = e
+	} else {
+		e.place = len(n.ring)
+		n.ring = append(n.ring, e)
+	}
 	n.entries[e.key] = e
+	n.bytes += e.bytes
 }
 
-// room is a place for an entry: a free one, or that of one not asked for since the
-// hand was there last. The caller has n.mu.
-func (n *near[T]) room() int {
-	if last := len(n.free) - 1; last >= 0 {
-		place := n.free[last]
-		n.free = n.free[:last]
-		return place
-	}
-	if len(n.ring) < n.size {
-		n.ring = append(n.ring, nil)
-		return len(n.ring) - 1
-	}
+// evict removes one entry. There is one; the caller has n.mu.
+func (n *near[T]) evict() {
 	for {
-		n.hand = (n.hand + 1) % n.size
-		if e := n.ring[n.hand]; !e.recent.Swap(false) {
-			delete(n.entries, e.key)
-			return n.hand
+		n.hand = (n.hand + 1) % len(n.ring)
+		if e := n.ring[n.hand]; e != nil && !e.used.Swap(false) {
+			n.remove(e.key)
+			return
 		}
 	}
 }
 
-// remove takes an entry out. The caller has n.mu.
+// remove removes an entry, if it is there. The caller has n.mu.
 func (n *near[T]) remove(key string) {
 	if e := n.entries[key]; e != nil {
 		delete(n.entries, key)
 		n.ring[e.place] = nil
 		n.free = append(n.free, e.place)
+		n.bytes -= e.bytes
 	}
 }
 
-// drop forgets a value that may have changed, also one that is on its way.
+// drop removes a value that may have changed, and rejects one that is being read.
 func (n *near[T]) drop(key string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	*n.stripe(key)++
+	*n.versionOf(key)++
 	n.remove(key)
 }
 
-// clear forgets all values, and those that are on their way.
+// clear removes all values, and rejects those that are being read.
 func (n *near[T]) clear() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for i := range n.marks {
-		n.marks[i]++
+	for i := range n.versions {
+		n.versions[i]++
 	}
 	clear(n.entries)
-	n.ring, n.free, n.hand = nil, nil, 0
+	n.ring, n.free, n.hand, n.bytes = nil, nil, 0, 0
 }
 
-// close forgets all for good.
+// close removes all values for good.
 func (n *near[T]) close() {
 	n.clear()
 	n.mu.Lock()

@@ -15,42 +15,48 @@ import (
 )
 
 const (
-	// beat is how often a tracking connection is asked whether it is there.
-	beat = time.Second
-	// silence is for how long it may leave that unanswered. It bounds how outdated
-	// what is near can be when the network swallows what the server says.
-	silence = 3 * beat
-	// idle is after how long, at least, a connection is given up that nothing was asked
-	// of; not before all that came by it is too old to be near.
-	idle = time.Minute
+	// pingEvery is how often a tracking connection is checked.
+	pingEvery = time.Second
+	// maxSilence is how long a tracking connection may leave a PING unanswered. It
+	// bounds how outdated a near value can be when the network loses a report.
+	maxSilence = 3 * pingEvery
+	// retireAfter is how long a tracking connection is kept that nothing is asked of,
+	// if no value that came by it may still be near.
+	retireAfter = time.Minute
 )
 
-// tracker is one server's connection, which tells what changes there, and reads what
-// is to be near. Reads and changes come by the same connection, so a value is from
-// the server that tells of its changes, whoever is the primary meanwhile.
+// tracker is the connection to one server that reports what has changed there, and
+// reads the values that become near. Values and reports come by the same connection,
+// so a value is always from the server that reports its changes, whichever server is
+// the primary meanwhile.
 type tracker[T any] struct {
 	c    *Cache[T]
 	node *redis.Options
 
-	answered atomic.Int64 // as of when all changes are known, since near's epoch
-	asked    atomic.Int64 // when it was last asked for a value
+	freshAt atomic.Int64 // all changes before this time have been reported
+	asked   atomic.Int64 // when a value was last asked for
 
-	mu     sync.Mutex
-	stream *blocking.Stream  // nil while it is not up
-	sent   []func(reply any) // what awaits a reply, in order; errLost where none will come
+	mu      sync.Mutex
+	stream  *blocking.Stream  // nil while it is not connected
+	pending []func(reply any) // what awaits a reply, in order; gets errLost if none comes
 }
 
-// errLost is the reply where the connection broke first.
+// errLost is given for a reply where the connection broke first.
 var errLost = errors.New("the tracking connection broke")
 
-// fresh tells whether the server had the time to say what has changed.
-func (t *tracker[T]) fresh(now time.Duration) bool {
-	return now-time.Duration(t.answered.Load()) <= silence
+// isFresh reports whether the server had the time to report what has changed.
+func (t *tracker[T]) isFresh(now time.Duration) bool {
+	return now-time.Duration(t.freshAt.Load()) <= maxSilence
 }
 
-// tracker is that of a key's server. It is made when it is first asked for.
-func (c *Cache[T]) tracker(ctx context.Context, key string) *tracker[T] {
-	node, err := c.conns.Node(ctx, key)
+// isUnused reports whether nothing was asked for so long that nothing is near any more.
+func (t *tracker[T]) isUnused(now time.Duration) bool {
+	return now-time.Duration(t.asked.Load()) > t.c.retireAt
+}
+
+// trackerOf returns the tracker of a key's server, and starts it at the first call.
+func (c *Cache[T]) trackerOf(ctx context.Context, key string) *tracker[T] {
+	node, err := c.conns.Node(ctx, c.redisKey(key))
 	if err != nil {
 		return nil
 	}
@@ -66,22 +72,22 @@ func (c *Cache[T]) tracker(ctx context.Context, key string) *tracker[T] {
 	return t
 }
 
-// send sends commands, if the connection is up; each reply is told to one of told, by
-// the goroutine that reads.
-func (t *tracker[T]) send(told []func(reply any), commands ...[]any) bool {
+// send sends commands if the connection is up. Each reply is given to one function of
+// deliver, on the goroutine that reads.
+func (t *tracker[T]) send(deliver []func(reply any), commands ...[]any) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stream == nil {
 		return false
 	}
-	t.sent = append(t.sent, told...)
-	if t.stream.Write(beat, commands...) != nil {
-		t.stream.Close() // and all is told that it is lost
+	t.pending = append(t.pending, deliver...)
+	if t.stream.Write(pingEvery, commands...) != nil {
+		t.stream.Close() // the reader then delivers errLost to all
 	}
 	return true
 }
 
-func (t *tracker[T]) hangUp() {
+func (t *tracker[T]) disconnect() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stream != nil {
@@ -89,110 +95,94 @@ func (t *tracker[T]) hangUp() {
 	}
 }
 
-// run keeps the connection up until nothing was asked of it for long.
+// run keeps the connection up until nobody has used it for long.
 func (t *tracker[T]) run() {
 	c := t.c
 	var backoff blocking.Backoff
-	told := false
+	logged := false
 	for c.ctx.Err() == nil {
 		stream, err := t.connect()
 		if err == nil {
-			if told {
-				told = false
+			if logged {
+				logged = false
 				c.o.Logger.Info("cache: values are kept near again", "server", t.node.Addr)
 			}
 			began := time.Now()
-			err = t.follow(stream)
-			if time.Since(began) > silence {
+			err = t.serve(stream)
+			if time.Since(began) > maxSilence {
 				backoff = blocking.Backoff{}
 			}
 		}
 		if c.ctx.Err() != nil || t.retire() {
 			return
 		}
-		if !told {
-			told = true
-			c.o.Logger.Warn("cache: values are not kept near: the server does not say what changes", "server", t.node.Addr, "error", err)
+		if !logged {
+			logged = true
+			c.o.Logger.Warn("cache: values are not kept near: the server does not report what changes", "server", t.node.Addr, "error", err)
 		}
-		if blocking.Refused(err) && !blocking.Passes(err) { // it will not soon
-			pause(c.ctx, 10*beat+rand.N(beat))
+		if blocking.Refused(err) && !blocking.Passes(err) { // it will refuse for long
+			pause(c.ctx, 10*pingEvery+rand.N(pingEvery))
 			continue
 		}
 		backoff.Pause(c.ctx, time.Hour)
 	}
 }
 
-func (t *tracker[T]) deserted(now time.Duration) bool {
-	return now-time.Duration(t.asked.Load()) > t.c.idle
-}
-
-// retire tells whether nothing was asked for so long that nothing is near any more;
-// then the next to ask makes another tracker.
+// retire removes the tracker if nobody uses it; the next call makes another one.
 func (t *tracker[T]) retire() bool {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
-	if !t.deserted(t.c.near.now()) {
+	if !t.isUnused(t.c.near.now()) {
 		return false
 	}
 	delete(t.c.trackers, t.node.Addr)
 	return true
 }
 
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// connect connects to be told what changes.
+// connect connects and asks for reports of changes.
 func (t *tracker[T]) connect() (*blocking.Stream, error) {
 	c := t.c
-	first := []any{"CLIENT", "TRACKING", "ON", "BCAST"}
-	if c.o.Near.Prefix != "" {
-		first = append(first, "PREFIX", c.o.Near.Prefix)
+	command := []any{"CLIENT", "TRACKING", "ON", "BCAST"}
+	if prefix := c.o.Prefix + c.o.Near.Prefix; prefix != "" {
+		command = append(command, "PREFIX", prefix)
 	}
 	now := c.near.now()
-	stream, err := c.conns.Stream(c.ctx, t.node, first...)
+	stream, err := c.conns.Stream(c.ctx, t.node, command...)
 	if err == nil {
-		t.answered.Store(int64(now))
+		t.freshAt.Store(int64(now))
 	}
 	return stream, err
 }
 
-// follow hears what changes until the connection breaks. Nothing is near before, and
-// nothing after.
-func (t *tracker[T]) follow(stream *blocking.Stream) error {
+// serve reads from the connection until it breaks. No value is near before or after.
+func (t *tracker[T]) serve(stream *blocking.Stream) error {
 	c := t.c
 	ctx, cancel := context.WithCancel(c.ctx)
 	stop := context.AfterFunc(ctx, stream.Close)
-	var beats sync.WaitGroup
-	beats.Go(func() { t.beat(ctx, stream) })
+	var pings sync.WaitGroup
+	pings.Go(func() { t.ping(ctx, stream) })
 	t.mu.Lock()
 	t.stream = stream
 	t.mu.Unlock()
 
-	err := t.hear(stream)
-	if !t.fresh(c.near.now()) {
-		err = fmt.Errorf("it did not answer for %v", silence)
+	err := t.read(stream)
+	if !t.isFresh(c.near.now()) {
+		err = fmt.Errorf("the server did not answer for %v", maxSilence)
 	}
 
 	t.mu.Lock()
 	t.stream = nil
-	sent := t.sent
-	t.sent = nil
+	pending := t.pending
+	t.pending = nil
 	t.mu.Unlock()
-	c.near.clear() // before anybody is told, or asks otherwise
-	for _, told := range sent {
-		told(errLost)
+	c.near.clear() // before any reply is delivered, or a value asked for otherwise
+	for _, deliver := range pending {
+		deliver(errLost)
 	}
 	cancel()
 	if stop() {
 		stream.Close()
 	}
-	beats.Wait()
+	pings.Wait()
 	return err
 }

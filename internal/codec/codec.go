@@ -22,15 +22,15 @@ var (
 	Bytes Codec = bytesCodec{}
 )
 
-// Encode turns a value into bytes. A codec that panics fails: nobody could recover
-// that on a goroutine that is not the caller's.
+// Encode turns a value into bytes. A panic of the codec is an error, [Panicked]: the
+// caller may be on a goroutine where nobody could recover it.
 func Encode(c Codec, v any) (data []byte, err error) {
 	defer recovered(&err)
 	return c.Marshal(v)
 }
 
-// Decode turns what the server answered into the value that v points to. A text that
-// is wanted as it is need not be copied.
+// Decode turns data into the value that v points to. Bytes into a string needs no copy.
+// A panic of the codec is an error, [Panicked].
 func Decode(c Codec, data string, v any) (err error) {
 	if text, ok := v.(*string); ok && c == Bytes {
 		*text = data
@@ -40,9 +40,15 @@ func Decode(c Codec, data string, v any) (err error) {
 	return c.Unmarshal([]byte(data), v)
 }
 
+// Panicked is the error of a codec that panicked. Its text has the panic's value and
+// stack, which may hold secrets: do not send it to other processes.
+type Panicked struct{ text string }
+
+func (p Panicked) Error() string { return p.text }
+
 func recovered(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("the codec panicked: %v\n%s", p, debug.Stack())
+		*err = Panicked{fmt.Sprintf("the codec panicked: %v\n%s", p, debug.Stack())}
 	}
 }
 

@@ -1,0 +1,229 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/cache"
+	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
+)
+
+// stop stops a server as a frozen machine does: connections stay, and nobody answers.
+func (s *server) stop() (goOn func()) {
+	s.T.Helper()
+	if err := syscall.Kill(s.PID(), syscall.SIGSTOP); err != nil {
+		s.T.Fatal(err)
+	}
+	goOn = sync.OnceFunc(func() { _ = syscall.Kill(s.PID(), syscall.SIGCONT) })
+	s.T.Cleanup(goOn)
+	return goOn
+}
+
+func loads(value string) loader {
+	return func(context.Context) (string, error) { return value, nil }
+}
+
+// late is how much later than its context ends a call may return on a busy machine. On
+// a quiet one it is a millisecond or two; the tests log it.
+const late = 300 * time.Millisecond
+
+func TestNoCallOutlivesItsContextWhileRedisIsSilent(t *testing.T) {
+	for name, o := range map[string]cache.Options{
+		"far":  {Codec: cache.Bytes, Timeout: 200 * time.Millisecond},
+		"near": {Codec: cache.Bytes, Timeout: 200 * time.Millisecond, Near: cache.NearOptions{Size: 10}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			c := s.cache(o)
+			s.get(c, "there", loads("v"))
+			if o.Near.Size > 0 {
+				s.Until("it tracks", func() bool { _, up := cache.Near(c); return up })
+			}
+			s.stop()
+			var longest atomic.Int64
+			defer func() { t.Logf("the longest took %v", time.Duration(longest.Load())) }()
+			fetch := func(key string) {
+				ctx, cancel := context.WithTimeout(s.Context(), 100*time.Millisecond)
+				defer cancel()
+				began := time.Now()
+				v, err := c.Fetch(ctx, key, loads("v"))
+				took := time.Since(began)
+				longest.Store(max(longest.Load(), int64(took)))
+				if took > 100*time.Millisecond+late {
+					t.Errorf("%s: %v", key, took)
+				}
+				if v != "v" && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s: %q, %v", key, v, err)
+				}
+			}
+			for i := range 8 {
+				fetch(fmt.Sprint("one after the other", i))
+			}
+			var all sync.WaitGroup
+			for i := range 300 {
+				all.Go(func() { fetch(fmt.Sprint("at once", i)) })
+			}
+			for range 20 {
+				all.Go(func() { fetch("shared") })
+			}
+			all.Wait()
+			for call, do := range map[string]func(context.Context) error{
+				"Invalidate": func(ctx context.Context) error { return c.Invalidate(ctx, "a", "b") },
+				"Set":        func(ctx context.Context) error { return c.Set(ctx, "a", "v", 0) },
+				"Peek":       func(ctx context.Context) error { _, _, err := c.Peek(ctx, "a"); return err },
+			} {
+				ctx, cancel := context.WithTimeout(s.Context(), 100*time.Millisecond)
+				began := time.Now()
+				err := do(ctx)
+				if took := time.Since(began); took > 100*time.Millisecond+late || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s: %v after %v", call, err, took)
+				}
+				cancel()
+			}
+		})
+	}
+}
+
+func TestWhileRedisIsSilentValuesAreLoadedWithoutItAndNobodyProbesAtACallersCost(t *testing.T) {
+	s := start(t)
+	var log syncBuffer
+	c := s.cache(cache.Options{Timeout: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	s.get(c, "first", loads("v"))
+	goOn := s.stop()
+	var slow atomic.Int32
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		began := time.Now()
+		s.get(c, fmt.Sprint("k", began.UnixNano()), loads("v")) // no deadline
+		if took := time.Since(began); took > 2*100*time.Millisecond+late {
+			t.Errorf("a call took %v", took)
+		} else if took > 50*time.Millisecond {
+			slow.Add(1)
+		}
+	}
+	if slow.Load() > 5 {
+		t.Errorf("%d calls waited for Redis", slow.Load())
+	}
+	goOn()
+	s.Until("values are kept again", func() bool {
+		s.get(c, "again", loads("v"))
+		return s.Exists(s.Context(), "again").Val() == 1
+	})
+	if text := log.String(); strings.Count(text, "does not answer") != 1 || strings.Count(text, "answers again") != 1 {
+		t.Errorf("the log says:\n%s", text)
+	}
+}
+
+func TestTheFirstCallersDeadlineIsNotTheOthers(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{Timeout: 300 * time.Millisecond})
+	s.get(c, "first", loads("v"))
+	s.stop()
+	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Millisecond)
+	defer cancel()
+	first := s.fetch(ctx, c, "k", loads("the first one's load"))
+	s.Until("it is asked for", func() bool { return cache.Callers(c, "k") == 1 })
+	second := s.fetch(s.Context(), c, "k", never(t))
+	s.Until("two share it", func() bool { return cache.Callers(c, "k") == 2 })
+	if r := <-first; !errors.Is(r.err, context.DeadlineExceeded) {
+		t.Error(r)
+	}
+	if r := <-second; r.value != "the first one's load" || r.err != nil {
+		t.Error(r)
+	}
+}
+
+// A connection that a NAT has dropped costs Timeout and no outage.
+func TestADeadConnectionIsNoOutage(t *testing.T) {
+	s := start(t)
+	proxy := clienttest.NewProxy(t, s.Addr)
+	var log syncBuffer
+	client := redis.NewClient(&redis.Options{Addr: proxy.Addr})
+	c := cache.New[string](client, cache.Options{Timeout: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	t.Cleanup(func() { _ = c.Close(); _ = client.Close() })
+	for range 5 {
+		s.get(c, "k", loads("v"))
+		proxy.Forget()
+		began := time.Now()
+		s.get(c, "k", loads("v"))
+		if took := time.Since(began); took > 100*time.Millisecond+late {
+			t.Errorf("it took %v", took)
+		}
+		s.Until("the server was probed", func() bool { return cache.Probed(c) == 0 })
+	}
+	if log.String() != "" {
+		t.Errorf("the log says:\n%s", log.String())
+	}
+}
+
+func TestCloseReturnsAlsoWhileRedisIsSilent(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{Timeout: 10 * time.Second})
+	s.get(c, "k", loads("v"))
+	s.stop()
+	asking := s.fetch(s.Context(), c, "k", never(t))
+	s.Until("it is asked for", func() bool { return cache.Callers(c, "k") == 1 })
+	began := time.Now()
+	_ = c.Close()
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("Close took %v", took)
+	}
+	if r := <-asking; !errors.Is(r.err, cache.ErrClosed) {
+		t.Error(r)
+	}
+}
+
+func TestWithoutTheModuleValuesAreLoadedAndTheLogSaysWhatToDo(t *testing.T) {
+	s := start(t, holdfasttest.WithModules())
+	var log syncBuffer
+	c := s.cache(cache.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for i := range 5 {
+		s.get(c, fmt.Sprint("k", i), loads("v"))
+	}
+	s.Until("the log says what to do", func() bool { return strings.Contains(log.String(), "loadmodule") })
+}
+
+// A server whose disk is full refuses CACHE.FETCH, which may write, but still reads.
+func TestAServerThatRefusesToWriteIsReadFrom(t *testing.T) {
+	s := start(t)
+	c := s.cache(cache.Options{Codec: cache.Bytes})
+	s.Set(s.Context(), "k", "there", time.Hour)
+	s.do("CONFIG", "SET", "min-replicas-to-write", 1) // as a failed save does, but by command
+	for range 3 {
+		s.get(c, "new", loads("v"))
+	}
+	s.Until("what is there is read", func() bool {
+		return s.get(c, "k", loads("loaded")) == "there"
+	})
+	s.get(c, "k", never(t))
+	s.do("CONFIG", "SET", "min-replicas-to-write", 0)
+}
+
+// syncBuffer is a log that several goroutines write.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
