@@ -287,8 +287,8 @@ func TestTheModuleGoesOnlyWhenNobodyWaitsAndComesBackAfresh(t *testing.T) {
 // whoever waits is answered in time.
 func TestNobodyIsToldToLoadWhereCommandsMayNotWrite(t *testing.T) {
 	c := cacheServer(t)
-	c.loads("CACHE.FETCH k 50 60000")
-	first, second := c.park(1, parkForEver)[0], c.park(1, "CACHE.FETCH k 60000 60000 BLOCK 300")[0]
+	c.loads("CACHE.FETCH k 500 60000")
+	first, second := c.park(1, parkForEver)[0], c.park(1, "CACHE.FETCH k 60000 60000 BLOCK 1500")[0]
 	c.wants("OK", "CONFIG SET min-replicas-to-write 1")
 	c.wants("-NOREPLICAS Not enough good replicas to write.", "CACHE.FETCH k 60000 60000")
 	second.hears(`["WAIT" nil nil]`) // by then the loader's time is over
