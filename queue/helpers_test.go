@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,9 @@ import (
 	"holdfast/internal/clienttest"
 	"holdfast/queue"
 )
+
+// pid is part of the names of this process's consumers.
+func pid() int { return os.Getpid() }
 
 // patience bounds every wait. It decides nothing: a test that needs it has failed.
 const patience = 20 * time.Second

@@ -116,18 +116,6 @@ func (st *stream) forget(consumer string) {
 	}
 }
 
-// active are the parts that are read.
-func (st *stream) active() (all []*part) {
-	st.w.mu.Lock()
-	defer st.w.mu.Unlock()
-	for _, p := range st.parts {
-		if p.on {
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
 // send sends a command that does no harm twice, until it is answered, or the worker
 // has ended.
 func (st *stream) send(args ...any) (any, error) {

@@ -210,30 +210,28 @@ func (st *stream) want() (n int, consumer string, ok bool) {
 }
 
 func (st *stream) consume(consumer string, n int) []any {
-	o := &st.w.o
-	args := make([]any, 0, 16)
-	first := true
-	also := 0
-	st.w.mu.Lock()
-	defer st.w.mu.Unlock()
-	for _, p := range st.parts {
-		switch {
-		case !p.on:
-		case first:
-			first = false
-			args = append(args, "TASK.CONSUME", o.Group, consumer, p.name, n, blockFor(o.Lease).Milliseconds(),
-				"LEASE", blocking.Millis(o.Lease), "MAXDELIVERIES", o.MaxDeliveries, "DEAD", st.parts[1].dead)
-		default:
-			if also++; also == 1 {
-				args = append(args, "ALSO", 0)
-			}
+	o, names := &st.w.o, st.active()
+	args := append(make([]any, 0, 16), "TASK.CONSUME", o.Group, consumer, names[0].name, n, blockFor(o.Lease).Milliseconds(),
+		"LEASE", blocking.Millis(o.Lease), "MAXDELIVERIES", o.MaxDeliveries, "DEAD", st.parts[1].dead)
+	if also := names[1:]; len(also) > 0 {
+		args = append(args, "ALSO", len(also))
+		for _, p := range also {
 			args = append(args, p.name)
 		}
 	}
-	if also > 0 {
-		args[12] = also
-	}
 	return args
+}
+
+// active are the parts that are read, in their order.
+func (st *stream) active() (all []*part) {
+	st.w.mu.Lock()
+	defer st.w.mu.Unlock()
+	for _, p := range st.parts {
+		if p.on {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // took puts what was taken where handlers find it. The leases run from the

@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	"lock":              {"internal/blocking"},
 	"cache":             {"internal/blocking", "internal/codec"},
 	"queue":             {"internal/blocking", "internal/codec", "lock"},
+	"queue/queuetest":   {"queue"},
 
 	// The tool, the pages, and what the tests share.
 	"docs":                 {},
