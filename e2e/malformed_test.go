@@ -105,7 +105,8 @@ func newGarbage(t *testing.T, c *redis.Client) *garbage {
 		"string", "hash", "list", "set", "zset", "stream", "lock", "queue", "queue2", "{q}1", "{q}2", "none", "nil",
 		"owner", "owner2", "group", "consumer", "BLOCK", "block", "SHARED", "LIMIT", "SESSION", "META", "WITHTOKEN",
 		"TOKEN", "REFRESH", "LEASE", "MAXDELIVERIES", "DEAD", "ALSO", "CONSUMER", "DELAY", "AT", "UNIQUE", "HEADERS",
-		"GROUP", "BACKOFF", "REASON", "WITHID", "MAXRETRIES", "COUNT", "TO", "MATCH", "CURSOR"}}
+		"GROUP", "BACKOFF", "REASON", "WITHID", "MAXRETRIES", "COUNT", "TO", "MATCH", "CURSOR",
+		"EXPIRE", "UNTIL", "DONE", "WITHSTATUS", "NOCOUNT", "IDS", "PAYLOAD"}}
 	for _, m := range []string{"cachelock", "taskqueue", "distlock"} {
 		names, err := c.Do(ctx, "COMMAND", "LIST", "FILTERBY", "MODULE", m).StringSlice()
 		if err != nil || len(names) == 0 {
@@ -137,7 +138,8 @@ func (g *garbage) likely(r *rand.Rand) []string {
 		"TASK.PUBLISH K p", "TASK.PUBLISH K p 1 DELAY 1", "TASK.PUBLISH K p 0 UNIQUE u M", "TASK.PUBLISH K p 0 HEADERS 1 a b", "TASK.PUBLISH K p 0 LIMIT 3",
 		"TASK.MPUBLISH K a b c", "TASK.CONSUME group O K", "TASK.CONSUME group O K 2 1", "TASK.CONSUME group O K 2 1 LEASE 1",
 		"TASK.CONSUME group O {q}1 5 1 LEASE 1 MAXDELIVERIES 2 DEAD {q}2", "TASK.ACK K group 1-1", "TASK.RETRY K 1-1 p 0 K K 3",
-		"TASK.NACK K group O 1-1", "TASK.EXTEND K group O 1-1", "TASK.REDRIVE K", "TASK.CANCEL K delayed-1", "TASK.PAUSE K", "TASK.RESUME K",
+		"TASK.NACK K group O 1-1", "TASK.EXTEND K group O 1-1", "TASK.REDRIVE K", "TASK.CANCEL K delayed-1",
+		"TASK.PUBLISH K p EXPIRE 1", "TASK.PUBLISH K p UNIQUE w M UNTIL DONE WITHSTATUS", "TASK.NACK K group O 1-1 NOCOUNT TO K", "TASK.REDRIVE K IDS 1 1-1 PAYLOAD r", "TASK.CANCEL K 1-1 2-2 1-1", "TASK.PAUSE K", "TASK.RESUME K",
 		"TASK.STATS K", "TASK.FORGET K group O",
 		"DEL K", "SET K v", "HSET K f v", "RENAME K none", "XADD K * f v", "LPUSH K v", "FLUSHDB",
 	}

@@ -254,9 +254,10 @@ func (m *lifeModel) check(*rapid.T) {
 // Whatever happens to tasks in whatever order, each is found by its id and its entry's,
 // tells what happened to it, and answers as a task in its state does; a unique id is
 // held exactly as long as it should be; and a server without the modules that
-// replicates all of it has the same.
+// replicates all of it has the same, as has the append-only file.
 func TestEveryTaskIsWhatItShouldBeWhateverHappens(t *testing.T) {
-	s, replica := taskServer(t), holdfasttest.Server(t, holdfasttest.WithModules())
+	s := taskServer(t, holdfasttest.WithDir(t.TempDir()), holdfasttest.WithArgs("--appendonly", "yes"))
+	replica := holdfasttest.Server(t, holdfasttest.WithModules())
 	q, r := tasksOn(t, s), tasksOn(t, replica)
 	replicate(t, q, r)
 	rapid.Check(t, func(t *rapid.T) {
@@ -275,7 +276,12 @@ func TestEveryTaskIsWhatItShouldBeWhateverHappens(t *testing.T) {
 		})
 	})
 	q.Wait(q.ctx, 1, taskWait)
-	if a, b := q.do("DEBUG DIGEST"), r.do("DEBUG DIGEST"); a != b {
+	digest := q.do("DEBUG DIGEST")
+	if digest != r.do("DEBUG DIGEST") {
 		t.Error("the replica differs")
+	}
+	q.do("DEBUG LOADAOF")
+	if digest != q.do("DEBUG DIGEST") {
+		t.Error("the append-only file differs")
 	}
 }

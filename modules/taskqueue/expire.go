@@ -21,7 +21,12 @@ func (s *state) expires(ctx *redismodule.Ctx, stream string, id []byte, at int64
 	if ctx.Cmd("ZADD").Bytes(key).Int(at).Bytes(id).Do("") != nil {
 		return
 	}
-	s.expiring(ctx, stream, at)
+	s.shutPasses(ctx, stream) // the Handler hands out the stream's tasks from now on
+	q := s.queue(ctx, stream)
+	if first := q.DueAt(dispatch.Expiring); first == 0 || at < first {
+		s.table.SetDue(q, dispatch.Expiring, at)
+	}
+	s.rearm(ctx)
 }
 
 // expireBefore expires what is due before tasks of the stream are handed out. It returns

@@ -119,3 +119,10 @@ func (s *state) madeAvailable(ctx *redismodule.Ctx, g *dispatch.Group) {
 	s.passes.shut(g)
 	s.table.LookAt(g.Queue, ctx.Now())
 }
+
+// shutPasses sends all commands on a stream to their Handlers, until one opens a pass again.
+func (s *state) shutPasses(ctx *redismodule.Ctx, stream string) {
+	if q := s.table.Find(ctx.DB(), view(stream)); q != nil {
+		q.Groups(s.passes.shut)
+	}
+}

@@ -95,7 +95,7 @@ func (s *state) hold(ctx *redismodule.Ctx, stream string, key, task []byte, ttl 
 	if err := ctx.Cmd("ZADD").Bytes(set).Int(bound).Bytes(task).Do(""); err != nil {
 		return err
 	}
-	s.ackUndone(ctx, stream)
+	s.shutPasses(ctx, stream) // acknowledgements look what they end from now on
 	return nil
 }
 
