@@ -147,6 +147,8 @@ typedef int (*hf_cmd_fn)(RedisModuleCtx *, RedisModuleString **, int);
     F(int, StopTimer, (RedisModuleCtx *, RedisModuleTimerID, void **)) \
     F(unsigned long long, GetClientId, (RedisModuleCtx *)) \
     F(int, GetContextFlags, (RedisModuleCtx *)) \
+    F(RedisModuleCtx *, GetDetachedThreadSafeContext, (RedisModuleCtx *)) \
+    F(void, FreeThreadSafeContext, (RedisModuleCtx *)) \
     F(int, AvoidReplicaTraffic, (void)) \
     F(int, SubscribeToServerEvent, (RedisModuleCtx *, RedisModuleEvent, void (*)(RedisModuleCtx *, RedisModuleEvent, uint64_t, void *))) \
     F(int, SubscribeToKeyspaceEvents, (RedisModuleCtx *, int, int (*)(RedisModuleCtx *, int, const char *, RedisModuleString *))) \

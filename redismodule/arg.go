@@ -2,6 +2,10 @@ package redismodule
 
 /*
 #include "bridge.h"
+
+static RedisModuleString *hf_intern(const void *p, size_t n) { return RM_CreateString(NULL, p, n); }
+#cgo noescape hf_intern
+#cgo nocallback hf_intern
 */
 import "C"
 
@@ -18,8 +22,21 @@ type Arg struct {
 // true, this does not compile.
 var _ [unsafe.Sizeof(C.hf_arg{})]byte = [unsafe.Sizeof(Arg{})]byte{}
 
-// Text is a text as an argument of a call.
+// Text is bytes of the module's own as an argument or a name.
 func Text(b []byte) Arg { return Arg{data: b} }
+
+var interned = map[string]Arg{}
+
+// Intern is a word that stands in many calls, as an argument that is made once and never
+// freed. It needs a server: call it from Module.Load, with words known beforehand.
+func Intern(word string) Arg {
+	a, ok := interned[word]
+	if !ok {
+		a = Arg{[]byte(word), C.hf_intern(unsafe.Pointer(unsafe.StringData(word)), C.size_t(len(word)))}
+		interned[word] = a
+	}
+	return a
+}
 
 // Bytes is the argument in place. Do not change or keep it.
 func (a Arg) Bytes() []byte { return a.data }

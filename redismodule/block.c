@@ -48,9 +48,12 @@ void hf_unblock(RedisModuleBlockedClient *bc, uint64_t id) { RM_UnblockClient(bc
 
 static void timer(RedisModuleCtx *ctx, void *module) { if (!hf_forked) goTimer((int)(intptr_t)module, ctx); }
 
-RedisModuleTimerID hf_timer_start(RedisModuleCtx *ctx, int m, long long ms) {
-    return RM_CreateTimer(ctx, ms, timer, (void *)(intptr_t)m);
+/* A timer belongs to the module of its context. An event's context may be another's. */
+RedisModuleTimerID hf_timer_start(int m, long long ms) {
+    return RM_CreateTimer(hf_own(m), ms, timer, (void *)(intptr_t)m);
 }
+
+void hf_timer_stop(int m, RedisModuleTimerID id) { RM_StopTimer(hf_own(m), id, NULL); }
 
 /* Primary, not loading, and no write pause: else a write out of a timer aborts
  * the server or makes a replica differ. And no state in which commands that write are

@@ -1,6 +1,5 @@
-/* Trampolines: the server calls a C function without user data, so each command
- * and each module has a function of its own here that knows its number. They
- * answer what can be answered without Go, and enter Go once. */
+/* Trampolines: the server calls a C function without user data, so each command and each
+ * module's INFO has a function of its own here that knows its number. */
 #include "bridge.h"
 #include "_cgo_export.h"
 #include <pthread.h>
@@ -12,15 +11,14 @@
 int hf_forked;
 static void on_fork(void) { hf_forked = 1; }
 
-/* While a module's own command runs a call, its own events are not news to it. */
-int hf_muted[HF_MODULES];
-
 /* ---- commands -------------------------------------------------------- */
 
 static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (hf_forked) return RM_ReplyWithError(ctx, "ERR not available in a forked process");
-    hf_frame frame;
-    if (hf_direct(slot, ctx, argv, argc) || hf_shortcut(slot, ctx, argv, argc)) return 0;
+    hf_frame frame = { .counted = 0 };
+    int done = hf_fast_run(slot, ctx, argv, argc);
+    if (done == 1) return 0;
+    frame.counted = done == HF_COUNTED;
     hf_arg few[16], *args = few;
     if (argc > 16) args = RM_Alloc(sizeof(hf_arg) * (size_t)argc);
     for (int i = 0; i < argc; i++) {
@@ -54,45 +52,7 @@ int hf_set_acl(RedisModuleCtx *ctx, const char *name, const char *categories) {
     return RM_SetCommandACLCategories(RM_GetCommand(ctx, name), categories);
 }
 
-/* ---- per module: key events, server events, info ---------------------- */
-
-/* Valkey 8.1 runs this callback on the very client whose command raised the
- * event, and leaves it in the event's database: after MOVE the connection would
- * go on in the other one. The source is remembered and selected again; on other
- * servers the callback has a client of its own, and nothing comes of it. */
-static int moved_from;
-
-static void restore_db(RedisModuleCtx *ctx, const char *event) {
-    if (!strcmp(event, "move_from")) moved_from = RM_GetSelectedDb(ctx);
-    if (!strcmp(event, "move_to")) RM_SelectDb(ctx, moved_from);
-}
-
-static void key_event(int m, RedisModuleCtx *ctx, const char *event, RedisModuleString *key) {
-    if (!hf_muted[m] && !hf_forked && hf_watched(m)) {
-        size_t len;
-        const char *name = RM_StringPtrLen(key, &len);
-        int db = RM_GetSelectedDb(ctx);
-        if (hf_is_watched(m, db, name, len)) goKeyEvent(m, ctx, (char *)event, (void *)name, len);
-    }
-    if (event[0] == 'm') restore_db(ctx, event);
-}
-
-enum { ROLE = 0, FLUSHDB = 2, LOADING = 3, CLIENT = 4, SWAPDB = 11 };
-
-static void server_event(int m, RedisModuleCtx *ctx, RedisModuleEvent e, uint64_t sub, void *data) {
-    if (hf_forked) return;
-    long long a = 0, b = 0;
-    switch (e.id) {
-    case FLUSHDB: a = ((hf_flush_info *)data)->dbnum; break;
-    case SWAPDB: a = ((hf_swapdb_info *)data)->first; b = ((hf_swapdb_info *)data)->second; break;
-    case CLIENT: {
-        uint64_t id = ((hf_client_info *)data)->id;
-        if (sub != 1 || !hf_is_watched(m, -1, &id, sizeof id)) return;
-        a = (long long)id;
-    }
-    }
-    goServerEvent(m, ctx, (int)e.id, (int)sub, a, b);
-}
+/* ---- INFO ------------------------------------------------------------------- */
 
 static void info(int m, RedisModuleInfoCtx *ctx, int crash_report) {
     if (crash_report || hf_forked) return; /* a signal handler is no place for Go */
@@ -100,27 +60,12 @@ static void info(int m, RedisModuleInfoCtx *ctx, int crash_report) {
 }
 
 #define FOR8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#define MODULE(n) \
-    static int key_event_##n(RedisModuleCtx *c, int t, const char *e, RedisModuleString *k) { (void)t; key_event(n, c, e, k); return 0; } \
-    static void server_event_##n(RedisModuleCtx *c, RedisModuleEvent e, uint64_t s, void *d) { server_event(n, c, e, s, d); } \
-    static void info_##n(RedisModuleInfoCtx *c, int crash) { info(n, c, crash); }
-FOR8(MODULE)
-#define ROW(n) { key_event_##n, server_event_##n, info_##n },
-static const struct {
-    int (*key)(RedisModuleCtx *, int, const char *, RedisModuleString *);
-    void (*event)(RedisModuleCtx *, RedisModuleEvent, uint64_t, void *);
-    void (*info)(RedisModuleInfoCtx *, int);
-} modules[HF_MODULES] = { FOR8(ROW) };
+#define INFO(n) static void info_##n(RedisModuleInfoCtx *c, int crash) { info(n, c, crash); }
+FOR8(INFO)
+#define INFO_NAME(n) info_##n,
+static void (*const infos[HF_MODULES])(RedisModuleInfoCtx *, int) = { FOR8(INFO_NAME) };
 
-int hf_subscribe_keys(RedisModuleCtx *ctx, int m, int classes) {
-    return RM_SubscribeToKeyspaceEvents(ctx, classes, modules[m].key);
-}
-
-int hf_subscribe_event(RedisModuleCtx *ctx, int m, int event, int on) {
-    return RM_SubscribeToServerEvent(ctx, (RedisModuleEvent){ (uint64_t)event, 1 }, on ? modules[m].event : NULL);
-}
-
-int hf_info_register(RedisModuleCtx *ctx, int m) { return RM_RegisterInfoFunc(ctx, modules[m].info); }
+int hf_info_register(RedisModuleCtx *ctx, int m) { return RM_RegisterInfoFunc(ctx, infos[m]); }
 
 /* ---- loading ---------------------------------------------------------------- */
 

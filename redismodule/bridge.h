@@ -46,6 +46,7 @@ typedef struct {
     long field; /* length of the field's value, -1: none */
     const void *value;
     int type, db;
+    int counted; /* a hit or a miss of the command's key */
 
     int change, event_class, reply;
     const char *event;
@@ -78,10 +79,33 @@ typedef struct {
     size_t len;
 } hf_called;
 
-/* A pass that was shut, 0 for none, and what came of its uses. */
-typedef struct {
-    uint64_t id, uses;
-} hf_shut_pass;
+/* A pass: while it is open, the fast path needs no Handler for a command and two names. */
+typedef struct hf_pass {
+    uint64_t id, on, born, uses; /* on: the watched key it hangs on; born: the tick of its opening */
+    int shut, alone;             /* alone: without the second native command */
+    RedisModuleString *guard;    /* a key that must not be there */
+    struct hf_pass *next;
+} hf_pass;
+
+/* A pass that is gone, id 0 for none, and what its uses came to. */
+typedef struct { uint64_t id, uses; } hf_shut_pass;
+
+/* A command's fast path. */
+typedef struct hf_fast hf_fast;
+typedef int (*hf_fast_fn)(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+struct hf_fast {
+    int slot, module;
+    hf_fast_fn fn;
+    uint64_t answered;
+};
+
+/* What a fast path returns besides 0 and 1: it answered nothing, but the server has counted
+ * a hit or a miss of the key. HF_CONSUME_MOST bounds a COUNT without the Handler. */
+enum { HF_COUNTED = 2, HF_CONSUME_MOST = 1000 };
+
+/* Numbers of a module that its fast path and its Go code share. */
+enum { HF_SHARED = 16 };
+extern int64_t hf_shared[HF_MODULES][HF_SHARED];
 
 extern int hf_forked;              /* this is a child of the server */
 extern int hf_muted[HF_MODULES];  /* the module hears no key events */
@@ -90,27 +114,19 @@ const char *hf_resolve(RedisModuleCtx *ctx);
 int redismodule_load(void *ctx, void **argv, int argc, const char *name);
 int redismodule_unload(void *ctx, const char *name);
 
-int hf_direct(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-void hf_direct_set(int slot, int integers, const char *option, const char *word);
-uint64_t hf_direct_answered(int slot);
-
+void hf_fast_set(int slot, int module, const char *name, int off);
+int hf_fast_run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+uint64_t hf_fast_answered(int slot);
+uint64_t hf_pass_id(int slot, int module, int db, const void *a, size_t a_len, const void *b, size_t b_len);
+hf_shut_pass hf_pass_open(uint64_t id, uint64_t on, const void *guard, size_t len, int then);
+hf_pass *hf_pass_for(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString *a, RedisModuleString *b, int unheld);
 int hf_prefix_clear(void);
 void hf_prefix_add(const char *name, size_t len);
 int hf_prefix_of(const char *name, size_t len);
 void hf_prefix_hit(RedisModuleString *name);
 uint64_t hf_prefix_hits(int i);
-
-int hf_within(RedisModuleString *s, long long least, long long most);
-int hf_shortcut(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-void hf_shortcut_set(int slot, int module, int args, int key, int pass_a, int pass_b, int except, const char *prefix);
-int hf_shortcut_integer(int slot, long long least, long long most);
-int hf_shortcut_word(int slot, int then, int arg, const char *word);
-uint64_t hf_shortcut_taken(int slot);
-uint64_t hf_pass_id(int slot, int db, const void *a, size_t a_len, const void *b, size_t b_len);
-hf_shut_pass hf_pass_open(uint64_t id, const void *guard, size_t len, int then);
 uint64_t hf_pass_shut(uint64_t id);
 uint64_t hf_pass_uses(uint64_t id);
-void hf_pass_shut_all(int module);
 
 void hf_opens(int slot, int mode, int field);
 void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f);
@@ -121,13 +137,24 @@ int hf_set_acl(RedisModuleCtx *ctx, const char *name, const char *categories);
 
 uint64_t hf_hash_name(int db, const void *name, size_t len);
 uint64_t hf_watch(int module, int db, const void *name, size_t len, int hold);
-void hf_unwatch(int module, uint64_t hash, int hold);
+void hf_unwatch(uint64_t hash, int hold);
 void hf_unwatch_all(int module);
 size_t hf_watched(int module);
-int hf_is_watched(int module, int db, const void *name, size_t len);
+int hf_is_watched(int module, uint64_t hash);
 int hf_is_held(int module, int db, const void *name, size_t len);
-int hf_subscribe_keys(RedisModuleCtx *ctx, int module, int classes);
-int hf_subscribe_event(RedisModuleCtx *ctx, int module, int event, int on);
+uint64_t hf_tick(void);
+void hf_changed(int module, uint64_t hash);
+void hf_all_changed(int module);
+int hf_unchanged(int module, uint64_t on, uint64_t since, int unheld);
+
+void hf_join(RedisModuleCtx *ctx, int module);
+void hf_leave(int module);
+RedisModuleCtx *hf_own(int module);
+void hf_want_keys(int module, int classes);
+int hf_want_event(int module, int event);
+int hf_harmless(int module, const char *event);
+int hf_suffix(int module, const char *suffix);
+int hf_holders(int class);
 
 hf_called hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n, int keep);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);
@@ -157,7 +184,8 @@ hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, 
 
 RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx);
 void hf_unblock(RedisModuleBlockedClient *bc, uint64_t id);
-RedisModuleTimerID hf_timer_start(RedisModuleCtx *ctx, int module, long long ms);
+RedisModuleTimerID hf_timer_start(int module, long long ms);
+void hf_timer_stop(int module, RedisModuleTimerID id);
 int hf_may_write(RedisModuleCtx *ctx);
 void hf_reply_error(RedisModuleCtx *ctx, const char *text);
 void hf_reply_raw(RedisModuleCtx *ctx, const char *p, size_t len);

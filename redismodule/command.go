@@ -20,24 +20,9 @@ type Command struct {
 	// Reply says in one sentence what is answered, for the written reference.
 	Reply   string
 	Handler Handler
-	// ReadsString says how the command answers a string that is at its key, as it
-	// stands. The binding does so without the Handler, which is called for everything
-	// else: no key, another type, or other arguments.
-	ReadsString *ReadsString
-	// Shortcut says what the command comes to in its usual case, for which its Handler
-	// is not needed.
-	Shortcut *Shortcut
 	// Opens has the key that argument 1 names opened for the Handler, which must
 	// take it with Ctx.Begin.
 	Opens Opening
-}
-
-// ReadsString is how a command answers that is sent with a key and, behind it, so
-// many positive integers and the Option with an integer or not, and nothing else.
-type ReadsString struct {
-	Integers int
-	Option   string // in upper case; what it says must not matter where the string is there
-	Word     string // the answer is [Word, the string, nil]; the string alone without one
 }
 
 // KeyFlags say what a command does with a key; ACLs and routing depend on it.

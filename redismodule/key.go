@@ -86,6 +86,10 @@ type openKey struct {
 // miss, and the key was used now. A key that has expired is absent.
 func (ctx *Ctx) Read(name Arg) Reader {
 	r := ctx.Look(name)
+	if ctx.frame != nil && ctx.frame.counted != 0 {
+		ctx.frame.counted = 0 // the fast path was here
+		return r
+	}
 	if r.Type == TypeString && C.hf_is_short(r.c()) != 0 {
 		keys[r.place].uncounted = true // String calls GET, which counts
 		return r

@@ -35,6 +35,16 @@ func (m *module) load(ctx *Ctx, args []Arg) error {
 	clustered = ctx.Flags()&FlagCluster != 0
 	strict = C.hf_strict() != 0
 	m.reset()
+	C.hf_join(ctx.raw(), C.int(m.slot))
+	defer func() {
+		if !m.loaded {
+			C.hf_leave(C.int(m.slot))
+		}
+	}()
+	if m.noFastPath = len(args) > 0 && args[0].String() == "no-fast-path"; m.noFastPath { // for tests that compare
+		args = args[1:]
+	}
+	m.passes()
 	for i := range m.Commands {
 		if err := m.register(ctx, &m.Commands[i]); err != nil {
 			return err
@@ -61,7 +71,7 @@ func (m *module) load(ctx *Ctx, args []Arg) error {
 		eventLoading: m.Loaded != nil,
 		eventSwapDB:  m.SwapDB != nil,
 	} {
-		if wanted && C.hf_subscribe_event(ctx.c, C.int(m.slot), C.int(event), 1) != 0 {
+		if wanted && C.hf_want_event(C.int(m.slot), C.int(event)) != 0 {
 			return fmt.Errorf("cannot subscribe to server event %d", event)
 		}
 	}
@@ -74,7 +84,7 @@ func (m *module) reset() {
 	m.watching, m.clients, m.blocked, m.loaded = false, false, 0, false
 	m.timer = timer{m: m}
 	C.hf_unwatch_all(C.int(m.slot))
-	C.hf_pass_shut_all(C.int(m.slot))
+	C.hf_all_changed(C.int(m.slot))
 }
 
 func (m *module) unload(ctx *Ctx) error {
@@ -86,6 +96,7 @@ func (m *module) unload(ctx *Ctx) error {
 	m.timer.due = 0
 	m.timer.stop(ctx)
 	m.reset()
+	C.hf_leave(C.int(m.slot))
 	return nil
 }
 

@@ -34,10 +34,15 @@ type Module struct {
 
 	// KeyEvents are the classes of keyspace events that may concern a watched
 	// key, and KeyEvent hears of them: for keys given to Ctx.Watch only (rarely,
-	// a stranger with the same hash), and not for what the module's own calls
-	// do. It must not write; SetTimer(0) is the way to act at once.
+	// another with the same hash), and not for what the module's own calls
+	// do. It must not write and not open keys; SetTimer(0) is the way to act at once.
 	KeyEvents EventClass
 	KeyEvent  func(ctx *Ctx, event string, key []byte)
+	// KeySuffix has KeyEvent hear of every key whose name ends so too, once the
+	// module watches any.
+	KeySuffix string
+	// Harmless are the names of key events that leave passes open (see OpenPass).
+	Harmless []string
 
 	// ClientGone hears that a connection given to Ctx.WatchClient closed. It
 	// must not write.
@@ -95,10 +100,12 @@ type module struct {
 	*Module
 	slot     int // its number in C
 	loaded   bool
-	watching bool // subscribed to key events
-	clients  bool // subscribed to client events
-	timer    timer
-	blocked  int // clients blocked in it
+	watching bool // has asked for key events
+	clients  bool // has asked for events of connections
+
+	noFastPath bool
+	timer      timer
+	blocked    int // clients blocked in it
 }
 
 var modules []*module

@@ -2,7 +2,6 @@ package redismodule
 
 /*
 #include "bridge.h"
-static void hf_timer_stop(RedisModuleCtx *c, RedisModuleTimerID id) { RM_StopTimer(c, id, NULL); }
 #cgo nocallback hf_timer_stop
 #cgo nocallback hf_timer_start
 */
@@ -61,13 +60,13 @@ func (t *timer) arm(ctx *Ctx) {
 	}
 	t.stop(ctx)
 	t.armed = next
-	t.id = C.hf_timer_start(ctx.raw(), C.int(ctx.m.slot), C.longlong(min(max(next-ctx.Now(), 0), farthest)))
+	t.id = C.hf_timer_start(C.int(t.m.slot), C.longlong(min(max(next-ctx.Now(), 0), farthest)))
 }
 
 func (t *timer) stop(ctx *Ctx) {
 	if t.armed != 0 {
 		t.armed = 0
-		C.hf_timer_stop(ctx.raw(), t.id)
+		C.hf_timer_stop(C.int(t.m.slot), t.id)
 	}
 }
 

@@ -1,14 +1,19 @@
-/* Which keys is anybody interested in? Asked for every keyspace event of the
- * classes a module subscribed to, so it answers from a small table of hashes
- * and leaves Go out of it. A false yes (a hash met twice) costs a look; a false
- * no cannot happen. */
+/* The keys that a module watches, as hashes of database and name. The table answers for
+ * every keyspace event whether Go has to be entered. Two names with one hash cost a needless
+ * look; a watched key is never missed. The last bits of a hash name the module. */
 #include "bridge.h"
 #include <string.h>
 
-typedef struct { uint64_t hash; uint32_t count, held; } entry; /* hash 0: free */
+typedef struct { uint64_t hash, changed; uint32_t count, held; } entry; /* hash 0: free */
 typedef struct { entry *at; size_t cap, used; } table;
 
 static table tables[HF_MODULES];
+
+/* Ticks number what happens. A pass that was born after the last foreign event on its key
+ * (changed) and on the module's keys at all (all_changed) is open. */
+static uint64_t ticks, all_changed[HF_MODULES];
+
+uint64_t hf_tick(void) { return ++ticks; }
 
 static uint64_t mix(uint64_t x) {
     x ^= x >> 32; x *= 0xd6e8feb86659fd93ull;
@@ -27,11 +32,13 @@ uint64_t hf_hash_name(int db, const void *name, size_t len) {
     w = 0;
     memcpy(&w, p, len);
     h = mix(h ^ w);
-    return h ? h : 1;
+    return h & ~(uint64_t)(HF_MODULES - 1) ? h : HF_MODULES;
 }
 
+static uint64_t of_module(uint64_t h, int module) { return (h & ~(uint64_t)(HF_MODULES - 1)) | (uint64_t)module; }
+
 static entry *seek(table *t, uint64_t h) {
-    size_t i = h & (t->cap - 1);
+    size_t i = h / HF_MODULES & (t->cap - 1);
     while (t->at[i].hash && t->at[i].hash != h) i = (i + 1) & (t->cap - 1);
     return &t->at[i];
 }
@@ -46,20 +53,20 @@ static void resize(table *t, size_t cap) {
     if (old.at) RM_Free(old.at);
 }
 
-/* With hold, the key's commands do not take their shortcuts either. */
+/* With hold, the key's commands do not take their fast path either. */
 uint64_t hf_watch(int module, int db, const void *name, size_t len, int hold) {
     table *t = &tables[module];
-    uint64_t h = hf_hash_name(db, name, len);
+    uint64_t h = of_module(hf_hash_name(db, name, len), module);
     if (t->used * 4 >= t->cap * 3) resize(t, t->cap ? t->cap * 2 : 64);
     entry *e = seek(t, h);
-    if (!e->hash) { *e = (entry){ .hash = h }; t->used++; }
+    if (!e->hash) { *e = (entry){ .hash = h, .changed = hf_tick() }; t->used++; }
     e->count++;
     e->held += (uint32_t)hold;
     return h;
 }
 
-void hf_unwatch(int module, uint64_t h, int hold) {
-    table *t = &tables[module];
+void hf_unwatch(uint64_t h, int hold) {
+    table *t = &tables[h % HF_MODULES];
     if (!t->cap) return;
     entry *e = seek(t, h);
     if (!e->hash) return;
@@ -72,7 +79,7 @@ void hf_unwatch(int module, uint64_t h, int hold) {
         do {
             i = (i + 1) & mask;
             if (!t->at[i].hash) goto closed;
-        } while (((i - (t->at[i].hash & mask)) & mask) < ((i - hole) & mask));
+        } while (((i - (t->at[i].hash / HF_MODULES & mask)) & mask) < ((i - hole) & mask));
         t->at[hole] = t->at[i];
         hole = i;
     }
@@ -83,14 +90,34 @@ closed:
 
 size_t hf_watched(int module) { return tables[module].used; }
 
-int hf_is_watched(int module, int db, const void *name, size_t len) {
+static entry *seen(int module, uint64_t h) {
     table *t = &tables[module];
-    return t->used && seek(t, hf_hash_name(db, name, len))->hash != 0;
+    if (!t->used) return NULL;
+    entry *e = seek(t, of_module(h, module));
+    return e->hash ? e : NULL;
 }
 
+int hf_is_watched(int module, uint64_t h) { return seen(module, h) != NULL; }
+
 int hf_is_held(int module, int db, const void *name, size_t len) {
-    table *t = &tables[module];
-    return t->used && seek(t, hf_hash_name(db, name, len))->held != 0;
+    entry *e = tables[module].used ? seen(module, hf_hash_name(db, name, len)) : NULL;
+    return e && e->held;
+}
+
+/* A foreign event: what the module believed of the key may be wrong. */
+void hf_changed(int module, uint64_t h) {
+    entry *e = seen(module, h);
+    if (e) e->changed = hf_tick();
+}
+
+void hf_all_changed(int module) { all_changed[module] = hf_tick(); }
+
+/* Whether nothing has happened since a tick to what a pass hangs on; 0 for no key. */
+int hf_unchanged(int module, uint64_t on, uint64_t since, int unheld) {
+    if (all_changed[module] > since) return 0;
+    if (!on) return 1;
+    entry *e = seen(module, on);
+    return e && e->changed < since && !(unheld && e->held);
 }
 
 void hf_unwatch_all(int module) {

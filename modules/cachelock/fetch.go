@@ -24,8 +24,7 @@ var fetchCommand = redismodule.Command{
 		"STALE value: someone refreshes it, or its last load failed with BACKOFF. ABSENT: it is known that there is none. WAIT: someone loads, and BLOCK was absent or ran out. " +
 		"LOADFAILED when the loader failed and there is no old value.",
 	// The binding answers a hit without REFRESH, and the handler is not called.
-	ReadsString: &redismodule.ReadsString{Integers: 2, Option: "BLOCK", Word: "HIT"},
-	Handler:     fetch,
+	Handler: fetch,
 }
 
 func fetch(ctx *redismodule.Ctx, args []redismodule.Arg) error {

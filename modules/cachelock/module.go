@@ -129,5 +129,5 @@ var watches watcher
 type watcher struct{ ctx *redismodule.Ctx }
 
 func (w *watcher) Watch(k leasetable.Key) uint64 { return uint64(w.ctx.Watch(k.DB, k.Name)) }
-func (w *watcher) Unwatch(id uint64)             { w.ctx.UnwatchID(redismodule.WatchID(id)) }
+func (w *watcher) Unwatch(id uint64)             { redismodule.Unwatch(redismodule.WatchID(id)) }
 func (w *watcher) UnwatchAll()                   { w.ctx.UnwatchAll() }

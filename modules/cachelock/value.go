@@ -20,7 +20,6 @@ var getCommand = redismodule.Command{
 	Args:       []redismodule.Argument{keyArgument},
 	Reply:      "The value; nil when there is none, also when that is known.",
 	// The binding answers a hit, and the handler is not called.
-	ReadsString: &redismodule.ReadsString{},
 	Handler: func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		e, err := open(ctx.Read(args[1]))
 		e.Close()

@@ -40,7 +40,7 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if n > 0 {
 		s.acked(ctx, text(stream.Bytes()), text(group.Bytes()), n)
 		s.settled(ctx, stream, group, int(n), ids...)
-		if len(args) == usualAck.Args {
+		if len(args) == 4 {
 			s.openAck(ctx, text(stream.Bytes()), text(group.Bytes()))
 		}
 	}

@@ -73,7 +73,7 @@ var (
 // see otherKey.
 var commands = []rm.Command{
 	{
-		Name: "task.publish", Handler: publish, Shortcut: usualPublish, Arity: -3, Since: "1.0.0",
+		Name: "task.publish", Handler: publish, Arity: -3, Since: "1.0.0",
 		Summary:    "Adds a task to a stream and hands it to the consumer that has waited longest.",
 		Complexity: "O(1), whatever the number of consumers waiting; O(log N) with DELAY or AT, N being the tasks delayed.",
 		Flags:      "write deny-oom fast", Categories: "write fast stream",
@@ -110,7 +110,7 @@ var commands = []rm.Command{
 		Reply: "The ids of the entries, in the order of the tasks.",
 	},
 	{
-		Name: "task.consume", Handler: consume, Shortcut: usualConsume, Arity: -4, Since: "1.0.0",
+		Name: "task.consume", Handler: consume, Arity: -4, Since: "1.0.0",
 		Summary:    "Takes tasks of a stream for a consumer of a group, waiting for them if there are none. Makes the group, from the first entry on.",
 		Complexity: "O(N), N being the tasks taken.",
 		Flags:      "write blocking", Categories: "write stream blocking slow",
@@ -128,7 +128,7 @@ var commands = []rm.Command{
 		Reply: "As XREADGROUP: a list of [stream, [[id, [field, value, …]], …]], or nil when there is nothing in time.",
 	},
 	{
-		Name: "task.ack", Handler: ack, Shortcut: usualAck, Arity: -4, Since: "1.0.0",
+		Name: "task.ack", Handler: ack, Arity: -4, Since: "1.0.0",
 		Summary:    "Acknowledges tasks, and deletes entries that every group of the stream has acknowledged.",
 		Complexity: "O(N*M), N being the ids and M the groups of the stream.",
 		Flags:      "write fast", Categories: "write fast stream",

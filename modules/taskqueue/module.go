@@ -32,6 +32,7 @@ var Module = redismodule.Module{
 	Timer:       timer,
 	KeyEvents:   redismodule.EventStream | redismodule.EventGeneric | redismodule.EventZSet | redismodule.EventString,
 	KeyEvent:    keyEvent,
+	Harmless:    harmless,
 	FlushDB:     flushDB,
 	SwapDB:      swapDB,
 	Loaded:      loaded,

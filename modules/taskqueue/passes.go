@@ -7,29 +7,11 @@ import (
 
 // Most calls of a busy queue come to one native command: nobody waits, the queue is not
 // paused, no forgotten consumer's tasks are to be given first. C carries those out without
-// entering Go. Where that depends on what is believed of the stream, a pass says that it may,
-// and ends with the beliefs. C counts the uses, and this file adds them up.
-
-var (
-	// While somebody waits in a stream it is held.
-	usualPublish = &redismodule.Shortcut{
-		Call: "XADD $1 * payload $2 timestamp $now retry_count $3|0",
-		Args: 3, Integers: []redismodule.Bounds{{Least: 0, Most: 1 << 30}}, Key: 1,
-	}
-	// The pass says that no tasks lie with the consumer available, and is guarded by
-	// the key of a pause. Block_ms counts only when there is nothing to take.
-	usualConsume = &redismodule.Shortcut{
-		Call: "XREADGROUP GROUP $1 $2 COUNT $4|1 STREAMS $3 >",
-		Args: 4, Integers: []redismodule.Bounds{{Least: 1, Most: passCount}, {Least: 0, Most: 1 << 40}}, Key: 3,
-		Except: redismodule.Prefix{Arg: 2, Text: ownPrefix}, Pass: [2]int{3, 1},
-	}
-	// The pass says that the stream has no other group, or that entries are kept anyhow;
-	// then it is for XACK alone.
-	usualAck = &redismodule.Shortcut{
-		Call: "XACK $1 $2 $3", Then: "XDEL $1 $3",
-		Args: 4, Pass: [2]int{1, 2},
-	}
-)
+// entering Go (docs/fast-path.md). Where that depends on what is believed of the stream, a
+// pass says that it may: for TASK.CONSUME that no tasks lie with the consumer available, and
+// its guard is the key of a pause; for TASK.ACK that the stream has no other group, or that
+// entries are kept anyhow. C shuts a pass at the first event on the stream that is not
+// harmless and counts the uses; this file shuts it with the beliefs and adds the uses up.
 
 // passCount is the most tasks that are taken without the Handler.
 const passCount = 1000
@@ -46,7 +28,7 @@ type passes map[redismodule.PassID]*dispatch.Group
 // open opens a pass of a group. The server bounds the memory of passes: opening one may
 // shut another.
 func (p passes) open(g *dispatch.Group, kind int, id redismodule.PassID, guard []byte, then bool) {
-	if shut, uses := redismodule.OpenPass(id, guard, then); shut != 0 {
+	if shut, uses := redismodule.OpenPass(id, redismodule.WatchID(g.Queue.Watches[0]), guard, then); shut != 0 {
 		p.used(shut, uses)
 		delete(p, shut)
 	}
@@ -96,7 +78,7 @@ func (p passes) count() {
 // openTake opens the fast path to a group from which tasks were just taken, if the next
 // can be taken so too.
 func (s *state) openTake(g *dispatch.Group, c *claim) {
-	if !g.Queue.Trusted || g.Available || g.Queue.DueAt(dispatch.Expiring) != 0 || len(g.Queue.WaitedIn()) > 0 || c.lease > 0 || c.deliveries > 0 || maxCount < passCount {
+	if !g.Queue.Trusted || g.Queue.Watches == nil || g.Available || g.Queue.DueAt(dispatch.Expiring) != 0 || len(g.Queue.WaitedIn()) > 0 || c.lease > 0 || c.deliveries > 0 || maxCount < passCount {
 		return
 	}
 	if guard, ok := s.sideKey(g.Queue.Stream, pausedKey); ok {
@@ -108,7 +90,7 @@ func (s *state) openTake(g *dispatch.Group, c *claim) {
 // openAck opens the fast path to acknowledge what the only group of a stream has, or any
 // group if entries are kept.
 func (s *state) openAck(ctx *redismodule.Ctx, stream, group string) {
-	if g := s.group(ctx, stream, group); (g.Queue.Exclusive || keepAcked) && !s.holding(ctx, stream) {
+	if g := s.group(ctx, stream, group); (g.Queue.Exclusive || keepAcked) && g.Queue.Watches != nil && !s.holding(ctx, stream) {
 		s.passes.open(g, ackPass, redismodule.Pass("task.ack", g.Queue.DB, view(stream), view(group)), nil, !keepAcked)
 	}
 }

@@ -57,7 +57,7 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispat
 func (s *state) leave(ctx *redismodule.Ctx, w *waiter) {
 	if s.table.Leave(&w.Waiter) {
 		for _, id := range w.watched {
-			ctx.LetGo(id)
+			redismodule.LetGo(id)
 		}
 	}
 }

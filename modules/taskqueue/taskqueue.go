@@ -52,7 +52,6 @@ type state struct {
 	fields  [][]byte
 	source  source
 	ended   source // an entry that all groups are done with
-	unwatch []redismodule.WatchID
 
 	uniques uniques
 }
@@ -93,10 +92,6 @@ func databases(ctx *redismodule.Ctx) int {
 // rearm sets the module's timer for the next thing to do, and stops it when there
 // is none: a module with a timer cannot be unloaded.
 func (s *state) rearm(ctx *redismodule.Ctx) {
-	for _, id := range s.unwatch {
-		ctx.UnwatchID(id)
-	}
-	s.unwatch = s.unwatch[:0]
 	at, ok := s.table.NextLook()
 	if s.search.running() || s.table.Unseen() != nil || len(s.leaving) > 0 {
 		at, ok = 0, true

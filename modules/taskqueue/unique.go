@@ -165,7 +165,7 @@ func (u uniques) held(ctx *redismodule.Ctx, stream string, key, task []byte) {
 			if len(u) < uniquesMost {
 				break
 			}
-			ctx.UnwatchID(r.watch)
+			redismodule.Unwatch(r.watch)
 			delete(u, other)
 		}
 		k.Stream = strings.Clone(stream)

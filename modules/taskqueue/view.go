@@ -1,6 +1,8 @@
 package taskqueue
 
 import (
+	"slices"
+
 	"holdfast/internal/dispatch"
 	"holdfast/redismodule"
 )
@@ -104,7 +106,7 @@ func (s *state) forgotten(g *dispatch.Group) {
 // dropped hears of a stream that is not known any more.
 func (s *state) dropped(q *dispatch.Queue) {
 	for _, id := range q.Watches {
-		s.unwatch = append(s.unwatch, redismodule.WatchID(id))
+		redismodule.Unwatch(redismodule.WatchID(id))
 	}
 	q.Watches = nil
 }
@@ -123,18 +125,20 @@ func keyEvent(ctx *redismodule.Ctx, event string, key []byte) {
 	}
 }
 
-// streamEvent lists the events that cannot make a belief wrong, and distrusts the stream
-// at any other.
+// harmless are the events that cannot make a belief wrong.
+var harmless = []string{"xadd", "xdel", "xtrim", "xgroup-createconsumer", "xgroup-delconsumer", "expire", "persist"}
+
+// streamEvent distrusts the stream at any event that is not harmless.
 func (s *state) streamEvent(ctx *redismodule.Ctx, q *dispatch.Queue, event string) {
-	switch event {
-	case "xdel", "xtrim", "xgroup-createconsumer", "xgroup-delconsumer", "expire", "persist":
-	case "xadd":
+	switch {
+	case event == "xadd":
 		q.AddedSome()
 		if len(q.WaitedIn()) > 0 {
 			s.table.LookAt(q, ctx.Now())
 			s.rearm(ctx)
 		}
-	case "xgroup-destroy":
+	case slices.Contains(harmless, event):
+	case event == "xgroup-destroy":
 		// The event does not name the group.
 		q.Groups(func(g *dispatch.Group) { g.Destroyed = true })
 		s.distrust(ctx, q)

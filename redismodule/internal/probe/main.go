@@ -39,20 +39,16 @@ func command(name string, arity int, flags string, h redismodule.Handler, keys .
 
 var key1 = redismodule.KeySpec{Flags: redismodule.KeyRW | redismodule.KeyUpdate | redismodule.KeyAccess, Index: 1}
 
-// short counts a hash's field up, and says so in a second one, unless it is its
-// Handler's turn.
-var short = func() redismodule.Command {
-	c := command("short", -3, "write", func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
+// usual is a command that has a fast path. Its Handler tells that it was called.
+func usual(name string, arity int, key redismodule.KeySpec) redismodule.Command {
+	c := command("", arity, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		ctx.Read(args[1]).Close()
 		ctx.ReplySimple("HANDLER")
 		return nil
-	}, key1)
-	c.Shortcut = &redismodule.Shortcut{
-		Call: "HINCRBY $1 $2 $3|2", Then: "HSET $1 then $now",
-		Args: 3, Integers: []redismodule.Bounds{{Least: 1, Most: 100}, {Least: 0, Most: 0}}, Key: 1,
-		Except: redismodule.Prefix{Arg: 2, Text: "my:"}, Pass: [2]int{1, 2},
-	}
+	}, key)
+	c.Name = name
 	return c
-}()
+}
 
 var module = redismodule.Module{
 	Name: "probe",
@@ -149,21 +145,25 @@ var module = redismodule.Module{
 			return nil
 		}, key1),
 		command("misuse", 2, "write", misuse, key1),
-		short,
-		command("pass", -3, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+		usual("task.publish", -3, key1),
+		usual("task.consume", -4, redismodule.KeySpec{Flags: key1.Flags, Index: 3}),
+		usual("task.ack", -4, key1),
+		usual("cache.get", 2, key1),
+		// probe.pass command stream group [guard [alone]] opens a pass that hangs on the stream.
+		command("pass", -4, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			var guard []byte
-			if len(args) > 3 {
-				guard = args[3].Bytes()
+			if len(args) > 4 {
+				guard = args[4].Bytes()
 			}
-			id := redismodule.Pass("probe.short", ctx.DB(), args[1].Bytes(), args[2].Bytes())
-			shut, uses := redismodule.OpenPass(id, guard, len(args) < 5)
+			id := redismodule.Pass(args[1].String(), ctx.DB(), args[2].Bytes(), args[3].Bytes())
+			shut, uses := redismodule.OpenPass(id, ctx.KeyID(ctx.DB(), args[2].Bytes()), guard, len(args) < 6)
 			ctx.ReplyArray(2)
 			ctx.ReplyBool(shut != 0 && shut != id)
 			ctx.ReplyInt(uses)
 			return nil
 		}),
-		command("shut", 3, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-			id := redismodule.Pass("probe.short", ctx.DB(), args[1].Bytes(), args[2].Bytes())
+		command("shut", 4, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			id := redismodule.Pass(args[1].String(), ctx.DB(), args[2].Bytes(), args[3].Bytes())
 			ctx.ReplyInt(redismodule.UsesOfPass(id) + redismodule.ShutPass(id))
 			return nil
 		}),
@@ -172,8 +172,8 @@ var module = redismodule.Module{
 			return nil
 		}),
 		command("letgo", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
-			ctx.LetGo(redismodule.KeyID(ctx.DB(), args[1].Bytes()))
-			ctx.ReplyInt(int64(redismodule.Direct("probe.short")))
+			redismodule.LetGo(ctx.KeyID(ctx.DB(), args[1].Bytes()))
+			ctx.ReplyInt(int64(redismodule.Direct("task.publish")))
 			return nil
 		}),
 		command("watch", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
@@ -276,7 +276,9 @@ var module = redismodule.Module{
 			fired = append(fired, "timer")
 		}
 	},
-	KeyEvents: redismodule.EventGeneric | redismodule.EventString | redismodule.EventExpired,
+	KeyEvents: redismodule.EventGeneric | redismodule.EventString | redismodule.EventExpired | redismodule.EventStream,
+	KeySuffix: ":probed",
+	Harmless:  []string{"xadd", "xdel"},
 	KeyEvent: func(_ *redismodule.Ctx, event string, key []byte) {
 		breaks("key event")
 		fired = append(fired, event+" "+string(key))
@@ -476,7 +478,9 @@ func misuse(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	_ = ctx.Cmd("a\x00b").Str("c").Do("")
 	_ = ctx.Exists(empty)
 	_ = ctx.KeyAllowed(nil, redismodule.KeyRO)
-	ctx.UnwatchID(12345)
+	redismodule.Unwatch(12345)
+	redismodule.LetGo(0)
+	redismodule.ShutPass(12345)
 	ctx.Unwatch(3, nil)
 	ctx.SelectDB(-1)
 	ctx.SelectDB(99999)

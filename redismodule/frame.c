@@ -27,8 +27,13 @@ void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc,
 void hf_end(RedisModuleCtx *ctx, hf_frame *f) {
     if (f->change == HF_PUT) hf_hash_put(ctx, f->key, f->field_name, NULL, 0, f->text, f->text_len, f->expire_at);
     if (f->change == HF_DELETE) hf_delete(ctx, f->key);
-    if (f->event_class) hf_notify(ctx, f->key, f->event_class, f->event);
-    hf_close(f->key);
+    if (f->event_class) { /* the key is closed before others hear of it */
+        RedisModuleString *name = (RedisModuleString *)RM_GetKeyNameFromModuleKey(f->key);
+        RM_RetainString(NULL, name);
+        hf_close(f->key);
+        RM_NotifyKeyspaceEvent(ctx, f->event_class, f->event, name);
+        RM_FreeString(NULL, name);
+    } else hf_close(f->key);
     switch (f->reply) {
     case HF_NUMBER: RM_ReplyWithLongLong(ctx, f->number); break;
     case HF_STATUS: RM_ReplyWithSimpleString(ctx, f->text); break;
