@@ -127,6 +127,7 @@ void hf_prefix_hit(RedisModuleString *name);
 uint64_t hf_prefix_hits(int i);
 uint64_t hf_pass_shut(uint64_t id);
 uint64_t hf_pass_uses(uint64_t id);
+void hf_pass_forget(int module);
 
 void hf_opens(int slot, int mode, int field);
 void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f);

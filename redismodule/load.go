@@ -84,7 +84,7 @@ func (m *module) reset() {
 	m.watching, m.clients, m.blocked, m.loaded = false, false, 0, false
 	m.timer = timer{m: m}
 	C.hf_unwatch_all(C.int(m.slot))
-	C.hf_all_changed(C.int(m.slot))
+	C.hf_pass_forget(C.int(m.slot))
 }
 
 func (m *module) unload(ctx *Ctx) error {

@@ -70,6 +70,14 @@ hf_shut_pass hf_pass_open(uint64_t id, uint64_t on, const void *guard, size_t le
 
 uint64_t hf_pass_shut(uint64_t id) { return find(id) ? drop(place(id)).uses : 0; }
 
+void hf_pass_forget(int module) {
+    for (size_t i = 0; i < passes.cap; i++)
+        for (hf_pass **at = &passes.at[i]; *at;) {
+            if ((*at)->id % HF_MODULES == (uint64_t)module) drop(at);
+            else at = &(*at)->next;
+        }
+}
+
 uint64_t hf_pass_uses(uint64_t id) {
     hf_pass *p = find(id);
     uint64_t n = p ? p->uses : 0;
