@@ -15,10 +15,12 @@ static void on_fork(void) { hf_forked = 1; }
 
 static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (hf_forked) return RM_ReplyWithError(ctx, "ERR not available in a forked process");
-    hf_frame frame = { .counted = 0 };
     int done = hf_fast_run(slot, ctx, argv, argc);
     if (done == 1) return 0;
+    hf_frame frame;
+    frame.db = RM_GetSelectedDb(ctx);
     frame.counted = done == HF_COUNTED;
+    frame.reply = 0;
     hf_arg few[16], *args = few;
     if (argc > 16) args = RM_Alloc(sizeof(hf_arg) * (size_t)argc);
     for (int i = 0; i < argc; i++) {
@@ -27,9 +29,8 @@ static int run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc
         args[i].len = args[i].cap = len;
         args[i].str = argv[i];
     }
-    hf_begin(slot, ctx, argv, argc, &frame);
     goCommand(slot, ctx, &frame, args, argc);
-    hf_end(ctx, &frame);
+    hf_answer(ctx, &frame);
     if (args != few) RM_Free(args);
     return 0;
 }

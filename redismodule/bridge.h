@@ -36,33 +36,23 @@ typedef struct {
     int type;
 } hf_opened;
 
-/* A command on its way through Go and back. Until Go is entered it holds what
- * was found at the key that the command opens (see Command.Opens), and from then
- * on what is to be done when Go has returned. */
+/* A command on its way through Go and back. Its first reply, where that is the whole
+ * answer, is given when Go has returned, which saves a crossing. */
 typedef struct {
-    RedisModuleKey *key;
-    int64_t expire_at, now;
-    size_t len;
-    long field; /* length of the field's value, -1: none */
-    const void *value;
-    int type, db;
-    int counted; /* a hit or a miss of the command's key */
-
-    int change, event_class, reply;
-    const char *event;
-    RedisModuleString *field_name;
+    int db;
+    int counted; /* the server has counted a hit or a miss of the command's key */
+    int reply;
     long long number;
     size_t text_len;
-    char text[256]; /* the field's new value, or what is answered */
+    char text[256];
     RedisModuleCallReply *answer;
 } hf_frame;
 
-enum { HF_PUT = 1, HF_DELETE };   /* change */
-enum {                          /* reply */
+enum {             /* reply */
     HF_NUMBER = 1,
-    HF_STATUS, /* text */
+    HF_STATUS,     /* text */
     HF_TEXT,
-    HF_ANSWER, /* what a call answered */
+    HF_ANSWER,     /* what a call answered */
 };
 
 /* What a walk found: length, bytes, length, bytes … */
@@ -129,9 +119,7 @@ uint64_t hf_pass_shut(uint64_t id);
 uint64_t hf_pass_uses(uint64_t id);
 void hf_pass_forget(int module);
 
-void hf_opens(int slot, int mode, int field);
-void hf_begin(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc, hf_frame *f);
-void hf_end(RedisModuleCtx *ctx, hf_frame *f);
+void hf_answer(RedisModuleCtx *ctx, hf_frame *f);
 
 int hf_create_command(RedisModuleCtx *ctx, int slot, const char *name, const char *flags);
 int hf_set_acl(RedisModuleCtx *ctx, const char *name, const char *categories);

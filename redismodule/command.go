@@ -20,9 +20,6 @@ type Command struct {
 	// Reply says in one sentence what is answered, for the written reference.
 	Reply   string
 	Handler Handler
-	// Opens has the key that argument 1 names opened for the Handler, which must
-	// take it with Ctx.Begin.
-	Opens Opening
 }
 
 // KeyFlags say what a command does with a key; ACLs and routing depend on it.

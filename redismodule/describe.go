@@ -50,7 +50,6 @@ func (m *module) register(ctx *Ctx, c *Command) error {
 	defer mem.free()
 	name := mem.str(c.Name)
 	slot := m.bind(c)
-	c.opens(slot)
 	c.fast(slot, m)
 	if C.hf_create_command(ctx.c, C.int(slot), name, mem.str(c.Flags)) != 0 {
 		return fmt.Errorf("cannot create the command %s: another module has one of that name, or the server does not know a flag of %q", c.Name, c.Flags)

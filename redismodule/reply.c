@@ -3,6 +3,17 @@
 
 void hf_reply_error(RedisModuleCtx *ctx, const char *text) { RM_ReplyWithError(ctx, text); }
 
+void hf_answer(RedisModuleCtx *ctx, hf_frame *f) {
+    switch (f->reply) {
+    case HF_NUMBER: RM_ReplyWithLongLong(ctx, f->number); break;
+    case HF_STATUS: RM_ReplyWithSimpleString(ctx, f->text); break;
+    case HF_TEXT: RM_ReplyWithStringBuffer(ctx, f->text, f->text_len); break;
+    case HF_ANSWER:
+        RM_ReplyWithCallReply(ctx, f->answer);
+        RM_FreeCallReply(f->answer);
+    }
+}
+
 /* Answers arrays, strings and integers as they stand in a call's reply, which is
  * in RESP2, in the client's own protocol. */
 void hf_reply_raw(RedisModuleCtx *ctx, const char *p, size_t len) {

@@ -37,6 +37,19 @@ import (
 	"unsafe"
 )
 
+// first notes a reply. It reports whether the reply may wait until the Handler has returned:
+// it is a command's, and the first. Unless it begins an array, it is the whole answer then.
+func (ctx *Ctx) first() bool {
+	first := ctx.frame != nil && !ctx.replied
+	ctx.replied = true
+	return first
+}
+
+// text is the room of a reply that waits.
+func text(f *C.hf_frame) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&f.text)), len(f.text))
+}
+
 // ReplyInt answers an integer.
 func (ctx *Ctx) ReplyInt(n int64) {
 	if ctx.first() {

@@ -179,7 +179,7 @@ func (k *keyspace) Token() *int64 { return &lastToken }
 
 func (k *keyspace) Logged(func(hash uint64, expires, at, held int64)) {}
 
-func (k *keyspace) Hash(db int, name []byte) uint64 { return uint64(redismodule.KeyID(db, name)) }
+func (k *keyspace) Hash(db int, name []byte) uint64 { return uint64(k.ctx.KeyID(db, name)) }
 
 func (k *keyspace) Watch(db int, name []byte)   { k.ctx.Watch(db, name) }
 func (k *keyspace) Unwatch(db int, name []byte) { k.ctx.Unwatch(db, name) }

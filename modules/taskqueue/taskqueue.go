@@ -45,13 +45,13 @@ type state struct {
 	cluster bool
 
 	// Scratch, reused by every callback; nothing in it outlives one.
-	claim   claim
-	taken   taken
-	side    []byte
-	member  []byte
-	fields  [][]byte
-	source  source
-	ended   source // an entry that all groups are done with
+	claim  claim
+	taken  taken
+	side   []byte
+	member []byte
+	fields [][]byte
+	source source
+	ended  source // an entry that all groups are done with
 
 	uniques uniques
 }

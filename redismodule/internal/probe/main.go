@@ -423,7 +423,6 @@ func misuse(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			w.SetExpireAt(-1)
 			w.SetExpireAt(1 << 62)
 			w.HashDel(empty, 1<<62)
-			w.Apply(&redismodule.Change{Put: true, Delete: true})
 			w.Delete()
 			w.Delete()
 			w.HashEach(func(_, _ []byte) bool { w.Close(); return true })
