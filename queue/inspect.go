@@ -3,9 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -45,51 +43,6 @@ func (i *Inspector) Stats(ctx context.Context, stream string) (Stats, error) {
 		return s, failed("stats of", stream, err)
 	}
 	return s, nil
-}
-
-// QueuePage is a part of the list of streams.
-type QueuePage struct {
-	Streams []string `json:"streams"`
-	Cursor  string   `json:"cursor,omitempty"` // where the next part begins; empty at the end
-}
-
-// Queues lists the streams that are queues, those whose names match the glob-style
-// pattern match, "" being all. The list goes on at the page's Cursor; a page may be
-// empty before the end, and a stream may be listed twice while the server works. Retry and
-// dead streams are not listed. In a cluster all primaries are asked, one after another.
-func (i *Inspector) Queues(ctx context.Context, match, cursor string) (QueuePage, error) {
-	nodes, err := i.primaries(ctx)
-	if err != nil {
-		return QueuePage{}, failed("list", "queues", err)
-	}
-	number, at, _ := strings.Cut(cursor, ":")
-	n, _ := strconv.Atoi(number)
-	if n >= len(nodes) {
-		return QueuePage{}, nil
-	}
-	if at == "" {
-		at = "0"
-	}
-	if match == "" {
-		match = "*"
-	}
-	var page QueuePage
-	next, names, err := listQueues(ctx, nodes[n], match, at)
-	if err != nil {
-		return page, failed("list", "queues", err)
-	}
-	for _, name := range names {
-		if !isSideStream(name) {
-			page.Streams = append(page.Streams, name)
-		}
-	}
-	switch {
-	case next != "0":
-		page.Cursor = fmt.Sprint(n, ":", next)
-	case n+1 < len(nodes):
-		page.Cursor = fmt.Sprint(n+1, ":0")
-	}
-	return page, nil
 }
 
 // primaries are clients of the servers that hold data: one, or all of a cluster, in the

@@ -128,8 +128,8 @@ func (i *Inspector) act(ctx context.Context, what, stream string, s Selection, c
 			if err != nil {
 				return out, failed(what, stream, err)
 			}
-			if resent { // the first reply was lost: what is gone was acted on
-				if n, err = i.gone(ctx, dead, part); err != nil {
+			if resent || n < len(part) {
+				if n, err = i.complete(ctx, dead, part, func(ids []any) []any { args, _ := command(group, ids); return args }); err != nil {
 					return out, failed(what, stream, err)
 				}
 			}
@@ -139,19 +139,37 @@ func (i *Inspector) act(ctx context.Context, what, stream string, s Selection, c
 	return out, nil
 }
 
-// gone counts the entries that a stream does not have any more.
-func (i *Inspector) gone(ctx context.Context, stream string, entries []any) (n int, err error) {
-	commands := make([][]any, len(entries))
-	for k, e := range entries {
-		commands[k] = []any{"XRANGE", stream, e, e}
-	}
-	replies, errs := i.conns.SendAll(ctx, commands)
-	for k, reply := range replies {
-		if list, _ := reply.([]any); len(list) == 0 && errs[k] == nil {
-			n++
+// complete counts the entries that a stream does not have any more: those acted on, though a
+// reply was lost. To what is left the command is sent once more, by the tasks' ids: the
+// server acts on no entry whose id is another task's, too.
+func (i *Inspector) complete(ctx context.Context, stream string, entries []any, command func(ids []any) []any) (n int, err error) {
+	for again := true; ; again = false {
+		commands := make([][]any, len(entries))
+		for k, e := range entries {
+			commands[k] = []any{"XRANGE", stream, e, e}
+		}
+		replies, errs := i.conns.SendAll(ctx, commands)
+		if err := errors.Join(errs...); err != nil {
+			return 0, err
+		}
+		var left []any
+		n = 0
+		for _, reply := range replies {
+			list, _ := reply.([]any)
+			if len(list) == 0 {
+				n++
+				continue
+			}
+			id, fields := entryFields(list[0])
+			left = append(left, recordOf(Dead, stream, id, fields).ID)
+		}
+		if len(left) == 0 || !again {
+			return n, nil
+		}
+		if _, _, err := sendForCount(ctx, i.conns, outageOfActs, command(left)...); err != nil {
+			return n, err
 		}
 	}
-	return n, errors.Join(errs...)
 }
 
 // Cancel takes tasks out of the queue by their ids, wherever they are: delayed, ready,

@@ -66,7 +66,7 @@ func (i *Inspector) list(ctx context.Context, stream string, o ListOptions) (pag
 			return page, err
 		}
 		for k := range tasks {
-			tasks[k].cursor = fmt.Sprint(n, ":", tasks[k].cursor)
+			tasks[k].place = n
 		}
 		page.Tasks = append(page.Tasks, tasks...)
 		if next != "" {

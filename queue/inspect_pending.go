@@ -94,22 +94,28 @@ func (i *Inspector) leases(ctx context.Context, p place, list []redis.XPendingEx
 	if len(list) == 0 {
 		return all, nil
 	}
-	reply, err := i.conns.Send(ctx, "TASK.PENDING", p.key, p.group, "CURSOR", before(list[0].ID), "COUNT", len(list))
-	if err != nil {
-		if redis.HasErrorPrefix(err, "unknown command") {
-			err = nil
+	last, cursor := list[len(list)-1].ID, before(list[0].ID)
+	for len(all) < len(list) { // each reply is bounded by time, too
+		reply, err := i.conns.Send(ctx, "TASK.PENDING", p.key, p.group, "CURSOR", cursor, "COUNT", len(list))
+		if err != nil {
+			if redis.HasErrorPrefix(err, "unknown command") {
+				err = nil
+			}
+			return all, err
 		}
-		return all, err
-	}
-	parts, _ := reply.([]any)
-	if len(parts) != 2 {
-		return all, nil
-	}
-	tasks, _ := parts[1].([]any)
-	for _, one := range tasks {
-		m := mapOf(one)
-		id, _ := m["id"].(string)
-		all[id] = lease{time.Duration(number(m["lease_left_ms"])) * time.Millisecond, number(m["connected"]) != 0}
+		parts, _ := reply.([]any)
+		if len(parts) != 2 {
+			return all, nil
+		}
+		tasks, _ := parts[1].([]any)
+		for _, one := range tasks {
+			m := mapOf(one)
+			id, _ := m["id"].(string)
+			all[id] = lease{millis(m["lease_left_ms"]), number(m["alive"]) != 0}
+		}
+		if cursor, _ = parts[0].(string); cursor == "0" || all[last] != (lease{}) || len(tasks) == 0 {
+			break
+		}
 	}
 	return all, nil
 }

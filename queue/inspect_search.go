@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -100,7 +101,7 @@ func (i *Inspector) each(ctx context.Context, stream string, o SearchOptions, f 
 				if n == len(page.Tasks)-1 {
 					return page.Cursor, nil
 				}
-				return page.Tasks[n].cursor, nil
+				return fmt.Sprint(page.Tasks[n].place, ":", page.Tasks[n].cursor), nil
 			}
 		}
 		window -= len(page.Tasks)

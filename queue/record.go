@@ -43,7 +43,8 @@ type Record struct {
 	Connected  bool          `json:"connected,omitempty"`     // the consumer waits, or spoke within its lease
 	Origin     string        `json:"origin,omitempty"`        // of a dead letter: the entry that failed last
 
-	cursor string // where a list goes on behind this task, within its key
+	place  int    // which of the keys of a list this is
+	cursor string // where a list goes on behind this task, within that key
 }
 
 // Failure is one failed try of a task.

@@ -10,10 +10,15 @@ import (
 
 // Stats tells how a queue is doing, all partitions together.
 type Stats struct {
-	Length    int64         `json:"length"`        // tasks in the queue, retries and those in work included
-	Delayed   int64         `json:"delayed"`       // tasks that are not due yet
-	Dead      int64         `json:"dead"`          // dead letters of all groups
-	Held      int64         `json:"held"`          // tasks that wait for others of their key
+	Length    int64         `json:"length"`    // tasks in the queue, retries and those in work included
+	Delayed   int64         `json:"delayed"`   // tasks that are not due yet
+	Dead      int64         `json:"dead"`      // dead letters of all groups
+	Held      int64         `json:"held"`      // tasks that wait for others of their key
+	Published int64         `json:"published"` // tasks and retries ever added to the stream
+	Retried   int64         `json:"retried"`   // since the server started, as are the next ones
+	Buried    int64         `json:"buried"`    // tasks that became dead letters
+	Expired   int64         `json:"expired"`   // tasks that no worker was given in time
+	Cancelled int64         `json:"cancelled"`
 	Paused    bool          `json:"paused"`        // nothing is handed out
 	Waiting   int64         `json:"waiting"`       // workers' connections that wait for a task
 	OldestAge time.Duration `json:"oldest_age_ns"` // of the oldest task in the queue
@@ -100,6 +105,11 @@ func (s *Stats) addStream(reply any, group string) {
 	s.Length += number(m["length"])
 	s.Delayed += number(m["delayed"])
 	s.Held += number(m["held"])
+	s.Published += number(m["published"])
+	s.Retried += number(m["retried"])
+	s.Buried += number(m["dead"])
+	s.Expired += number(m["expired"])
+	s.Cancelled += number(m["cancelled"])
 	s.Paused = s.Paused || number(m["paused"]) != 0
 	s.OldestAge = max(s.OldestAge, millis(m["oldest_age_ms"]))
 	if group == "" { // who waits on several streams is counted on the first
@@ -119,8 +129,8 @@ func (s *Stats) addStream(reply any, group string) {
 		to.Consumers += number(g["consumers"])
 		to.Waiting += number(g["waiting"])
 		to.Lease = max(to.Lease, millis(g["lease_ms"]))
-		to.Wait.add(g["wait"])
-		to.Run.add(g["run"])
+		to.Wait.add(g["wait_ms"])
+		to.Run.add(g["run_ms"])
 	}
 }
 
@@ -138,9 +148,9 @@ func (s *Stats) group(name string) *GroupStats {
 func (q *Quantiles) add(reply any) {
 	m := mapOf(reply)
 	q.Count += number(m["count"])
-	q.P50 = max(q.P50, millis(m["p50_ms"]))
-	q.P99 = max(q.P99, millis(m["p99_ms"]))
-	q.Max = max(q.Max, millis(m["max_ms"]))
+	q.P50 = max(q.P50, millis(m["p50"]))
+	q.P99 = max(q.P99, millis(m["p99"]))
+	q.Max = max(q.Max, millis(m["max"]))
 }
 
 // mapOf is a reply that is a map: as such in RESP3, else as a flat list.
