@@ -13,13 +13,18 @@ type entry struct {
 	id         any // a string, as it came in the reply and goes into commands
 	fields     []any
 	state      entryState
-	err        error     // of a task that failed: what the handler returned
-	info       *TaskInfo // of a task that failed
-	backoff    BackoffFunc
-	took       time.Duration // how long the handler ran
-	leased     time.Time     // when the lease was begun or renewed, or earlier
+	failure    *failure
+	leased     time.Time // when the lease was begun or renewed, or earlier
 	cancel     context.CancelCauseFunc
 	prev, next *entry
+}
+
+// failure is what there is to tell of a task that failed or was put off.
+type failure struct {
+	err     error         // what the handler returned
+	info    *TaskInfo     // nil where there was no handler
+	took    time.Duration // how long the handler ran
+	backoff BackoffFunc
 }
 
 type entryState int8

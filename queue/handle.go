@@ -18,30 +18,34 @@ func (w *Worker) loop() {
 			w.handlers.Go(w.loop)
 		}
 	}()
+	now := time.Now()
 	for {
 		ctx, cancel := context.WithCancelCause(w.values)
-		e := w.next(cancel)
+		e, waited := w.next(cancel)
 		if e == nil {
 			cancel(nil)
 			break
 		}
-		w.handle(ctx, e)
+		if waited {
+			now = time.Now()
+		}
+		now = w.handle(ctx, e, now)
 	}
 	ended = true
 }
 
-// next waits for a task to begin, or nil when the worker stops.
-func (w *Worker) next(cancel context.CancelCauseFunc) *entry {
+// next returns a task to begin, nil when the worker stops, and whether it had to wait.
+func (w *Worker) next(cancel context.CancelCauseFunc) (e *entry, waited bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !w.draining {
+	for ; !w.draining; waited = true {
 		if st := w.pick(); st != nil {
-			e := st.pop()
+			e = st.pop()
 			e.state, e.cancel = inWork, cancel
 			if st.hasRoom() {
 				st.hungry.Signal()
 			}
-			return e
+			return e, waited
 		}
 		w.idle++
 		for _, st := range w.all {
@@ -52,7 +56,7 @@ func (w *Worker) next(cancel context.CancelCauseFunc) *entry {
 		w.ready.Wait()
 		w.idle--
 	}
-	return nil
+	return nil, waited
 }
 
 // pick says whose turn it is among the streams that have something: each queue's as
@@ -99,13 +103,14 @@ func (q *source) next() *stream {
 // errGoexit is the failure of a handler that ended its goroutine.
 var errGoexit = errors.New("the handler ended its goroutine")
 
-// handle has a task done and sees to its end, also when the handler panics.
-func (w *Worker) handle(ctx context.Context, e *entry) {
+// handle has a task done, from the time began on, and sees to its end, also when the
+// handler panics. It returns when the task ended.
+func (w *Worker) handle(ctx context.Context, e *entry, began time.Time) (ended time.Time) {
 	h := e.part.q.handlers[kindOf(e.fields)]
 	if h == nil {
 		e.cancel(nil)
 		w.finish(ctx, e, nil, 0, w.noHandler(e), nil)
-		return
+		return time.Now()
 	}
 	j := h.open(e)
 	info := j.info()
@@ -115,14 +120,14 @@ func (w *Worker) handle(ctx context.Context, e *entry) {
 		timeout, backoff = info.policy(timeout, backoff)
 	}
 	err := errGoexit
-	began := time.Now()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 			w.o.Logger.Error("queue: a handler panicked", "stream", e.part.name, "id", info.ID, "panic", p, "stack", string(debug.Stack()))
 		}
 		e.cancel(nil)
-		w.finish(ctx, e, info, time.Since(began), err, backoff)
+		ended = time.Now()
+		w.finish(ctx, e, info, ended.Sub(began), err, backoff)
 	}()
 	run := ctx
 	if timeout > 0 {
@@ -138,6 +143,7 @@ func (w *Worker) handle(ctx context.Context, e *entry) {
 	} else {
 		err = w.around(run, info, j, 0)
 	}
+	return ended // by the deferred function
 }
 
 // around calls the middleware from the n-th on, and the handler inside.
@@ -208,7 +214,7 @@ func (w *Worker) finish(ctx context.Context, e *entry, info *TaskInfo, took time
 		e.state = unfinished
 	default:
 		e.state = settling
-		e.err, e.info, e.took, e.backoff = err, info, took, backoff
+		e.failure = &failure{err, info, took, backoff}
 		e.s.refusals = append(e.s.refusals, e)
 		st.finished.Signal()
 	}

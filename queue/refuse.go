@@ -10,16 +10,16 @@ import (
 // refusal is the command that refuses a task, and how long the task then waits for its
 // next try.
 func (st *stream) refusal(e *entry) (args []any, wait time.Duration) {
-	w := st.w
-	reason := e.err.Error()
+	w, f := st.w, e.failure
+	reason := f.err.Error()
 	if len(reason) > reasonLimit {
 		reason = strings.ToValidUTF8(reason[:reasonLimit], "")
 	}
 	args = []any{"TASK.NACK", e.part.name, w.o.Group, e.s.consumer, e.id}
-	decision, wait := Decide(e.err)
+	decision, wait := Decide(f.err)
 	retries := 0 // of Discard
-	if e.info != nil {
-		retries = max(e.info.MaxTries-1, 0)
+	if f.info != nil {
+		retries = max(f.info.MaxTries-1, 0)
 	}
 	switch {
 	case decision == Snoozed:
@@ -28,7 +28,7 @@ func (st *stream) refusal(e *entry) (args []any, wait time.Duration) {
 		args = append(args, "REASON", reason, "MAXRETRIES", 0, "DEAD", e.part.dead)
 	default:
 		if wait < 0 {
-			wait = max(e.backoff(e.info.Try, e.err), 0)
+			wait = max(f.backoff(f.info.Try, f.err), 0)
 		}
 		args = append(args, "REASON", reason, "DELAY", delayMillis(wait), "MAXRETRIES", retries, "DEAD", e.part.dead)
 	}

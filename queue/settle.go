@@ -133,7 +133,7 @@ const reasonLimit = 4 << 10
 // refuse tells the server that a task failed or was put off: in one step it is taken from this
 // worker, and published again for later or buried.
 func (st *stream) refuse(e *entry) {
-	w := st.w
+	w, f := st.w, e.failure
 	defer func() {
 		w.mu.Lock()
 		st.drop(e)
@@ -149,16 +149,16 @@ func (st *stream) refuse(e *entry) {
 		return
 	}
 	outcome, _ := reply.([]any)
-	if e.info == nil || len(outcome) != 2 {
+	if f.info == nil || len(outcome) != 2 {
 		return
 	}
-	event := Event{Task: e.info, Err: e.err, Took: e.took, In: retried}
+	event := Event{Task: f.info, Err: f.err, Took: f.took, In: retried}
 	call := w.o.OnRetry
 	if outcome[0] == "DEAD" {
 		call, event.In = w.o.OnDead, 0
-		w.o.Logger.Warn("queue: a task is a dead letter now", "stream", e.part.name, "id", e.info.ID, "kind", e.info.Kind, "try", e.info.Try, "dead", e.part.dead, "error", e.err)
-	} else if decision, _ := Decide(e.err); decision == Retried {
-		w.o.Logger.Info("queue: a task failed and is tried again", "stream", e.part.name, "id", e.info.ID, "kind", e.info.Kind, "try", e.info.Try, "in", retried, "error", e.err)
+		w.o.Logger.Warn("queue: a task is a dead letter now", "stream", e.part.name, "id", f.info.ID, "kind", f.info.Kind, "try", f.info.Try, "dead", e.part.dead, "error", f.err)
+	} else if decision, _ := Decide(f.err); decision == Retried {
+		w.o.Logger.Info("queue: a task failed and is tried again", "stream", e.part.name, "id", f.info.ID, "kind", f.info.Kind, "try", f.info.Try, "in", retried, "error", f.err)
 	}
 	if call != nil {
 		call(w.values, event)

@@ -112,6 +112,10 @@ func readValue(r *bufio.Reader) (any, error) {
 	return nil, fmt.Errorf("%w: %q", errReply, line)
 }
 
+// commonTexts are texts that stand in each task's entry: they are made once, not with each
+// reply.
+var commonTexts = map[string]any{"payload": "payload", "timestamp": "timestamp", "retry_count": "retry_count", "0": "0"}
+
 // readBulk reads a text of n bytes.
 func readBulk(r *bufio.Reader, kind byte, n int64) (any, error) {
 	if n < 0 {
@@ -119,8 +123,16 @@ func readBulk(r *bufio.Reader, kind byte, n int64) (any, error) {
 	}
 	var text string
 	if b, err := r.Peek(int(n) + 2); err == nil { // it fits the buffer
-		text = string(b[:n])
-		_, _ = r.Discard(len(b))
+		common, is := commonTexts[string(b[:n])]
+		if !is {
+			text = string(b[:n])
+		}
+		if _, _ = r.Discard(len(b)); is && kind == '$' {
+			return common, nil
+		}
+		if is {
+			text = common.(string)
+		}
 	} else {
 		b := make([]byte, n+2)
 		if _, err := io.ReadFull(r, b); err != nil {
