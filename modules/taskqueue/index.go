@@ -8,17 +8,19 @@ import (
 )
 
 // A task whose newest entry is not its first is found by its id in the hash
-// {stream}:tasks: the field is the task's id, the value where it is now, an entry's
-// id or that of a delayed task. The hash is a hint: who looks there looks at the entry
-// too. The usual acknowledgement knows nothing of it, so fields stay behind when such
-// tasks are done. Each new field has checkMost others checked, which keeps the hash at
-// about twice the tasks that are alive, and a stream that is empty has its hash
-// deleted.
+// {stream}:tasks: the field is the task's id, the value is where the task is now, an
+// entry's id or that of a delayed task. The hash is a hint: whoever looks there looks at
+// the entry too. The fast path of TASK.ACK does not know of the hash, so fields stay
+// behind when such tasks are done. While the hash has more than twice as many fields as
+// the stream has tasks, each new field has some others checked. The hash of an empty
+// stream is deleted.
 
 const tasksKey = "tasks"
 
-// checkMost is how many fields are checked for each that is set.
-const checkMost = 2
+const (
+	indexSpare = 64 // fields that an index may have too many
+	checkMost  = 4  // fields that are checked for one that is new
+)
 
 // remember says where a task is now that has left its first entry.
 func (s *state) remember(ctx *redismodule.Ctx, stream string, task, at []byte) {
@@ -35,6 +37,13 @@ func (s *state) remember(ctx *redismodule.Ctx, stream string, task, at []byte) {
 	if failed || added == 0 {
 		return
 	}
+	most := 2*s.length(ctx, stream) + indexSpare
+	if set, ok := s.sideKey(stream, delayedKey); ok {
+		most += 2 * lengthOf(ctx, set)
+	}
+	if lengthOf(ctx, name) <= most {
+		return
+	}
 	r = ctx.Cmd("HRANDFIELD").Bytes(name).Int(checkMost).Str("WITHVALUES").Call("")
 	defer r.Free()
 	if failure(r) != nil {
@@ -47,6 +56,13 @@ func (s *state) remember(ctx *redismodule.Ctx, stream string, task, at []byte) {
 			_ = ctx.Cmd("HDEL").Bytes(name).Bytes(other).Do("")
 		}
 	}
+}
+
+// lengthOf returns the number of elements of a key.
+func lengthOf(ctx *redismodule.Ctx, key []byte) int {
+	k := ctx.Look(redismodule.Text(key))
+	defer k.Close()
+	return k.Len()
 }
 
 // isThere tells whether the stream holds an entry or a delayed task of that id.
