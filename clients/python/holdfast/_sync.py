@@ -214,6 +214,8 @@ class Worker:
         with ThreadPoolExecutor(self._n, "holdfast-task") as pool:
             while not self._stop.is_set():
                 self._free.acquire()
+                if self._stop.is_set():
+                    break
                 room = 1
                 while room < self._n and self._free.acquire(blocking=False):
                     room += 1
