@@ -19,6 +19,10 @@ TOOL := $(BUILD)/holdfast
 GOFILES := $(shell find . -name '*.go' ! -name '*_test.go' -o -name '*.[ch]' -o -name 'exports.map' | grep -v -e '^./build/' -e '^./bench/') go.mod go.sum
 GO ?= go
 export GO
+# make's own default, cc, may be another compiler than the one that scripts/need looks for.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Reproducible: the same source and toolchain give the same bytes.
 GOFLAGS_SO := -trimpath -buildvcs=false -buildmode=c-shared
@@ -48,7 +52,7 @@ $(LIBRARY): $(GOFILES) | tools
 	@chmod 0755 $(BUILD)/.libholdfast.so.new && mv -f $(BUILD)/.libholdfast.so.new $@
 
 $(SO): $(BUILD)/%.so: modules/entry/entry.c $(LIBRARY)
-	gcc -O2 -Wall -shared -fPIC -DMODULE=$* -o $(BUILD)/.$*.so.new $< -L$(BUILD) -lholdfast -Wl,-rpath,'$$ORIGIN' -Wl,--enable-new-dtags
+	$(CC) -O2 -Wall -shared -fPIC -DMODULE=$* -o $(BUILD)/.$*.so.new $< -L$(BUILD) -lholdfast -Wl,-rpath,'$$ORIGIN' -Wl,--enable-new-dtags
 	@chmod 0755 $(BUILD)/.$*.so.new && mv -f $(BUILD)/.$*.so.new $@
 
 $(TOOL): $(GOFILES) $(wildcard docs/*.md docs/commands/*)
@@ -92,9 +96,14 @@ install: build ## install into PREFIX (default /usr/local): lib/holdfast and bin
 	@set -e; for f in $(LIBRARY) $(SO); do to=$(DESTDIR)$(PREFIX)/lib/holdfast/$$(basename $$f); install -m 0755 $$f $$to.new; mv -f $$to.new $$to; echo $$to; done
 	@set -e; to=$(DESTDIR)$(PREFIX)/bin/holdfast; install -m 0755 $(TOOL) $$to.new; mv -f $$to.new $$to; echo $$to
 
+.PHONY: dist
+dist: ## packages of all kinds into dist/: tarballs, debs, images, checksums (ARGS="-only build,tarballs,sums")
+	@scripts/need go cc aarch64-linux-gnu-gcc
+	cd scripts/dist && $(GO) run . -out $(CURDIR)/dist -version $(VERSION) -time $(shell git log -1 --format=%ct 2>/dev/null || echo 0) $(ARGS)
+
 .PHONY: clean
 clean: ## remove build/
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) dist
 
 .PHONY: tools server
 tools:

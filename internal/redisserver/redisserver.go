@@ -119,8 +119,7 @@ func (p *Process) start(ctx context.Context) error {
 	if p.cfg.Strict {
 		cmd.Env = append(os.Environ(), "HOLDFAST_STRICT=1")
 	}
-	// The server goes when we go, however we go.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	leash(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
