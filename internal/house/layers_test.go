@@ -39,14 +39,17 @@ var layers = map[string][]string{
 	"queue/queuetest":   {"queue"},
 
 	// The tool, the pages, and what the tests share.
-	"docs":                 {},
-	"internal/redisserver": {},
-	"internal/transcript":  {},
-	"cmd/holdfast":         {"docs", "internal/redisserver", "internal/transcript"},
-	"holdfasttest":         {"internal/redisserver"},
-	"internal/clienttest":  {"holdfasttest"},
-	"internal/house":       {},
-	"e2e":                  {},
+	"docs":                         {},
+	"internal/redisserver":         {},
+	"internal/transcript":          {},
+	"cmd/holdfast":                 {"docs", "internal/redisserver", "internal/transcript"},
+	"holdfasttest":                 {"internal/redisserver"},
+	"internal/clienttest":          {"holdfasttest"},
+	"internal/house":               {},
+	"internal/cli":                 {},
+	"clients/conformance":          {},
+	"clients/conformance/godriver": {"cache", "lock", "queue"},
+	"e2e":                          {},
 }
 
 func TestLayersPointInOneDirection(t *testing.T) {
