@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/cli"
+
 	"holdfast/docs"
 )
 
@@ -57,7 +59,7 @@ func reference(name string) (string, error) {
 			}
 		}
 	}
-	return "", try(fmt.Errorf("%w: %q", errUnknown, name), "holdfast docs "+strings.Join(names, ", holdfast docs "))
+	return "", cli.Try(fmt.Errorf("%w: %q", errUnknown, name), "holdfast docs "+strings.Join(names, ", holdfast docs "))
 }
 
 var errUnknown = errors.New("no module or command of this name")

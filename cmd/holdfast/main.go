@@ -3,13 +3,17 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"holdfast/internal/cli"
 )
 
 // version is set when the tool is built.
@@ -17,19 +21,31 @@ var version = "dev"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run is the whole tool; its result is the exit code: 0, or 1 after an error.
+// run is the whole tool; its result is the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	cmd, err := root.ExecuteC()
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
-		return 0
+		return cli.ExitDone
 	}
-	fmt.Fprintln(stderr, "Error:", err)
-	fmt.Fprintln(stderr, "Try:  ", hintOf(err, cmd))
-	return 1
+	message, hint, code := cli.Describe(err)
+	if ctx.Err() != nil && code == cli.ExitFailed {
+		code = cli.ExitInterrupted
+	}
+	if message == "" || code == cli.ExitInterrupted {
+		return code
+	}
+	if hint == "" {
+		hint = cmd.CommandPath() + " --help"
+	}
+	fmt.Fprintln(stderr, "Error:", message)
+	fmt.Fprintln(stderr, "Try:  ", hint)
+	return code
 }
 
 func newRoot() *cobra.Command {
@@ -37,19 +53,33 @@ func newRoot() *cobra.Command {
 		Use:   "holdfast",
 		Short: "Locks, a stampede-free cache and a task queue inside the Redis or Valkey you run",
 		Long: `Holdfast is three modules for Redis and Valkey: cachelock, taskqueue and
-distlock. This tool starts a server with them, shows them at work, and prints
-what to put into the redis.conf of a server of your own.`,
+distlock. This tool starts a server with them, tells who holds what, who waits and
+what failed, and steers it.
+
+` + cli.ExitCodes,
 		Example: `  holdfast serve --tour          a server on a free port, and the guide played on it
   holdfast serve --port 7000     a server on port 7000
   holdfast modules               the loadmodule lines for redis.conf
+  holdfast doctor                is the server well, and if not, what cures it
+  holdfast queue ls              the queues of the server on 127.0.0.1:6379
+  holdfast lock run nightly -- ./backup.sh
   holdfast docs lock.acquire     what a command takes and answers`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newModules(), newDocs(), newVersion())
+	root.AddGroup(&cobra.Group{ID: "see", Title: "See and steer:"}, &cobra.Group{ID: "run", Title: "Run and set up:"})
+	for _, c := range []*cobra.Command{newQueue(), newContext()} {
+		c.GroupID = "see"
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{newServe(), newModules(), newDocs(), newVersion()} {
+		c.GroupID = "run"
+		root.AddCommand(c)
+	}
+	root.SetCompletionCommandGroupID("run")
+	root.SetHelpCommandGroupID("run")
 	return root
 }
 
@@ -63,24 +93,4 @@ func newVersion() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// hintError is an error and what to do about it.
-type hintError struct {
-	error
-	hint string
-}
-
-func (e hintError) Unwrap() error { return e.error }
-
-// try adds to an error what mends it: a command, or a sentence without a
-// capital and a full stop.
-func try(err error, hint string) error { return hintError{err, hint} }
-
-// hintOf is the error's hint, or else the help of the command that failed.
-func hintOf(err error, cmd *cobra.Command) string {
-	if h, ok := errors.AsType[hintError](err); ok {
-		return h.hint
-	}
-	return cmd.CommandPath() + " --help"
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/cli"
+
 	"holdfast/internal/redisserver"
 )
 
@@ -38,7 +40,7 @@ changed to its data folder. Any of the three may be left out.`,
 func findModules() ([]string, error) {
 	paths, err := redisserver.Modules()
 	if err != nil {
-		return nil, try(err, "HOLDFAST_MODULES=DIR holdfast …, where DIR is the folder they are in")
+		return nil, cli.Try(err, "HOLDFAST_MODULES=DIR holdfast …, where DIR is the folder they are in")
 	}
 	return paths, nil
 }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/cli"
+
 	"holdfast/internal/redisserver"
 )
 
@@ -46,7 +48,7 @@ server as it is. Ctrl-C stops the server in an orderly way.`,
   holdfast serve -- --maxmemory 100mb --distlock.max-ttl-ms 60000`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if n := cmd.ArgsLenAtDash(); n > 0 || n < 0 && len(args) > 0 {
-				return try(fmt.Errorf("unexpected argument %q", args[0]), "holdfast serve -- "+strings.Join(args, " "))
+				return cli.Try(fmt.Errorf("unexpected argument %q", args[0]), "holdfast serve -- "+strings.Join(args, " "))
 			}
 			return nil
 		},
@@ -81,13 +83,13 @@ func serve(ctx context.Context, out io.Writer, o serveOptions, args []string) er
 		if ctx.Err() != nil {
 			return nil // Ctrl-C before the server was ready
 		}
-		return try(err, startHint(err, o))
+		return cli.Try(err, startHint(err, o))
 	}
 	defer p.Stop()
 	greet(out, p, cfg, o)
 	if o.tour {
 		if err := playTour(ctx, out, p.Addr); err != nil && ctx.Err() == nil {
-			return try(fmt.Errorf("the tour stopped: %w", err), "the same without --tour, and redis-cli -p "+strconv.Itoa(p.Port))
+			return cli.Try(fmt.Errorf("the tour stopped: %w", err), "the same without --tour, and redis-cli -p "+strconv.Itoa(p.Port))
 		}
 	}
 	fmt.Fprintf(out, "\nThe server runs until Ctrl-C. In another terminal: redis-cli -p %d\n", p.Port)
@@ -97,7 +99,7 @@ func serve(ctx context.Context, out io.Writer, o serveOptions, args []string) er
 		return nil
 	case <-p.Done():
 		if err := p.Err(); err != nil {
-			return try(fmt.Errorf("the server ended (%w):\n%s", err, p.Log()), "the same again with --log")
+			return cli.Try(fmt.Errorf("the server ended (%w):\n%s", err, p.Log()), "the same again with --log")
 		}
 		fmt.Fprintln(out, "The server was shut down.")
 		return nil
@@ -115,11 +117,11 @@ var ours = map[string]string{
 
 func (o serveOptions) config(args []string) (cfg redisserver.Config, err error) {
 	if o.port < 0 || o.port > 65535 {
-		return cfg, try(fmt.Errorf("%d is no port", o.port), "a port from 1 to 65535, or 0 for a free one")
+		return cfg, cli.Try(fmt.Errorf("%d is no port", o.port), "a port from 1 to 65535, or 0 for a free one")
 	}
 	for _, arg := range args {
 		if hint := ours[strings.ToLower(arg)]; hint != "" {
-			return cfg, try(fmt.Errorf("%s cannot be given behind --", arg), hint)
+			return cfg, cli.Try(fmt.Errorf("%s cannot be given behind --", arg), hint)
 		}
 	}
 	cfg = redisserver.Config{Args: args, Binary: o.server, Port: o.port}
@@ -136,7 +138,7 @@ func (o serveOptions) config(args []string) (cfg redisserver.Config, err error) 
 			return cfg, err
 		}
 		if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
-			return cfg, try(err, "another --dir")
+			return cfg, cli.Try(err, "another --dir")
 		}
 		cfg.Args = append([]string{"--appendonly", "yes"}, args...)
 	}
@@ -150,7 +152,7 @@ func findServer() (string, error) {
 			return path, nil
 		}
 	}
-	return "", try(errors.New("neither redis-server nor valkey-server is installed"),
+	return "", cli.Try(errors.New("neither redis-server nor valkey-server is installed"),
 		"sudo apt-get install redis-server, or --server PROGRAM")
 }
 

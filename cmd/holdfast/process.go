@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// runUntil runs a command to its end. When ctx ends before, the command and all that it started get
+// TERM, and KILL after grace.
+func runUntil(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
+	group(cmd)
+	// What the command left behind may hold its output open.
+	cmd.WaitDelay = grace + time.Second
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+		}
+		signalGroup(cmd, syscall.SIGTERM)
+		select {
+		case <-done:
+		case <-time.After(grace):
+			signalGroup(cmd, syscall.SIGKILL)
+		}
+	}()
+	return cmd.Wait()
+}
+
+// group makes the command the head of a process group, so that a signal reaches all of it, and
+// Ctrl-C on the terminal reaches us alone.
+func group(cmd *exec.Cmd) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+}
+
+func signalGroup(cmd *exec.Cmd, s syscall.Signal) { _ = syscall.Kill(-cmd.Process.Pid, s) }
+
+// lastLine passes output on and keeps its last line that is not empty.
+type lastLine struct {
+	to   io.Writer
+	mu   sync.Mutex
+	line []byte // of the last complete lines, and what follows
+}
+
+// lastLineMost bounds what is kept.
+const lastLineMost = 4096
+
+func (l *lastLine) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line = append(l.line, b...)
+	if len(l.line) > lastLineMost {
+		l.line = bytes.Clone(l.line[len(l.line)-lastLineMost:])
+	}
+	return l.to.Write(b)
+}
+
+func (l *lastLine) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(strings.ToValidUTF8(string(l.line), "")), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}

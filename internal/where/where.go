@@ -1,0 +1,121 @@
+// Package where reads the filters that people write, in the tool and on the pages:
+//
+//	error~timeout since:2h payload~"ann@" tries>2
+package where
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/queue"
+)
+
+// Help says what a filter may be made of.
+const Help = `error~TEXT  payload~TEXT  kind:NAME  header.NAME:VALUE  tries>N  since:2h  until:10m
+TEXT is part of the error or payload, quoted where it has spaces; since and until are how
+long ago, or a time such as 2026-11-29T10:00Z. Several terms must all hold.`
+
+// Parse reads a filter. The empty text is the filter that matches all.
+func Parse(text string, now time.Time) (queue.Filter, error) {
+	var f queue.Filter
+	terms, err := split(text)
+	if err != nil {
+		return f, err
+	}
+	for _, term := range terms {
+		if err := add(&f, term, now); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+func add(f *queue.Filter, term string, now time.Time) (err error) {
+	at := strings.IndexAny(term, "~:=>")
+	if at <= 0 || at == len(term)-1 {
+		return fmt.Errorf("%q is no term of a filter: error~timeout, payload~\"ann@\", tries>2, since:2h", term)
+	}
+	name, op, value := strings.ToLower(term[:at]), term[at], term[at+1:]
+	switch {
+	case name == "error" && op != '>':
+		f.Error = value
+	case name == "payload" && op != '>':
+		f.Payload = value
+	case name == "kind" && (op == ':' || op == '='):
+		f.Kind = value
+	case strings.HasPrefix(name, "header.") && (op == ':' || op == '='):
+		if f.Headers == nil {
+			f.Headers = queue.Headers{}
+		}
+		f.Headers[term[len("header."):at]] = value
+	case name == "tries" && op == '>':
+		least := 1
+		if rest, ok := strings.CutPrefix(value, "="); ok {
+			value, least = rest, 0
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 0 {
+			return fmt.Errorf("%q: tries>2 or tries>=2", term)
+		}
+		f.MinTries = n + least
+	case name == "since" && (op == ':' || op == '='):
+		f.From, err = moment(value, now)
+	case name == "until" && (op == ':' || op == '='):
+		f.To, err = moment(value, now)
+	default:
+		return fmt.Errorf("%q is no term of a filter: error, payload, kind, header.NAME, tries, since, until", term)
+	}
+	return err
+}
+
+// split cuts at spaces outside of quotes, and takes the quotes away.
+func split(text string) (terms []string, err error) {
+	var term strings.Builder
+	quoted, any := false, false
+	flush := func() {
+		if any {
+			terms = append(terms, term.String())
+		}
+		term.Reset()
+		any = false
+	}
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && quoted && i+1 < len(text):
+			i++
+			term.WriteByte(text[i])
+		case c == '"':
+			quoted, any = !quoted, true
+		case (c == ' ' || c == '\t' || c == '\n') && !quoted:
+			flush()
+		default:
+			term.WriteByte(c)
+			any = true
+		}
+	}
+	if quoted {
+		return nil, fmt.Errorf("a quote in %q has no end", text)
+	}
+	flush()
+	return terms, nil
+}
+
+func moment(s string, now time.Time) (time.Time, error) {
+	d, err := time.ParseDuration(s)
+	if days, ok := strings.CutSuffix(s, "d"); ok && err != nil {
+		var n int
+		n, err = strconv.Atoi(days)
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	if err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time: 2h, 3d, 2026-11-29 or 2026-11-29T10:00Z", s)
+}
