@@ -49,6 +49,14 @@ func group(cmd *exec.Cmd) {
 
 func signalGroup(cmd *exec.Cmd, s syscall.Signal) { _ = syscall.Kill(-cmd.Process.Pid, s) }
 
+// signalOf is the number of the signal that ended a process.
+func signalOf(err *exec.ExitError) int {
+	if status, ok := err.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return int(status.Signal())
+	}
+	return 0
+}
+
 // lastLine passes output on and keeps its last line that is not empty.
 type lastLine struct {
 	to   io.Writer

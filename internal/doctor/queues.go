@@ -1,0 +1,139 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast/queue"
+)
+
+const (
+	goneAfter   = 10 * time.Minute // a consumer with tasks that has not spoken for so long is gone
+	overdueBy   = 10 * time.Second // a delayed task should be handed out within milliseconds
+	deadMost    = 1000             // dead letters that nobody looks after
+	stuckBehind = time.Minute      // how old a task may be before the lack of a worker matters
+)
+
+func (e *examination) queues(most int) error {
+	for cursor := ""; ; {
+		page, err := e.inspect.Queues(e.ctx, "", cursor)
+		if err != nil {
+			return err
+		}
+		for _, stream := range page.Streams {
+			if e.report.Queues >= most {
+				e.found(Finding{ID: "queues", Severity: Warning, What: fmt.Sprintf("There are more than %d queues; the others were not looked into.", most), Why: "A bound keeps this examination short.", Cure: "holdfast doctor --queues N"})
+				return nil
+			}
+			e.report.Queues++
+			if err := e.queue(stream); err != nil {
+				return err
+			}
+		}
+		if cursor = page.Cursor; cursor == "" {
+			return nil
+		}
+	}
+}
+
+func (e *examination) queue(stream string) error {
+	s, err := e.inspect.Stats(e.ctx, stream)
+	if err != nil {
+		return err
+	}
+	found := func(f Finding) {
+		f.Queue = stream
+		e.found(f)
+	}
+	name := quote(stream)
+	if s.Dead >= deadMost {
+		found(Finding{
+			ID: "dead-letters", Severity: Warning, What: fmt.Sprintf("%s has %d dead letters.", stream, s.Dead),
+			Why: "They are work that was not done, and they keep memory.", Cure: "holdfast queue peek " + name + " --dead --group-by error",
+		})
+	}
+	if err := e.delayed(stream, found); err != nil {
+		return err
+	}
+	if s.Paused && s.Length > 0 {
+		found(Finding{
+			ID: "paused", Severity: Warning, What: fmt.Sprintf("%s is paused, and %d tasks wait.", stream, s.Length),
+			Why: "Nothing is handed out until somebody resumes it.", Cure: "holdfast queue resume " + name,
+		})
+		return nil
+	}
+	if len(s.Groups) == 0 && s.Length > 0 && s.OldestAge > stuckBehind {
+		found(Finding{
+			ID: "no-worker", Severity: Critical, What: fmt.Sprintf("%s has %d tasks, and nobody ever worked on it.", stream, s.Length),
+			Why: "They wait for ever.", Cure: "start its worker, or: holdfast queue work " + name + " -- command",
+		})
+	}
+	for _, g := range s.Groups {
+		if err := e.group(stream, name, &s, &g, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *examination) group(stream, name string, s *queue.Stats, g *queue.GroupStats, found func(Finding)) error {
+	consumers, err := e.inspect.Consumers(e.ctx, stream, g.Name)
+	if err != nil {
+		return err
+	}
+	alive := false
+	for _, c := range consumers {
+		gone := c.Idle > max(goneAfter, 3*g.Lease)
+		alive = alive || !gone
+		if gone && c.Pending > 0 {
+			found(Finding{
+				ID: "consumer-gone", Severity: Critical, What: fmt.Sprintf("%d tasks of %s lie with %s, which has not spoken for %s.", c.Pending, stream, c.Name, c.Idle.Round(time.Second)),
+				Why: "It is dead, and no other consumer of its group takes over what it had: nobody consumes with LEASE.", Cure: fmt.Sprintf("holdfast queue forget %s %s --group %s", name, quote(c.Name), quote(g.Name)),
+			})
+		}
+	}
+	if g.Ready > 0 && g.Waiting == 0 && !alive && s.OldestAge > stuckBehind {
+		id, what := "no-worker", fmt.Sprintf("%s has %d tasks for the group %s, and no worker.", stream, g.Ready, g.Name)
+		if len(consumers) == 0 && len(s.Groups) > 1 {
+			id, what = "group-unread", fmt.Sprintf("Nobody reads %s for the group %s, and it keeps all %d entries.", stream, g.Name, s.Length)
+		}
+		cure := "start its worker, or: holdfast queue work " + name + " --group " + quote(g.Name) + " -- command"
+		if id == "group-unread" {
+			cure = "redis-cli XGROUP DESTROY " + name + " " + quote(g.Name) + ", if it is not needed any more"
+		}
+		found(Finding{ID: id, Severity: Critical, What: what, Why: "They wait until somebody works on them.", Cure: cure})
+	}
+	if g.Pending > 0 && g.Lease == 0 && g.OldestPending > goneAfter {
+		found(Finding{
+			ID: "no-lease", Severity: Warning, What: fmt.Sprintf("Tasks of %s have been in work for %s in the group %s, whose consumers ask for no LEASE.", stream, g.OldestPending.Round(time.Second), g.Name),
+			Why: "A task whose consumer died, or whose reply was lost, is never given to another.", Cure: "have the consumers send TASK.CONSUME … LEASE ms (holdfast docs task.consume)",
+		})
+	}
+	return nil
+}
+
+// delayed looks at the first task of the delayed.
+func (e *examination) delayed(stream string, found func(Finding)) error {
+	page, err := e.inspect.List(e.ctx, stream, queue.ListOptions{State: queue.Delayed, Limit: 1})
+	if err != nil || len(page.Tasks) == 0 {
+		return err
+	}
+	if late := time.Since(page.Tasks[0].Due); late > overdueBy {
+		found(Finding{
+			ID: "overdue", Severity: Critical, What: fmt.Sprintf("A delayed task of %s is %s overdue.", stream, late.Round(time.Second)),
+			Why: "The server's timer does not reach it: writes are refused or paused, or the module is not loaded.", Cure: "redis-cli INFO persistence; redis-cli INFO replication",
+		})
+	}
+	return nil
+}
+
+// quote is a word for a shell.
+func quote(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:/@%+,", r))
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
