@@ -76,7 +76,9 @@ func shortPayload(b []byte, most int) string {
 
 // printRecord shows a task with all that is known of it.
 func printRecord(w io.Writer, r *queue.Record, now time.Time) {
-	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%-11s %s\n", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-11s %s\n", name, fmt.Sprintf(format, args...))
+	}
 	line("id", "%s", r.ID)
 	line("state", "%s in %s as %s", r.State, cli.Printable(r.Key), r.Entry)
 	line("published", "%s (%s ago)", r.Published.Format(time.RFC3339), cli.Duration(now.Sub(r.Published)))
