@@ -49,10 +49,8 @@ func TestARingIsRefused(t *testing.T) {
 	s := start(t)
 	rdb := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": s.Addr}})
 	defer rdb.Close()
-	c := lock.New(rdb, lock.Options{})
-	defer c.Close()
-	if _, err := c.Acquire(s.Context(), "x"); err == nil || !strings.Contains(err.Error(), "Ring") {
-		t.Error(err)
+	if said := panics(func() { lock.New(rdb, lock.Options{}) }); !strings.Contains(said, "Ring") {
+		t.Errorf("New said %q", said)
 	}
 }
 

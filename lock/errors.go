@@ -12,6 +12,11 @@ var (
 	// of the contexts of locks that were held then.
 	ErrClosed = errors.New("the lock client is closed")
 
+	// ErrDeadlock is returned to a caller that would wait for a lock whose owner waits,
+	// perhaps through others, for what the caller's own owner holds. See
+	// [Options.Owner].
+	ErrDeadlock = errors.New("deadlock")
+
 	// ErrHeld is returned by TryAcquire when others hold the lock, or wait for it.
 	ErrHeld = errors.New("held by others")
 
@@ -23,6 +28,9 @@ var (
 	// ErrNotReplicated is returned when too few replicas confirmed a lock in time.
 	// It was given back.
 	ErrNotReplicated = errors.New("too few replicas confirmed the lock")
+
+	// ErrQueueFull is returned when more wait for a lock than distlock.max-waiters.
+	ErrQueueFull = errors.New("too many wait")
 
 	// ErrReleased is the cause of the end of a released lock's context.
 	ErrReleased = errors.New("lock released")
@@ -36,6 +44,10 @@ var (
 func failed(what, name string, err error) error {
 	hint := ""
 	switch {
+	case redis.HasErrorPrefix(err, "DEADLOCK"):
+		err = fmt.Errorf("%w: %w", ErrDeadlock, err)
+	case redis.HasErrorPrefix(err, "QUEUEFULL"):
+		err = fmt.Errorf("%w: %w", ErrQueueFull, err)
 	case redis.HasErrorPrefix(err, "unknown command"):
 		hint = " (the server has not loaded the module distlock: try loadmodule …/distlock.so)"
 	case redis.HasErrorPrefix(err, "NOPERM"):

@@ -114,11 +114,11 @@ func ExampleShared() {
 
 // A lock that counts only when a replica has it outlives the death of the primary.
 // Here there is no replica.
-func ExampleWithReplicas() {
+func ExampleReplicas() {
 	locks := lock.New(rdb, lock.Options{})
 	defer locks.Close()
 
-	_, err := locks.Acquire(context.Background(), "ledger", lock.WithReplicas(1, 10*time.Millisecond))
+	_, err := locks.Acquire(context.Background(), "ledger", lock.Replicas(1, 10*time.Millisecond))
 	fmt.Println(errors.Is(err, lock.ErrNotReplicated))
 	// Output: true
 }

@@ -6,7 +6,7 @@ func Standing(c *Client, name string) (n int) {
 	defer c.mu.Unlock()
 	for r, l := range c.lines {
 		if r.name == name {
-			n += len(l.callers)
+			n += 1 + len(l.waiting)
 		}
 	}
 	return n

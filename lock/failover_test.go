@@ -116,7 +116,7 @@ func TestOverAFailoverTokensGrowAndWaitersGetTheirTurn(t *testing.T) {
 func TestAConfirmedLockIsStillHeldAfterAFailover(t *testing.T) {
 	failovers(t, func(s *server, r replicated) {
 		a, b := r.lock(s, lock.Options{Lease: 20 * time.Second}), r.lock(s, lock.Options{})
-		l := s.acquire(a, "x", lock.WithReplicas(1, 10*time.Second))
+		l := s.acquire(a, "x", lock.Replicas(1, 10*time.Second))
 		got := make(chan *lock.Lock, 1)
 		go func() { got <- s.acquire(b, "x") }()
 		waits := func(r redis.UniversalClient) bool {

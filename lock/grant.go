@@ -2,7 +2,6 @@ package lock
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -10,27 +9,42 @@ import (
 	"holdfast/internal/blocking"
 )
 
-// tryTime bounds a command that does not wait, and whoever had to wait longer than
-// atOnce for a lock found it held.
 const (
+	// tryTime bounds a command that does not wait.
 	tryTime = 5 * time.Second
-	atOnce  = time.Millisecond
+
+	// atOnce is how long the server takes to grant a lock that is free. A lock that
+	// took longer was held.
+	atOnce = time.Millisecond
 )
 
 // errLapsed says that a lock was granted and its lease ran out before this
 // process came to know of it. It is asked for again.
 var errLapsed = errors.New("the lease ran out before the lock could be used")
 
-// grant asks for a lock until it has it, ctx ends, or an error does not pass.
-func (c *Client) grant(ctx context.Context, r request, crowd bool) (*Lock, error) {
+// attempt is one LOCK.ACQUIRE, and the connection that it was sent over.
+type attempt struct {
+	conn    *blocking.Conn
+	owner   string
+	args    []any
+	release []any // undoes it
+	sent    time.Time
+}
+
+// grant asks for a lock and waits for it until it has it, ctx or the client ends, or
+// an error does not pass.
+func (c *Client) grant(ctx context.Context, r request, l *line) (*Lock, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })()
 	var backoff blocking.Backoff
 	for {
-		l, err := c.ask(ctx, r, true, crowd)
+		lock, err := c.send(ctx, r, l)
 		switch {
 		case err == nil:
-			return l, nil
+			return lock, nil
 		case ctx.Err() != nil:
-			return nil, context.Canceled
+			return nil, context.Cause(ctx)
 		case errors.Is(err, errLapsed):
 			continue
 		case !passes(err):
@@ -39,7 +53,7 @@ func (c *Client) grant(ctx context.Context, r request, crowd bool) (*Lock, error
 		c.conns.Forget(ctx)
 		if !backoff.Pause(ctx, r.Outage) {
 			if ctx.Err() != nil {
-				return nil, context.Canceled
+				return nil, context.Cause(ctx)
 			}
 			return nil, err
 		}
@@ -54,7 +68,7 @@ func (c *Client) try(ctx context.Context, r request) (*Lock, error) {
 	}
 	var backoff blocking.Backoff
 	for {
-		l, err := c.ask(ctx, r, false, false)
+		l, err := c.send(ctx, r, nil)
 		if err == nil || ctx.Err() != nil || !passes(err) {
 			return l, err
 		}
@@ -70,84 +84,119 @@ func passes(err error) bool {
 	return blocking.Passes(err) && !errors.Is(err, ErrHeld) && !errors.Is(err, ErrNotReplicated)
 }
 
-// ask asks for a lock once. Where nobody of this process had to wait lately it
-// first asks without waiting: a free lock needs no connection of its own.
-func (c *Client) ask(ctx context.Context, r request, wait, crowd bool) (*Lock, error) {
-	conn, used, err := c.conns.Get(ctx, r.name)
-	if err != nil {
-		return nil, err
+// send sends LOCK.ACQUIRE: one that waits on behalf of a line, or a try where there
+// is none. What the server may have granted is given back unless send returns it.
+func (c *Client) send(ctx context.Context, r request, l *line) (*Lock, error) {
+	var a *attempt
+	if l != nil {
+		a = c.takeOver(l)
 	}
-	if !wait || !used && !crowd {
-		l, err := c.send(ctx, conn, r, false)
-		switch {
-		case err == nil:
-			return l, nil
-		case !errors.Is(err, ErrHeld):
-			return nil, err
-		case !wait:
-			conn.Put()
+	kept := a != nil
+	if !kept {
+		conn, _, err := c.conns.Get(ctx, r.name)
+		if err != nil {
 			return nil, err
 		}
+		a = c.attempt(&r, conn, l != nil)
 	}
-	conn.Waiting()
-	began := time.Now()
-	l, err := c.send(ctx, conn, r, true)
-	if time.Since(began) > atOnce {
-		c.mu.Lock()
-		c.heldAt = time.Now()
-		c.mu.Unlock()
-	}
-	return l, err
-}
-
-// send sends LOCK.ACQUIRE and sees to it that what it may have granted is given
-// back unless it returns the lock. Except after ErrHeld it has the connection.
-func (c *Client) send(ctx context.Context, conn *blocking.Conn, r request, wait bool) (*Lock, error) {
-	// What is an argument of several commands is allocated as one once.
-	var name, owner any = r.name, rand.Text()
-	release := []any{"LOCK.RELEASE", name, owner}
-	args := []any{"LOCK.ACQUIRE", name, owner, r.Lease.Milliseconds(), "WITHTOKEN", "META", r.Meta}
-	switch {
-	case r.Shared:
-		args = append(args, "SHARED")
-	case r.Limit > 1:
-		args = append(args, "LIMIT", r.Limit)
-	}
-	if r.Session {
-		args = append(args, "SESSION")
-	}
+	a.conn.Late, a.conn.Keep = ignore, nil
 	within := tryTime
-	if wait {
-		args, within = append(args, "BLOCK", 0), 0
+	if l != nil {
+		within = 0
+		a.conn.Keep = func() bool { return c.keeps(l, a) }
+		a.conn.Waiting()
 	}
-	sent := time.Now()
-	reply, err := conn.Do(ctx, within, release, args...)
+	began := time.Now()
+	var reply any
+	var err error
+	if kept {
+		reply, err = a.conn.Resume(ctx, within, a.release, a.args...)
+	} else {
+		a.sent = began
+		reply, err = a.conn.Do(ctx, within, a.release, a.args...)
+	}
+	a.conn.Keep = nil
+	if l != nil && time.Since(began) > atOnce {
+		c.contended()
+	}
+	if err != nil && l != nil && c.left(l, a) {
+		return nil, err // the next caller goes on with it
+	}
 	token, ok := reply.(int64)
 	switch {
 	case err == nil && !ok:
 		err = fmt.Errorf("lock: LOCK.ACQUIRE answered %v", reply)
 		fallthrough
 	case err != nil:
-		conn.Close()
-		if !blocking.Refused(err) { // the reply is lost, and with it who holds the lock
-			c.disown(r, release)
+		a.conn.Close()
+		if !blocking.Refused(err) && !blocking.Unsent(err) { // the reply is lost, and with it who holds the lock
+			c.giveBack(&r, a.release)
 		}
 		return nil, err
 	case token == 0:
+		a.conn.Put()
 		return nil, ErrHeld
 	}
-	l := &Lock{c: c, req: r, owner: owner, release: release, token: token, sent: sent}
-	if err := l.settle(ctx, conn); err != nil {
-		conn.Close()
-		l.discard()
+	lock := &Lock{c: c, req: r, owner: a.owner, release: a.release, token: token, began: time.Now(), sent: a.sent, lease: r.lease(0)}
+	if err := lock.confirm(ctx, a.conn); err != nil {
+		a.conn.Close()
+		c.giveBack(&r, a.release)
 		return nil, err
 	}
-	return l, nil
+	return lock, nil
 }
 
-// settle makes sure of a lock that was just granted.
-func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
-	if l.req.Replicas > 0 {
+func ignore(any) {}
+
+// left reports whether an attempt was left to the next caller of a line.
+func (c *Client) left(l *line, a *attempt) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return l.kept == a
+}
+
+// attempt makes the commands that take a lock and give it back.
+func (c *Client) attempt(r *request, conn *blocking.Conn, wait bool) *attempt {
+	a := &attempt{conn: conn, owner: c.newOwner(r)}
+	// What is an argument of several commands is allocated as one once.
+	var name, owner any = r.name, a.owner
+	args := make([]any, 4, 12)
+	args[0], args[1], args[2], args[3] = "LOCK.ACQUIRE", name, owner, r.lease(0).Milliseconds()
+	switch {
+	case r.Shared:
+		args = append(args, "SHARED")
+	case r.Limit > 1:
+		args = append(args, "LIMIT", r.Limit)
+	}
+	if wait {
+		args = append(args, "BLOCK", 0)
+	}
+	if r.Session {
+		args = append(args, "SESSION")
+	}
+	if r.Meta != "" {
+		args = append(args, "META", r.Meta)
+	}
+	a.args = r.withAlso(append(args, "WITHTOKEN"))
+	a.release = r.withAlso([]any{"LOCK.RELEASE", name, owner})
+	return a
+}
+
+// withAlso is a command for all names of a request.
+func (r *request) withAlso(args []any) []any {
+	if r.also == "" {
+		return args
+	}
+	args = append(args, "ALSO")
+	for _, name := range r.names()[1:] {
+		args = append(args, name)
+	}
+	return args
+}
+
+// confirm makes sure of a lock that was just granted over a connection.
+func (l *Lock) confirm(ctx context.Context, conn *blocking.Conn) error {
+	if l.req.Replicas > 0 { // WAIT speaks of its own connection's writes
 		n, err := conn.Do(ctx, l.req.ReplicasTimeout+tryTime, l.release, "WAIT", l.req.Replicas, l.req.ReplicasTimeout.Milliseconds())
 		if err != nil {
 			return err
@@ -158,16 +207,16 @@ func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
 	}
 	// The lease runs from the grant, which was after the request was sent; how long
 	// after, nobody here knows. After a long wait it is renewed at once.
-	if time.Since(l.sent) > l.req.Lease/3 {
-		sent := time.Now()
-		held, err := l.extend(ctx)
+	if time.Since(l.sent) > l.lease/3 {
+		sent, lease := time.Now(), l.req.lease(time.Since(l.began))
+		reply, err := conn.Do(ctx, min(tryTime, lease), l.release, l.extension(lease)...)
 		if err != nil {
 			return err
 		}
-		if !held {
+		if reply != int64(1) {
 			return errLapsed
 		}
-		l.sent = sent
+		l.sent, l.lease = sent, lease
 	}
 	if l.req.Session {
 		conn.Waiting()
@@ -178,20 +227,21 @@ func (l *Lock) settle(ctx context.Context, conn *blocking.Conn) error {
 	return nil
 }
 
-// disown gives back what an owner may have been granted on a connection that has
-// closed since. It keeps nobody waiting: a server that left a caller without a reply
-// may take its time. What fails for longer than a lease is over by itself.
-func (c *Client) disown(r request, release []any) {
-	work := func() {
+// giveBack gives back what an owner may have been granted over a connection that has
+// closed since, in the background. What fails for longer than a lease is over by
+// itself.
+func (c *Client) giveBack(r *request, release []any) {
+	name, lease := r.name, r.lease(0)
+	once := func() error {
+		_, err := c.conns.Do(context.Background(), blocking.Farewell, name, release...)
+		return err
+	}
+	again := func() {
 		var backoff blocking.Backoff
-		for {
-			_, err := c.conns.Send(context.Background(), release...)
-			if !blocking.Passes(err) || !backoff.Pause(c.ctx, r.Lease) {
-				return
-			}
+		for blocking.Passes(once()) && backoff.Pause(c.ctx, lease) {
 		}
 	}
-	if !c.spawn(work) { // after Close, which waits for those it knows of
-		work()
+	if !c.spawn(again) { // after Close, which waits only for what it knows of
+		go func() { _ = once() }()
 	}
 }

@@ -29,6 +29,13 @@ func start(t *testing.T, options ...holdfasttest.Option) *server {
 	return &server{clienttest.Start(t, patience, options...)}
 }
 
+// panics is what f panics with.
+func panics(f func()) (said string) {
+	defer func() { said = fmt.Sprint(recover()) }()
+	f()
+	return ""
+}
+
 // client is a client as users have it, of another "process".
 func (s *server) client(o lock.Options) *lock.Client {
 	return s.clientOver(redis.NewClient(&redis.Options{Addr: s.Addr}), o)

@@ -7,27 +7,23 @@ import (
 	"time"
 )
 
-// line is where the callers of this process stand that ask for the same. One
-// request at a time stands for them in the server's line: granted, it is given to
-// whoever is first here then, and the next is sent. So a thousand goroutines cost
-// the server one connection, and the order stays first come, first served.
+// line is the line of the callers of this process that ask for the same. One of them
+// asks the server for all: granted, it gives its turn to the next, who sends the next
+// request. So a thousand goroutines cost the server one connection, and the order
+// stays first come, first served.
+//
+// The caller whose turn it is waits on the connection itself, so that nothing but the
+// network stands between the grant and its work. If it leaves, the next caller takes
+// the waiting connection over, and with it the place in the server's line.
 type line struct {
-	callers []chan<- granted // first come first
-	cancel  context.CancelFunc
+	waiting []chan error // first come first; nil is the turn, an error the end
+	kept    *attempt     // what the last one left behind
 }
 
-type granted struct {
-	lock *Lock
-	err  error
-}
+// recently is how long after a lock was found held the next is not tried first.
+const recently = time.Second
 
-// calm is how long after a lock was found held the next is not tried first.
-const calm = time.Second
-
-// take takes a lock, at once if it can be had, or stands in line. Where locks are
-// mostly free, trying first spares a goroutine; where they are not, it would be a
-// third command. A try overtakes nobody who waits on the server, and who comes here
-// meanwhile stands in line behind it.
+// take takes a lock, at once if it can be had, or stands in line.
 func (c *Client) take(ctx context.Context, r request) (*Lock, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -38,120 +34,111 @@ func (c *Client) take(ctx context.Context, r request) (*Lock, error) {
 		return nil, ErrClosed
 	}
 	l := c.lines[r]
-	if l != nil {
-		me := make(chan granted, 1)
-		l.callers = append(l.callers, me)
+	if l == nil {
+		l = &line{}
+		c.lines[r] = l
+		// Where locks are mostly free, trying first is cheaper than a request that may
+		// wait; where they are not, it would be a third command. A try overtakes nobody
+		// who waits on the server, and who comes here meanwhile stands behind it.
+		try := time.Since(c.contendedAt) > recently
 		c.mu.Unlock()
-		return c.wait(ctx, l, me)
+		return c.ask(ctx, r, l, try)
 	}
-	l = &line{}
-	c.lines[r] = l
-	if time.Since(c.heldAt) > calm {
-		c.mu.Unlock()
-		lock, err := c.ask(ctx, r, false, false)
-		c.mu.Lock()
-		if err == nil || !errors.Is(err, ErrHeld) && !passes(err) {
-			c.open(r, l)
-			c.mu.Unlock()
-			return lock, err
-		}
-		if errors.Is(err, ErrHeld) {
-			c.heldAt = time.Now()
-		}
-	}
-	me := make(chan granted, 1)
-	l.callers = slices.Insert(l.callers, 0, chan<- granted(me))
-	c.open(r, l)
+	turn := make(chan error, 1)
+	l.waiting = append(l.waiting, turn)
 	c.mu.Unlock()
-	return c.wait(ctx, l, me)
-}
-
-// open has a line served if anybody stands in it. The caller has c.mu.
-func (c *Client) open(r request, l *line) {
-	if len(l.callers) > 0 && c.spawnLocked(func() { c.serve(r, l) }) {
-		return
-	}
-	delete(c.lines, r)
-	for _, caller := range l.callers {
-		caller <- granted{err: ErrClosed}
-	}
-	l.callers = nil
-}
-
-// wait waits in line until it is served.
-func (c *Client) wait(ctx context.Context, l *line, me chan granted) (*Lock, error) {
 	select {
-	case g := <-me:
-		return g.lock, g.err
+	case err := <-turn:
+		if err != nil {
+			return nil, err
+		}
+		return c.ask(ctx, r, l, false)
 	case <-ctx.Done():
 	}
-	if c.leave(l, me) {
-		return nil, ctx.Err()
+	c.mu.Lock()
+	i := slices.Index(l.waiting, turn)
+	if i >= 0 {
+		l.waiting = slices.Delete(l.waiting, i, i+1)
 	}
-	// Served in the same instant: what is granted is granted.
-	g := <-me
-	return g.lock, g.err
+	c.mu.Unlock()
+	if i < 0 && <-turn == nil { // it became this caller's turn in that moment
+		c.next(r, l, nil)
+	}
+	return nil, ctx.Err()
 }
 
-// leave takes a caller out of its line, and tells whether it stood there. The
-// last one calls the line's request off.
-func (c *Client) leave(l *line, me chan<- granted) bool {
+// ask asks the server on behalf of a line, and gives the turn to the next.
+func (c *Client) ask(ctx context.Context, r request, l *line, try bool) (lock *Lock, err error) {
+	if try {
+		lock, err = c.send(ctx, r, nil)
+		if errors.Is(err, ErrHeld) {
+			c.contended()
+		}
+	}
+	if !try || err != nil && (errors.Is(err, ErrHeld) || passes(err)) && ctx.Err() == nil {
+		lock, err = c.grant(ctx, r, l)
+	}
+	everybody := err
+	if ctx.Err() != nil { // this caller's alone
+		everybody = nil
+	}
+	c.next(r, l, everybody)
+	if lock == nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return lock, err
+}
+
+// next gives the turn to the next in a line, or an error to all: each would get the
+// same.
+func (c *Client) next(r request, l *line, err error) {
+	c.mu.Lock()
+	if c.closed && err == nil {
+		err = ErrClosed
+	}
+	if err != nil {
+		for _, turn := range l.waiting {
+			turn <- err
+		}
+		l.waiting = nil
+	}
+	var kept *attempt
+	if len(l.waiting) > 0 {
+		l.waiting[0] <- nil
+		l.waiting = slices.Delete(l.waiting, 0, 1)
+	} else {
+		kept, l.kept = l.kept, nil
+		delete(c.lines, r)
+	}
+	c.mu.Unlock()
+	if kept != nil { // nobody wants it any more
+		kept.conn.Cancel(kept.release)
+	}
+}
+
+// keeps reports whether a caller that leaves is followed by another.
+func (c *Client) keeps(l *line, a *attempt) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i := slices.Index(l.callers, me)
-	if i < 0 {
+	if len(l.waiting) == 0 || c.closed {
 		return false
 	}
-	l.callers = slices.Delete(l.callers, i, i+1)
-	if len(l.callers) == 0 && l.cancel != nil {
-		l.cancel()
-	}
+	l.kept = a
 	return true
 }
 
-// serve gets the lock for the callers of a line, one after another, until there
-// are none.
-func (c *Client) serve(r request, l *line) {
-	for {
-		c.mu.Lock()
-		if len(l.callers) == 0 {
-			delete(c.lines, r)
-			c.mu.Unlock()
-			return
-		}
-		ctx, cancel := context.WithCancel(c.ctx)
-		l.cancel = cancel
-		crowd := len(l.callers) > 1
-		c.mu.Unlock()
-
-		lock, err := c.grant(ctx, r, crowd)
-		cancel()
-		c.deliver(l, lock, err)
-	}
-}
-
-// deliver gives a lock to the first in line, an error to all of them: each would
-// get the same.
-func (c *Client) deliver(l *line, lock *Lock, err error) {
+// takeOver returns the request that another caller left behind.
+func (c *Client) takeOver(l *line) *attempt {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.cancel = nil
-	switch {
-	case c.closed && err != nil:
-		err = ErrClosed
-	case errors.Is(err, context.Canceled): // called off, because nobody stood here then
-		return
-	}
-	switch {
-	case err != nil:
-		for _, caller := range l.callers {
-			caller <- granted{err: err}
-		}
-		l.callers = nil
-	case len(l.callers) > 0:
-		l.callers[0] <- granted{lock: lock}
-		l.callers = slices.Delete(l.callers, 0, 1)
-	default: // the last one left in this very moment
-		c.work.Go(func() { lock.discard() })
-	}
+	a := l.kept
+	l.kept = nil
+	return a
+}
+
+// contended notes that a lock was found held.
+func (c *Client) contended() {
+	c.mu.Lock()
+	c.contendedAt = time.Now()
+	c.mu.Unlock()
 }

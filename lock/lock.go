@@ -14,29 +14,36 @@ import (
 type Lock struct {
 	c     *Client
 	req   request
-	owner any // a text, as it stands in commands
+	owner string
 	token int64
-	conn  *blocking.Conn // of a session
+	began time.Time       // when it was granted, or a little later
+	conn  *blocking.Conn  // of a session
+	ctx   context.Context // ends with the lock
 
+	cancel  context.CancelCauseFunc
 	release []any // the command
 
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-
 	releasing sync.Mutex // held for as long as a release takes
-	maybe     bool       // a release of a lease that was good is sent, and unanswered
-	settled   bool       // the server has answered a release
+	doubtful  bool       // a release of a lease that was good is sent, and unanswered
+	released  bool       // the server has answered a release
 	outcome   error      // what it said
 
 	mu      sync.Mutex
 	ended   bool
-	sent    time.Time   // when the last request was sent that made or renewed the lease
-	expiry  *time.Timer // from the first renewal on
+	sent    time.Time     // when the last request was sent that made or renewed the lease
+	lease   time.Duration // what that request asked for
+	expiry  *time.Timer   // from the first renewal on
 	renewal *time.Timer
 }
 
-// Name is the lock's name.
+// Name is the lock's name; of several that were taken at once, the first.
 func (l *Lock) Name() string { return l.req.name }
+
+// Names are the names of all locks that were taken at once.
+func (l *Lock) Names() []string { return l.req.names() }
+
+// Owner is the name under which the lock is held, as LOCK.INFO shows it.
+func (l *Lock) Owner() string { return l.owner }
 
 // Token is the lock's fencing token: greater than that of every lock granted
 // before on this primary. Give it to the resource the lock protects, and let that
@@ -55,49 +62,67 @@ func (l *Lock) Context() context.Context { return l.ctx }
 // any other means that nobody knows, and Release may be called again. After it
 // succeeded it does nothing.
 //
-// A ctx that is over does not keep the lock from being released: then it is tried
-// once. Release waits for the server, no longer than [Options.Outage].
+// Release waits for the server until ctx ends, [Options.Outage] is over, or the lease
+// is, which releases the lock too. A ctx that is over already does not keep the lock from being
+// released: it is tried once, for two seconds at most. A Release that gives up closes
+// the connection of a session, which releases the lock too.
 func (l *Lock) Release(ctx context.Context) error {
 	l.releasing.Lock()
 	defer l.releasing.Unlock()
-	if l.settled {
+	if l.released {
 		return l.outcome
 	}
 	l.end(ErrReleased)
+	err := l.tryRelease(ctx)
+	if l.conn != nil {
+		l.conn.Close()
+	}
+	return err
+}
+
+func (l *Lock) tryRelease(ctx context.Context) error {
+	command, names := l.release, int64(len(l.req.names()))
+	if left := l.req.MinHold - time.Since(l.began); left > 0 {
+		command, names = l.extension(left), 1
+	}
+	if ctx.Err() != nil {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), blocking.Farewell)
+		defer cancel()
+		ctx = bounded
+	}
+	l.mu.Lock()
+	over, safe := l.sent.Add(l.lease), l.safeUntil()
+	l.mu.Unlock()
+	held := time.Now().Before(safe) // until Release was called
 	var backoff blocking.Backoff
 	for {
-		l.mu.Lock()
-		mine := time.Now().Before(l.safeUntil())
-		l.mu.Unlock()
-		held, err := l.ask(context.WithoutCancel(ctx), l.release...)
+		good := time.Now().Before(safe)
+		reply, err := l.c.conns.Do(ctx, max(min(tryTime, l.req.Lease/4), time.Millisecond), l.req.name, command...)
 		switch {
 		case err == nil:
 			// An earlier try whose reply was lost may be what released it, of this call
 			// or of one before: it did, if the lease was good when it was sent.
-			l.settled = true
-			if l.conn != nil {
-				l.conn.Close()
-			}
-			if !held && !l.maybe {
+			l.released = true
+			if reply != names && !l.doubtful {
 				l.outcome = failed("release", l.req.name, fmt.Errorf("%w: it was not held any more", ErrLost))
 			}
 			return l.outcome
-		case !blocking.Passes(err):
+		case !blocking.Passes(err) && ctx.Err() == nil:
 			return failed("release", l.req.name, err)
 		}
-		l.maybe = l.maybe || mine && !blocking.Refused(err)
-		if !backoff.Pause(ctx, l.req.Outage) {
-			return failed("release", l.req.name, err)
+		l.doubtful = l.doubtful || good && !blocking.Refused(err) && !blocking.Unsent(err)
+		switch {
+		case !time.Now().After(over):
+			if !backoff.Pause(ctx, l.req.Outage) {
+				return failed("release", l.req.name, err)
+			}
+		case held || l.doubtful: // the end of the lease released it
+			l.released = true
+			return nil
+		default:
+			return failed("release", l.req.name, fmt.Errorf("%w: its lease ran out: %w", ErrLost, err))
 		}
 	}
-}
-
-// discard gives back a lock that nobody was given.
-func (l *Lock) discard() {
-	if l.conn != nil {
-		l.conn.Close()
-	}
-	l.c.disown(l.req, l.release)
 }
 
 // end stops the renewals and ends the context.
@@ -111,25 +136,21 @@ func (l *Lock) end(cause error) {
 	l.renewal.Stop()
 	l.mu.Unlock()
 	l.cancel(cause)
-	if first {
-		l.c.mu.Lock()
-		delete(l.c.held, l)
-		l.c.mu.Unlock()
-		// A release is sent before the session ends: else it would come too late.
-		if l.conn != nil && !errors.Is(cause, ErrReleased) {
-			l.conn.Close()
-		}
+	if !first {
+		return
+	}
+	l.c.mu.Lock()
+	delete(l.c.held, l)
+	l.c.mu.Unlock()
+	// Release sends its command before the session ends: else it would come too late.
+	if l.conn != nil && !errors.Is(cause, ErrReleased) {
+		l.conn.Close()
 	}
 }
 
-func (l *Lock) extend(ctx context.Context) (held bool, err error) {
-	return l.ask(ctx, "LOCK.EXTEND", l.req.name, l.owner, l.req.Lease.Milliseconds())
-}
-
-// ask sends a command that answers whether the lock is held.
-func (l *Lock) ask(ctx context.Context, args ...any) (held bool, err error) {
-	reply, err := l.c.conns.Send(ctx, args...)
-	return reply == int64(1), err
+// extension is the command that sets the lease anew.
+func (l *Lock) extension(lease time.Duration) []any {
+	return l.req.withAlso([]any{"LOCK.EXTEND", l.req.name, l.owner, blocking.Millis(lease)})
 }
 
 type contextKey struct{}

@@ -230,7 +230,7 @@ func TestSharedLocksAndSemaphores(t *testing.T) {
 func TestALockThatReplicasDidNotConfirmIsGivenBack(t *testing.T) {
 	s := start(t, holdfasttest.WithArgs("--repl-diskless-sync-delay", "0"))
 	c := s.client(lock.Options{})
-	replicated := lock.WithReplicas(1, 20*time.Millisecond)
+	replicated := lock.Replicas(1, 20*time.Millisecond)
 	if _, err := c.Acquire(s.Context(), "x", replicated); !errors.Is(err, lock.ErrNotReplicated) {
 		t.Fatalf("without a replica: %v", err)
 	}
@@ -241,7 +241,7 @@ func TestALockThatReplicasDidNotConfirmIsGivenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Until("the replica follows", func() bool { return s.Wait(s.Context(), 1, time.Second).Val() == 1 })
-	l := s.acquire(c, "x", lock.WithReplicas(1, 10*time.Second))
+	l := s.acquire(c, "x", lock.Replicas(1, 10*time.Second))
 	if n := r.Client().HLen(s.Context(), "x").Val(); n != 1 {
 		t.Errorf("the replica that confirmed the lock has %d holders", n)
 	}
@@ -285,7 +285,32 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "loadmodule") {
 		t.Errorf("a server without the module: %v", err)
 	}
-	if _, err := s.client(lock.Options{Lease: -1}).Acquire(s.Context(), "x"); err == nil || !strings.Contains(err.Error(), "Lease") {
+	c := s.client(lock.Options{})
+	if _, err := c.Acquire(s.Context(), "x", lock.Lease(-1)); err == nil || !strings.Contains(err.Error(), "Lease") {
 		t.Errorf("a negative lease: %v", err)
+	}
+	if _, err := c.Acquire(s.Context(), ""); err == nil || !strings.Contains(err.Error(), "name") {
+		t.Errorf("no name: %v", err)
+	}
+}
+
+func TestWrongOptionsAreRefusedWhenAClientIsMade(t *testing.T) {
+	for word, o := range map[string]lock.Options{
+		"Lease": {Lease: -1}, "Limit": {Limit: -1}, "Outage": {Outage: -1}, "Replicas": {Replicas: -1},
+		"ReplicasTimeout": {ReplicasTimeout: -1}, "MaxHold": {MaxHold: -1}, "MinHold": {MinHold: -1},
+		"Shared": {Shared: true, Limit: 2}, "Session": {Session: true, MinHold: 1},
+		"longer": {MinHold: 2 * time.Second, MaxHold: time.Second},
+	} {
+		err := o.Validate()
+		if err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%+v: %v", o, err)
+			continue
+		}
+		if said := panics(func() { lock.New(rdb, o) }); said != err.Error() {
+			t.Errorf("New said %q", said)
+		}
+	}
+	if err := (lock.Options{}).Validate(); err != nil {
+		t.Error(err)
 	}
 }

@@ -14,7 +14,7 @@ func (l *Lock) begin(ctx context.Context) {
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(ctx, contextKey{}, l))
 	l.mu.Lock()
-	l.renewal = time.AfterFunc(l.req.Lease/3-time.Since(l.sent), l.renew)
+	l.renewal = time.AfterFunc(l.lease/3-time.Since(l.sent), l.renew)
 	l.mu.Unlock()
 
 	c := l.c
@@ -37,7 +37,7 @@ func (l *Lock) begin(ctx context.Context) {
 
 // safeUntil is when the lease may be over: a twentieth early, for what is on its
 // way when the context ends. The caller has l.mu, or is alone.
-func (l *Lock) safeUntil() time.Time { return l.sent.Add(l.req.Lease - l.req.Lease/20) }
+func (l *Lock) safeUntil() time.Time { return l.sent.Add(l.lease - l.lease/20) }
 
 // lapse ends a lock that was not renewed in time.
 func (l *Lock) lapse() {
@@ -49,6 +49,10 @@ func (l *Lock) lapse() {
 		return
 	}
 	l.mu.Unlock()
+	if most := l.req.MaxHold; most > 0 && time.Since(l.began) > most-most/10 {
+		l.end(fmt.Errorf("%w: %q was held for MaxHold, %v", ErrLost, l.req.name, most))
+		return
+	}
 	l.end(fmt.Errorf("%w: the lease of %q could not be renewed", ErrLost, l.req.name))
 }
 
@@ -65,20 +69,25 @@ func (l *Lock) renew() {
 	l.c.spawn(l.renewNow)
 }
 
+// renewNow sends one renewal. Its bound is a sixth of the lease: a connection that
+// the network has forgotten costs that much, and the next try takes a new one.
 func (l *Lock) renewNow() {
 	l.mu.Lock()
-	ended := l.ended
+	lease := l.req.lease(time.Since(l.began))
+	longer := time.Until(l.sent.Add(l.lease)) < lease
+	over := l.ended || !longer // by MaxHold
 	l.mu.Unlock()
-	if ended {
+	if over {
 		return
 	}
 	sent := time.Now()
-	held, err := l.extend(l.ctx)
+	reply, err := l.c.conns.Do(l.ctx, max(l.req.Lease/6, time.Millisecond), l.req.name, l.extension(lease)...)
+	held := reply == int64(1)
 	l.mu.Lock()
 	next := l.req.Lease/30 + rand.N(l.req.Lease/30+1)
 	if err == nil && held {
-		l.sent = sent
-		next = time.Until(sent.Add(l.req.Lease / 3))
+		l.sent, l.lease = sent, lease
+		next = time.Until(sent.Add(lease / 3))
 	}
 	if !l.ended {
 		if err == nil && held {

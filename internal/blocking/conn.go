@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -23,6 +24,11 @@ type Conn struct {
 	// Late, if set, has Do return as soon as ctx ends. A reply that arrives after that
 	// goes to Late, in the background.
 	Late func(reply any)
+
+	// Keep, if set, is asked when ctx ends before anything of the reply has arrived. If
+	// it says yes the connection goes on to wait, and Resume may be called by another
+	// goroutine.
+	Keep func() bool
 
 	pool  *Pool
 	hooks *redis.Conn // runs the caller's hooks around send
@@ -62,9 +68,23 @@ func (c *Conn) Do(ctx context.Context, within time.Duration, last []any, args ..
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	cmd := &call{redis.NewCmd(ctx, args...), c, within, last}
+	cmd := &call{redis.NewCmd(ctx, args...), c, within, last, false}
 	_ = c.hooks.Process(ctx, cmd) // the command has its error
 	return cmd.Val(), cmd.Err()
+}
+
+// Resume waits for the reply to the command of an earlier Do or Resume whose context
+// ended and which Keep kept. The arguments are those of Do, for a redirect.
+func (c *Conn) Resume(ctx context.Context, within time.Duration, last []any, args ...any) (any, error) {
+	cmd := &call{redis.NewCmd(ctx, args...), c, within, last, true}
+	_ = c.hooks.Process(ctx, cmd)
+	return cmd.Val(), cmd.Err()
+}
+
+// Cancel ends a wait that was kept, as Do does when its context ends.
+func (c *Conn) Cancel(last []any) {
+	c.Waiting()
+	c.farewell(last)
 }
 
 // call is a command on its way through the hooks to its connection.
@@ -73,6 +93,7 @@ type call struct {
 	conn   *Conn
 	within time.Duration
 	last   []any
+	sent   bool // before
 }
 
 // NoRetry keeps a hook or client from sending the command twice.
@@ -90,7 +111,7 @@ func (sender) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if !ok {
 			return next(ctx, cmd)
 		}
-		reply, err := own.conn.do(ctx, own.within, own.last, own.Args())
+		reply, err := own.conn.do(ctx, own.within, own.last, own.Args(), own.sent)
 		own.SetVal(reply)
 		return err
 	}
@@ -101,15 +122,19 @@ func (sender) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 }
 
 // do is Do behind the hooks.
-func (c *Conn) do(ctx context.Context, within time.Duration, last []any, args []any) (reply any, err error) {
+func (c *Conn) do(ctx context.Context, within time.Duration, last []any, args []any, sent bool) (reply any, err error) {
 	if ctx.Done() == nil {
-		reply, err = c.send(ctx, within, args)
+		reply, err = c.send(ctx, within, args, sent)
 	} else {
 		interrupted := make(chan struct{})
 		stop := context.AfterFunc(ctx, func() { defer close(interrupted); c.interrupt() })
-		reply, err = c.send(ctx, within, args)
+		reply, err = c.send(ctx, within, args, sent)
 		if !stop() {
 			<-interrupted
+			// A connection that broke is not kept: only one whose wait was interrupted.
+			if errors.Is(err, os.ErrDeadlineExceeded) && c.keep() {
+				return nil, ctx.Err()
+			}
 			err = ctx.Err()
 		}
 	}
@@ -125,6 +150,20 @@ func (c *Conn) do(ctx context.Context, within time.Duration, last []any, args []
 	return reply, err
 }
 
+// keep reports whether the connection goes on to wait after an interrupt.
+func (c *Conn) keep() bool {
+	c.mu.Lock()
+	may := c.raw != nil && c.ready && c.state == pending
+	c.mu.Unlock()
+	if !may || c.Keep == nil || !c.Keep() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended, c.late = false, time.Time{}
+	return c.raw.SetDeadline(time.Time{}) == nil
+}
+
 // state is what has arrived of the reply to the command that was sent last.
 type state int
 
@@ -135,7 +174,7 @@ const (
 )
 
 // exchange sends commands to one node and returns the reply to the last of them.
-func (c *Conn) exchange(ctx context.Context, within time.Duration, commands ...[]any) (reply any, err error) {
+func (c *Conn) exchange(ctx context.Context, within time.Duration, commands ...[]any) (any, error) {
 	if err := c.connect(ctx, within); err != nil {
 		return nil, err
 	}
@@ -153,15 +192,21 @@ func (c *Conn) exchange(ctx context.Context, within time.Duration, commands ...[
 	if cap(c.out) > maxKept {
 		c.out = nil
 	}
-	for range commands {
-		if reply, err = c.read(); err != nil {
+	for range commands[1:] {
+		if _, err = c.read(); err != nil {
 			return nil, err
 		}
 	}
-	if refusal, ok := reply.(ServerError); ok {
+	return c.reply()
+}
+
+// reply reads the reply to the last command, and makes a refusal an error.
+func (c *Conn) reply() (any, error) {
+	reply, err := c.read()
+	if refusal, ok := reply.(ServerError); ok && err == nil {
 		return nil, refusal
 	}
-	return reply, nil
+	return reply, err
 }
 
 // read reads a reply. It drops pushes, for which nobody asked. Once the reply has
@@ -342,5 +387,5 @@ func (c *Conn) farewell(last []any) <-chan any {
 	return late
 }
 
-// errConnect is the error of a connection that could not be made in time.
-var errConnect = errors.New("no connection in time")
+// errConnect is the error of a connection that could not be made.
+var errConnect = errors.New("no connection")

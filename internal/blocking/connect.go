@@ -3,6 +3,7 @@ package blocking
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -36,6 +37,9 @@ func (c *Conn) connect(ctx context.Context, within time.Duration) error {
 	c.client = client
 	c.mu.Unlock()
 	err := client.Ping(bounded).Err()
+	if refused := redis.HasErrorPrefix(err, "MISCONF") || redis.HasErrorPrefix(err, "NOPERM"); refused && client.PoolStats().TotalConns > 0 {
+		err = nil // PING alone is refused: the connection is made
+	}
 	stopped := stop()
 	if err == nil && !stopped {
 		err = errConnect
@@ -45,6 +49,8 @@ func (c *Conn) connect(ctx context.Context, within time.Duration) error {
 		_ = client.Close()
 		if bounded.Err() != nil && ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", errConnect, context.DeadlineExceeded)
+		} else if errors.Is(err, context.Canceled) && ctx.Err() == nil { // a dialer's, not our caller's
+			err = fmt.Errorf("%w: %v", errConnect, err)
 		}
 		return err
 	}

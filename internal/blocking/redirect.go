@@ -16,8 +16,12 @@ const maxRedirects = 3
 // redirected command was not carried out. send does not rely on the client's slot
 // map: a slot may take minutes to move, and all that time its old node redirects
 // (ASK) commands whose key is not there any more.
-func (c *Conn) send(ctx context.Context, within time.Duration, args []any) (any, error) {
-	reply, err := c.exchange(ctx, within, args)
+func (c *Conn) send(ctx context.Context, within time.Duration, args []any, sent bool) (reply any, err error) {
+	if sent {
+		reply, err = c.resume()
+	} else {
+		reply, err = c.exchange(ctx, within, args)
+	}
 	for range maxRedirects {
 		addr, asking, ok := redirection(err)
 		if !ok {
@@ -36,6 +40,17 @@ func (c *Conn) send(ctx context.Context, within time.Duration, args []any) (any,
 		}
 	}
 	return reply, err
+}
+
+// resume reads the reply to a command that was sent before.
+func (c *Conn) resume() (any, error) {
+	c.mu.Lock()
+	ended := c.ended || c.raw == nil
+	c.mu.Unlock()
+	if ended {
+		return nil, net.ErrClosed
+	}
+	return c.reply()
 }
 
 // redirection is where a cluster says that a key is: asking if the node there does

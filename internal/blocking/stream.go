@@ -31,7 +31,7 @@ func (p *Pool) Stream(ctx context.Context, node *redis.Options, first ...any) (*
 
 func (c *Conn) stream(ctx context.Context, first []any) (*Stream, error) {
 	for _, command := range [][]any{{"HELLO", 3}, first} {
-		if _, err := c.do(ctx, hello, nil, command); err != nil {
+		if _, err := c.do(ctx, hello, nil, command, false); err != nil {
 			return nil, err
 		}
 	}

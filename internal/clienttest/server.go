@@ -72,11 +72,21 @@ func (s *Server) Until(what string, so func() bool) {
 }
 
 // Calls is how often the server ran a command.
-func (s *Server) Calls(command string) (n int) {
+func (s *Server) Calls(command string) int { return s.stat(command, "calls=") }
+
+// Refused is how often the server refused to run a command: MISCONF, OOM and the like.
+func (s *Server) Refused(command string) int { return s.stat(command, "rejected_calls=") }
+
+// stat is one field of a command's line in INFO commandstats.
+func (s *Server) stat(command, field string) (n int) {
 	s.T.Helper()
 	for line := range strings.SplitSeq(s.Info(s.Context(), "commandstats").Val(), "\r\n") {
-		if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
-			_, _ = fmt.Sscanf(rest, "%d,", &n)
+		if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":"); ok {
+			for part := range strings.SplitSeq(rest, ",") {
+				if value, ok := strings.CutPrefix(part, field); ok {
+					n, _ = strconv.Atoi(value)
+				}
+			}
 		}
 	}
 	return n

@@ -1,0 +1,110 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/lock"
+)
+
+func canceledDialer(dials *atomic.Int32) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
+		dials.Add(1)
+		return nil, fmt.Errorf("the tunnel is down: %w", context.Canceled)
+	}
+}
+
+func TestACycleOfOwnersIsADeadlockAtOnce(t *testing.T) {
+	s := start(t)
+	c := s.client(lock.Options{})
+	a, b := lock.Owner("task-a"), lock.Owner("task-b")
+	x, y := s.acquire(c, "x", a), s.acquire(c, "y", b)
+	got := make(chan *lock.Lock, 1)
+	go func() { got <- s.acquire(c, "y", a) }()
+	s.waiters("y", 1)
+	if _, err := c.Acquire(s.Context(), "x", b); !errors.Is(err, lock.ErrDeadlock) {
+		t.Errorf("who closes the cycle: %v", err)
+	}
+	s.release(y)
+	y = <-got
+	if y.Owner() != "task-a" {
+		t.Errorf("the owner is %q", y.Owner())
+	}
+	s.release(y)
+	s.release(x)
+}
+
+func TestALockIsHeldForMaxHoldAtMost(t *testing.T) {
+	s := start(t)
+	const most = 600 * time.Millisecond
+	c := s.client(lock.Options{Lease: 300 * time.Millisecond, MaxHold: most})
+	began := time.Now()
+	l := s.acquire(c, "x")
+	got := make(chan *lock.Lock, 1)
+	go func() { got <- s.acquire(s.client(lock.Options{}), "x") }()
+	<-l.Context().Done()
+	ended := time.Since(began)
+	if cause := context.Cause(l.Context()); !errors.Is(cause, lock.ErrLost) {
+		t.Error(cause)
+	}
+	next := <-got
+	if ended > most || time.Since(began) < 300*time.Millisecond {
+		t.Errorf("its context ended after %v, it was another's after %v", ended, time.Since(began))
+	}
+	if s.Calls("lock.extend") == 0 {
+		t.Error("it was not renewed in between")
+	}
+	s.release(next)
+}
+
+func TestALockIsKeptFromOthersForMinHold(t *testing.T) {
+	s := start(t)
+	const least = 400 * time.Millisecond
+	c := s.client(lock.Options{})
+	began := time.Now()
+	l := s.acquire(c, "job", lock.MinHold(least))
+	s.release(l)
+	if _, err := c.TryAcquire(s.Context(), "job"); !errors.Is(err, lock.ErrHeld) {
+		t.Errorf("another machine's clock is behind, and it got the lock: %v", err)
+	}
+	s.release(s.acquire(c, "job"))
+	if took := time.Since(began); took < least || took > least+soon {
+		t.Errorf("it was kept for %v", took)
+	}
+}
+
+// While one waits, each of the others has the lock once at most, and nothing but the
+// network stands between a release and the next holder's work.
+func TestNobodyIsOvertakenWhileItWaits(t *testing.T) {
+	s := start(t)
+	const clients, turns = 8, 20
+	var grants atomic.Int32
+	var all sync.WaitGroup
+	for range clients {
+		c := s.client(lock.Options{})
+		all.Go(func() {
+			for range turns {
+				before := grants.Load()
+				l, err := c.Acquire(s.Context(), "x")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				// Others may be served until this client's request is on the server, which
+				// is a few on a busy machine; from then on each is served once at most.
+				if meanwhile := grants.Add(1) - before; meanwhile > 2*clients {
+					t.Errorf("%d grants while one of %d waited", meanwhile, clients)
+				}
+				time.Sleep(time.Millisecond) // the work
+				s.release(l)
+			}
+		})
+	}
+	all.Wait()
+}
