@@ -36,6 +36,7 @@ type Conn struct {
 	addr  string
 	slot  bool      // it holds one of the pool's slots
 	used  time.Time // when it was put into the pool
+	peek  peeker
 
 	client *redis.Client // made the connection
 	r      *bufio.Reader

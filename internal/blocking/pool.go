@@ -96,7 +96,7 @@ func (p *Pool) take(opt *redis.Options) *Conn {
 
 // healthy reports whether a kept connection is open and nothing has arrived on it.
 func (c *Conn) healthy(maxIdleTime time.Duration) bool {
-	return (maxIdleTime <= 0 || time.Since(c.used) < maxIdleTime) && c.r.Buffered() == 0 && !readable(c.raw)
+	return (maxIdleTime <= 0 || time.Since(c.used) < maxIdleTime) && c.r.Buffered() == 0 && !c.peek.readable(c.raw)
 }
 
 // put keeps a connection, or reports that it may not be kept.

@@ -7,22 +7,34 @@ import (
 	"syscall"
 )
 
+// peeker looks whether something has arrived on a connection. It is part of a Conn so
+// that looking allocates nothing.
+type peeker struct {
+	raw   syscall.RawConn
+	look  func(fd uintptr)
+	found bool
+}
+
 // readable reports whether something has arrived on a connection on which nothing
 // should: the server closed it, or the two sides disagree what was asked. A TLS
 // connection cannot tell.
-func readable(raw net.Conn) (yes bool) {
-	sys, ok := raw.(syscall.Conn)
-	if !ok {
-		return false
+func (p *peeker) readable(conn net.Conn) bool {
+	if p.raw == nil {
+		sys, ok := conn.(syscall.Conn)
+		if !ok {
+			return false
+		}
+		raw, err := sys.SyscallConn()
+		if err != nil {
+			return true
+		}
+		p.raw = raw
+		p.look = func(fd uintptr) {
+			var b [1]byte
+			_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+			p.found = err != syscall.EAGAIN && err != syscall.EINTR
+		}
 	}
-	rc, err := sys.SyscallConn()
-	if err != nil {
-		return true
-	}
-	err = rc.Control(func(fd uintptr) {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		yes = err != syscall.EAGAIN && err != syscall.EINTR
-	})
-	return yes || err != nil
+	err := p.raw.Control(p.look)
+	return p.found || err != nil
 }

@@ -2,7 +2,6 @@ package blocking
 
 import (
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"time"
@@ -56,8 +55,8 @@ func (c *Conn) resume() (any, error) {
 // redirection is where a cluster says that a key is: asking if the node there does
 // not own the slot yet.
 func redirection(err error) (addr string, asking, ok bool) {
-	var refusal ServerError
-	if !errors.As(err, &refusal) {
+	refusal, ok := err.(ServerError) // as exchange returns it
+	if !ok {
 		return "", false, false
 	}
 	parts := strings.Fields(string(refusal))
@@ -84,7 +83,7 @@ func (c *Conn) move(addr string) error {
 		return net.ErrClosed
 	}
 	raw, client := c.raw, c.client
-	c.raw, c.client, c.ready = nil, nil, false
+	c.raw, c.client, c.ready, c.peek = nil, nil, false, peeker{}
 	c.addr, c.late = net.JoinHostPort(host, port), time.Time{}
 	c.mu.Unlock()
 	if raw != nil {
