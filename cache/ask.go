@@ -67,12 +67,13 @@ func readsPrimaries(rdb redis.UniversalClient) bool {
 	return false
 }
 
-// askNow asks for a key without waiting for a load. CACHE.GET costs the server less
-// than CACHE.FETCH and says as much while the value is there and not to be refreshed,
-// but a miss then costs a second command. So it is asked where most calls are hits.
-func (c *Cache[T]) askNow(ctx context.Context, key string) (answer, error) {
+// askNow asks for a key without waiting for a load: over conn, or through the client
+// that was given to New if conn is nil. CACHE.GET costs the server less than
+// CACHE.FETCH and says as much while the value is there and not to be refreshed, but a
+// miss then costs a second command. So it is asked where most calls are hits.
+func (c *Cache[T]) askNow(ctx context.Context, conn *blocking.Conn, key string) (answer, error) {
 	if c.getFirst && c.hitsInARow.Load() >= hitsBeforeGet {
-		value, there, err := c.conns.SendForText(ctx, "CACHE.GET", c.redisKey(key))
+		value, there, err := c.getNow(ctx, conn, key)
 		switch {
 		case err != nil && redis.HasErrorPrefix(err, "NOPERM"):
 			c.hitsInARow.Store(math.MinInt32) // do not try again for a long time
@@ -80,7 +81,7 @@ func (c *Cache[T]) askNow(ctx context.Context, key string) (answer, error) {
 			return answer{status: "HIT", value: value, there: there}, err
 		}
 	}
-	a, err := c.fetchNow(ctx, key)
+	a, err := c.fetchNow(ctx, conn, key)
 	switch {
 	case a.status != "HIT":
 		c.hitsInARow.Store(min(c.hitsInARow.Load(), 0))
@@ -90,8 +91,24 @@ func (c *Cache[T]) askNow(ctx context.Context, key string) (answer, error) {
 	return a, err
 }
 
+// getNow is CACHE.GET.
+func (c *Cache[T]) getNow(ctx context.Context, conn *blocking.Conn, key string) (value string, there bool, err error) {
+	if conn == nil {
+		return c.conns.SendForText(ctx, "CACHE.GET", c.redisKey(key))
+	}
+	conn.Late = ignoreReply
+	reply, err := conn.Do(ctx, c.o.Timeout, nil, "CACHE.GET", c.redisKey(key))
+	value, there = reply.(string)
+	return value, there && err == nil, err
+}
+
+func ignoreReply(any) {}
+
 // fetchNow is CACHE.FETCH without waiting.
-func (c *Cache[T]) fetchNow(ctx context.Context, key string) (answer, error) {
+func (c *Cache[T]) fetchNow(ctx context.Context, conn *blocking.Conn, key string) (answer, error) {
+	if conn != nil {
+		return c.fetchOver(ctx, conn, key, c.o.Timeout, c.fetchCommand(key))
+	}
 	if c.emptyValues && c.o.early() > 0 { // an old value may be the empty string
 		reply, err := c.conns.Send(ctx, c.fetchCommand(key)...)
 		if err != nil {
@@ -109,34 +126,9 @@ func (c *Cache[T]) fetchNow(ctx context.Context, key string) (answer, error) {
 	return answer{status: reply[0], value: reply[1], there: reply[1] != "", token: reply[2]}, nil
 }
 
-// round is how long one request waits for a load elsewhere. Asking again after it finds
-// a server that has stopped answering, and what was loaded in between.
-const round = time.Second
-
-// fetchWaiting asks for a key and waits for the process that loads it.
-func (c *Cache[T]) fetchWaiting(ctx context.Context, key string) (answer, error) {
-	block := min(c.o.LoadTimeout, round)
-	return c.fetchOver(ctx, key, block+c.o.Timeout, true, c.fetchCommand(key, "BLOCK", blocking.Millis(block)))
-}
-
-// askAgain is askNow after an error, within Timeout and over a connection of the
-// cache's own: those in the client's pool may be dead.
-func (c *Cache[T]) askAgain(ctx context.Context, key string) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
-	defer cancel()
-	return c.fetchOver(ctx, key, c.o.Timeout, false, c.fetchCommand(key))
-}
-
 // fetchOver sends CACHE.FETCH over a connection of the cache's own. A lease that is
 // granted too late to be returned is given up.
-func (c *Cache[T]) fetchOver(ctx context.Context, key string, within time.Duration, waits bool, command []any) (answer, error) {
-	conn, _, err := c.conns.Get(ctx, c.redisKey(key))
-	if err != nil {
-		return answer{}, err
-	}
-	if waits {
-		conn.Waiting()
-	}
+func (c *Cache[T]) fetchOver(ctx context.Context, conn *blocking.Conn, key string, within time.Duration, command []any) (answer, error) {
 	late := func(reply any) {
 		if a, err := parse(reply); err == nil && a.status == "LOAD" {
 			c.unlock(key, a.token)
@@ -144,17 +136,51 @@ func (c *Cache[T]) fetchOver(ctx context.Context, key string, within time.Durati
 	}
 	conn.Late = late
 	reply, err := conn.Do(ctx, within, nil, command...)
-	switch {
-	case err == nil:
-		conn.Put()
-		return parse(reply)
-	case blocking.Refused(err):
-		conn.Put()
-	default:
-		conn.Close()
+	if err != nil {
 		late(reply) // there may be one, of the moment in which ctx ended
+		return answer{}, err
 	}
-	return answer{}, err
+	return parse(reply)
+}
+
+// giveBack gives a connection back after a command that came to err.
+func giveBack(conn *blocking.Conn, err error) {
+	if err == nil || blocking.Refused(err) {
+		conn.Put()
+	} else {
+		conn.Close()
+	}
+}
+
+// round is how long one request waits for a load elsewhere. Asking again after it finds
+// a server that has stopped answering, and what was loaded in between.
+const round = time.Second
+
+// fetchWaiting asks for a key and waits for the process that loads it.
+func (c *Cache[T]) fetchWaiting(ctx context.Context, key string) (answer, error) {
+	conn, _, err := c.conns.Get(ctx, c.redisKey(key))
+	if err != nil {
+		return answer{}, err
+	}
+	conn.Waiting()
+	block := min(c.o.LoadTimeout, round)
+	a, err := c.fetchOver(ctx, conn, key, block+c.o.Timeout, c.fetchCommand(key, "BLOCK", blocking.Millis(block)))
+	giveBack(conn, err)
+	return a, err
+}
+
+// askAgain is askNow after an error, within Timeout and over a connection of the
+// cache's own: those in the client's pool may be dead.
+func (c *Cache[T]) askAgain(ctx context.Context, key string) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	conn, _, err := c.conns.Get(ctx, c.redisKey(key))
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := c.fetchOver(ctx, conn, key, c.o.Timeout, c.fetchCommand(key))
+	giveBack(conn, err)
+	return a, err
 }
 
 // do sends a command about a key over a connection of the cache's own, and waits no

@@ -149,7 +149,7 @@ func (b *batch[T]) ask(flights []*flight[T]) []item[T] {
 		}
 		var near bool
 		if items[n].a, items[n].kept, near = wait(); !near {
-			items[n].a, items[n].err = c.askNow(b.ctx, flights[n].key)
+			items[n].a, items[n].err = c.askNow(b.ctx, nil, flights[n].key)
 		}
 	}
 	return items

@@ -25,12 +25,14 @@ type Cache[T any] struct {
 	work    sync.WaitGroup // goroutines of the cache; each ends within the client's timeouts
 	loaders sync.WaitGroup // goroutines that run a loader of the user's
 
-	mu      sync.Mutex
-	closed  bool
-	flights map[string]*flight[T]
-	spare   sync.Pool       // flights that can be used again
-	asks    chan *flight[T] // read by idle askers
-	idle    atomic.Int32    // askers that wait for a flight
+	mu         sync.Mutex
+	closed     bool
+	flights    map[string]*flight[T]
+	spare      sync.Pool       // flights that can be used again
+	asks       chan *flight[T] // read by idle askers
+	idle       atomic.Int32    // askers that wait for a flight
+	connecting atomic.Bool     // a connection for askHere is being made
+	connected  atomic.Bool     // one has been made, so a cluster's slots are known
 
 	servers     map[string]*server // those that did not answer lately, by address
 	down        atomic.Int32       // how many of them are down

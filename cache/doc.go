@@ -25,7 +25,8 @@
 // cluster this holds for the keys of each server. The cache saves work; it is no mutual
 // exclusion, which package lock is.
 //
-// Commands that wait, and those after a failure, use connections of the cache's own,
-// with the options and hooks of the client given to [New]: tracing and metrics see
-// them. [Cache.Stats] counts hits, loads and failures; [Inspect] asks the servers.
+// Hits, and commands that wait, use connections of the cache's own, beside the pool of
+// the client given to [New]: at most ten times GOMAXPROCS that do not wait. They have
+// the client's options and hooks, so tracing and metrics see all commands.
+// [Cache.Stats] counts hits, loads and failures; [Inspect] asks the servers.
 package cache

@@ -238,11 +238,11 @@ func TestCompressedValuesAreSmallAndReadLikeOthers(t *testing.T) {
 		t.Error(v)
 	}
 	var users []User
-	data, err := cache.Compress(cache.JSON, 0).Marshal([]User{{"Ada"}})
+	data, err := cache.Compress(cache.JSON, 0).Marshal(make([]User, 100))
 	if err == nil {
 		err = cache.Compress(cache.JSON, 0).Unmarshal(data, &users)
 	}
-	if err != nil || len(users) != 1 || json.Valid(data) && len(data) > 20 {
+	if err != nil || len(users) != 100 || json.Valid(data) {
 		t.Error(users, err)
 	}
 }
