@@ -97,6 +97,14 @@ enum { HF_COUNTED = 2, HF_CONSUME_MOST = 1000 };
 enum { HF_SHARED = 16 };
 extern int64_t hf_shared[HF_MODULES][HF_SHARED];
 
+/* What the fast path did to a lock: see LockChange. */
+enum { HF_LOCK_LOG = 256, HF_EVENT_MODULE = 1 << 13 };
+typedef struct { uint64_t hash; int64_t expires, at, held; } hf_lock_change;
+hf_lock_change *hf_lock_log(void);
+int hf_fast_lock_acquire(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int hf_fast_lock_extend(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int hf_fast_lock_release(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+
 extern int hf_forked;              /* this is a child of the server */
 extern int hf_muted[HF_MODULES];  /* the module hears no key events */
 

@@ -202,6 +202,7 @@ static int task_ack(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, i
 static const struct { const char *name; hf_fast_fn fn; } table[] = {
     { "cache.get", cache_get }, { "cache.fetch", cache_fetch },
     { "task.publish", task_publish }, { "task.consume", task_consume }, { "task.ack", task_ack },
+    { "lock.acquire", hf_fast_lock_acquire }, { "lock.extend", hf_fast_lock_extend }, { "lock.release", hf_fast_lock_release },
 };
 
 static hf_fast fast[HF_COMMANDS];

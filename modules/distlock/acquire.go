@@ -58,6 +58,7 @@ func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		}
 	}
 	store.enterCommand(ctx, args[1], args[2])
+	store.openFastPath(now)
 	v, err := table.Acquire(now, &r)
 	switch {
 	case err != nil:

@@ -13,12 +13,30 @@ type keyspace struct {
 	ctx        *redismodule.Ctx
 	background bool // no client's command named the lock: see Open
 
+	fast *redismodule.LockPath
+
 	// The running command's lock and owner. Where the table means these, the
 	// server's own strings are used, and nothing is copied.
 	name, owner redismodule.Arg
 
 	key           redismodule.Writer // open between Open and Commit
 	value, record []byte             // what was read last
+}
+
+// newKeyspace is the store of a module that was loaded anew. The tokens go on.
+func newKeyspace(ctx *redismodule.Ctx) keyspace {
+	fast := ctx.LockPath()
+	*fast = redismodule.LockPath{Token: fast.Token, MaxTTL: config.maxTTL}
+	return keyspace{ctx: ctx, fast: fast}
+}
+
+// openFastPath lets the usual commands be answered in C, unless a quarantine has
+// each lock looked at.
+func (k *keyspace) openFastPath(now int64) {
+	k.fast.Open = 0
+	if table.QuarantineLeft(now) == 0 {
+		k.fast.Open = 1
+	}
 }
 
 // enter prepares for a callback outside any command.
@@ -172,17 +190,22 @@ func (k *keyspace) Scan(at locktable.Cursor, fields int, visit func(owner, recor
 	return k.key.HashSome(&at.(*cursor).HashCursor, fields, locktable.MaxRecord, visit)
 }
 
-// lastToken outlives a reload of the module, as the tokens do.
-var lastToken int64
+func (k *keyspace) Token() *int64 { return &k.fast.Token }
 
-func (k *keyspace) Token() *int64 { return &lastToken }
-
-func (k *keyspace) Logged(func(hash uint64, expires, at, held int64)) {}
+func (k *keyspace) Logged(visit func(hash uint64, expires, at, held int64)) {
+	if k.fast.Logged == 0 {
+		return
+	}
+	for _, c := range k.fast.Log() {
+		visit(uint64(c.Hash), c.Expires, c.At, c.Held)
+	}
+}
 
 func (k *keyspace) Hash(db int, name []byte) uint64 { return uint64(k.ctx.KeyID(db, name)) }
 
-func (k *keyspace) Watch(db int, name []byte)   { k.ctx.Watch(db, name) }
-func (k *keyspace) Unwatch(db int, name []byte) { k.ctx.Unwatch(db, name) }
+// Watch also has the lock's commands come to their handlers, because somebody waits.
+func (k *keyspace) Watch(db int, name []byte)   { k.ctx.Hold(db, name) }
+func (k *keyspace) Unwatch(db int, name []byte) { redismodule.LetGo(k.ctx.KeyID(db, name)) }
 
 func (k *keyspace) WatchClient(client uint64)   { k.ctx.WatchClient(client) }
 func (k *keyspace) UnwatchClient(client uint64) { k.ctx.UnwatchClient(client) }

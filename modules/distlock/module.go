@@ -51,7 +51,7 @@ var Module = redismodule.Module{
 	Info: writeInfo,
 
 	Load: func(ctx *redismodule.Ctx) error {
-		store = keyspace{ctx: ctx}
+		store = newKeyspace(ctx)
 		table = locktable.New(&store, &config.Limits, ctx.Now())
 		walk.start(ctx)
 		return nil
@@ -60,6 +60,8 @@ var Module = redismodule.Module{
 		walk.stop()
 		return nil
 	},
+
+	Changed: func() { store.fast.Open, store.fast.MaxTTL = 0, config.maxTTL },
 
 	KeyEvents: redismodule.EventGeneric | redismodule.EventExpired | redismodule.EventEvicted,
 	KeyEvent: func(ctx *redismodule.Ctx, _ string, name []byte) {
@@ -102,6 +104,7 @@ const slice = 1000
 
 // lead begins anew with what the keyspace holds now.
 func lead(ctx *redismodule.Ctx) {
+	store.fast.Open = 0
 	within(ctx, func() { table.Lead(ctx.Now()) })
 	table.StirAll(-1)
 	walk.start(ctx)
