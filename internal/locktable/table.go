@@ -412,8 +412,10 @@ type full struct {
 	until   int64 // and it is not yet so late, nothing has become free
 }
 
-// mostFull bounds what is remembered of full semaphores.
-const mostFull = 1024
+const (
+	mostFull     = 1024 // semaphores that are remembered
+	believedFull = 1000 // ms, and longer for many holders, because it takes long to read them
+)
 
 // isFull answers a try of a full semaphore without reading its holders: no lease
 // has ended since they were read.
@@ -423,12 +425,12 @@ func (t *Table) isFull(now int64, k *lock, limit int64) bool {
 }
 
 // noteFull remembers a full semaphore: until its first lease ends, and no longer
-// than a while, because what somebody writes into the hash tells nobody.
+// than a while, because what somebody writes into the hash by hand tells nobody.
 func (t *Table) noteFull(now int64, k *lock, limit int64, live int, first int64) {
 	if len(t.full) >= mostFull {
 		clear(t.full)
 	}
-	t.full[k.hash] = full{limit, live, min(first, now+roundEvery+int64(live)/50)}
+	t.full[k.hash] = full{limit, live, min(first, now+believedFull+int64(live)/5)}
 }
 
 // shortened takes note of a lease in a semaphore that ends at expires.
