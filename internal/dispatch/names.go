@@ -1,28 +1,17 @@
 package dispatch
 
-import "bytes"
+import (
+	"bytes"
 
-// tag is the part of a key's name that chooses its slot in a cluster: what
-// stands between the first '{' and the next '}', unless that is nothing. ok is
-// false when the whole name does.
-func tag(name []byte) (t []byte, ok bool) {
-	open := bytes.IndexByte(name, '{')
-	if open < 0 {
-		return nil, false
-	}
-	n := bytes.IndexByte(name[open+1:], '}')
-	if n <= 0 {
-		return nil, false
-	}
-	return name[open+1 : open+1+n], true
-}
+	"holdfast/internal/slot"
+)
 
 // AppendSideKey writes the name of a key that belongs to a stream and is in its
 // slot: {mail}:delayed for the stream mail, {eu}mail::delayed for {eu}mail. The
 // second colon keeps the keys of {mail} apart from those of mail. ok is false
 // when no name could be in the slot: the stream's has a '}' and no tag.
 func AppendSideKey(b, stream []byte, kind string) (key []byte, ok bool) {
-	if _, tagged := tag(stream); tagged {
+	if _, tagged := slot.Tag(stream); tagged {
 		b = append(b, stream...)
 		b = append(b, "::"...)
 		return append(b, kind...), true
@@ -52,28 +41,6 @@ func StreamOf(key []byte, kind string) (stream []byte, ok bool) {
 	}
 	back, ok := AppendSideKey(nil, stream, kind)
 	return stream, ok && bytes.Equal(back, key)
-}
-
-// SameSlot tells whether two keys are in the same slot of a cluster.
-func SameSlot(a, b []byte) bool { return slot(a) == slot(b) }
-
-// slot is the CRC-16 (XMODEM) of the tag, or of the whole name, mod 16384.
-func slot(name []byte) uint16 {
-	if t, ok := tag(name); ok {
-		name = t
-	}
-	var crc uint16
-	for _, c := range name {
-		crc ^= uint16(c) << 8
-		for range 8 {
-			if crc&0x8000 != 0 {
-				crc = crc<<1 ^ 0x1021
-			} else {
-				crc <<= 1
-			}
-		}
-	}
-	return crc % 16384
 }
 
 // AppendUniqueKey writes the name of the side key that remembers a unique id of a

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"holdfast/internal/dispatch"
+	"holdfast/internal/slot"
 )
 
 func TestADelayedTaskComesBackAsItWasPutAway(t *testing.T) {
@@ -106,7 +107,7 @@ func TestSideKeysShareTheSlotAndNeverMeet(t *testing.T) {
 		if !ok {
 			return
 		}
-		if !dispatch.SameSlot(a, ka) {
+		if !slot.Same(a, ka) {
 			t.Fatalf("%q and %q are in different slots", a, ka)
 		}
 		if back, ok := dispatch.StreamOf(ka, "delayed"); !ok || !bytes.Equal(back, a) {

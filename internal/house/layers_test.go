@@ -14,8 +14,9 @@ var layers = map[string][]string{
 	"internal/deadline":   {},
 	"internal/histogram":  {},
 	"internal/resp":       {},
+	"internal/slot":       {},
 	"internal/waitq":      {},
-	"internal/dispatch":   {"internal/deadline", "internal/waitq"},
+	"internal/dispatch":   {"internal/deadline", "internal/slot", "internal/waitq"},
 	"internal/leasetable": {"internal/deadline", "internal/waitq"},
 	"internal/locktable":  {"internal/deadline", "internal/histogram", "internal/waitq"},
 
@@ -25,8 +26,8 @@ var layers = map[string][]string{
 	"redismodule/internal/probe":   {"redismodule"},
 	"modules/syntax":               {"redismodule"},
 	"modules/cachelock":            {"internal/histogram", "internal/leasetable", "modules/syntax", "redismodule"},
-	"modules/distlock":             {"internal/histogram", "internal/locktable", "modules/syntax", "redismodule"},
-	"modules/taskqueue":            {"internal/dispatch", "internal/histogram", "internal/resp", "modules/syntax", "redismodule"},
+	"modules/distlock":             {"internal/histogram", "internal/locktable", "internal/slot", "modules/syntax", "redismodule"},
+	"modules/taskqueue":            {"internal/dispatch", "internal/histogram", "internal/resp", "internal/slot", "modules/syntax", "redismodule"},
 	"modules/library":              {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
 	"modules/library/commands":     {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
 

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"holdfast/internal/locktable"
+	"holdfast/internal/slot"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )
@@ -115,6 +116,7 @@ func also(ctx *redismodule.Ctx, name redismodule.Arg, names []redismodule.Arg, u
 	if len(names) == 0 {
 		return nil, redismodule.ErrSyntax
 	}
+	inCluster := ctx.Flags()&redismodule.FlagCluster != 0
 	seen := map[string]bool{string(name.Bytes()): true}
 	for _, n := range names {
 		if seen[string(n.Bytes())] {
@@ -124,10 +126,10 @@ func also(ctx *redismodule.Ctx, name redismodule.Arg, names []redismodule.Arg, u
 		if !ctx.KeyAllowed(n.Bytes(), use) {
 			return nil, redismodule.ErrNoPermission
 		}
+		if inCluster && !slot.Same(name.Bytes(), n.Bytes()) {
+			return nil, redismodule.Error("CROSSSLOT Keys in request don't hash to the same slot")
+		}
 		all = append(all, n.Bytes())
-	}
-	if !ctx.OneSlot(append(all, name.Bytes())...) {
-		return nil, redismodule.Error("CROSSSLOT Keys in request don't hash to the same slot")
 	}
 	return all, nil
 }

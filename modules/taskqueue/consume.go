@@ -5,6 +5,7 @@ import (
 
 	"holdfast/internal/dispatch"
 	"holdfast/internal/resp"
+	"holdfast/internal/slot"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )
@@ -181,7 +182,7 @@ func oneSlot(ctx *redismodule.Ctx, stream redismodule.Arg, others ...redismodule
 		return nil
 	}
 	for _, o := range others {
-		if !dispatch.SameSlot(stream.Bytes(), o.Bytes()) {
+		if !slot.Same(stream.Bytes(), o.Bytes()) {
 			return redismodule.Error("CROSSSLOT Keys in request don't hash to the same slot")
 		}
 	}
