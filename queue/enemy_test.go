@@ -82,3 +82,38 @@ func TestAWorkerBehindABrokenNetworkGoesOnWhenItIsMended(t *testing.T) {
 		t.Errorf("not done: %v", none)
 	}
 }
+
+// A server that refuses writes for a while, because it has no replica or no memory, is as
+// good as one that is away: nothing ends.
+func TestRefusalsThatPassEndNoWorker(t *testing.T) {
+	s := start(t)
+	q, c := s.queue("q"), newTally()
+	w := run(t, queue.NewWorker(q, func(ctx context.Context, t *queue.Task[string]) error {
+		if t.Try == 1 {
+			return fmt.Errorf("once more")
+		}
+		return c.handle(ctx, t)
+	}, queue.WorkerOptions{Backoff: queue.Constant(time.Millisecond), Lease: 600 * time.Millisecond, Logger: quiet}))
+	for round, refuse := range []string{"min-replicas-to-write", "maxmemory"} {
+		s.publish(q, fmt.Sprint(2*round))
+		s.Until("it is done", func() bool { return c.len() == 2*round+1 })
+		s.ConfigSet(s.Context(), refuse, "1")
+		published := make(chan error, 1)
+		go func() {
+			_, err := q.Publish(context.Background(), fmt.Sprint(2*round+1))
+			published <- err
+		}()
+		s.Until("the server refuses", func() bool {
+			stats := s.Info(context.Background(), "errorstats").Val()
+			return strings.Contains(stats, []string{"errorstat_NOREPLICAS", "errorstat_OOM"}[round])
+		})
+		time.Sleep(700 * time.Millisecond) // longer than the lease
+		s.ConfigSet(s.Context(), refuse, "0")
+		if err := <-published; err != nil {
+			t.Error(err)
+		}
+		s.Until("it is done", func() bool { return c.len() == 2*round+2 })
+	}
+	s.empty(q)
+	w.stop()
+}

@@ -20,13 +20,16 @@ func (st *stream) giveBack() {
 func (st *stream) giveBackStale() {
 	w := st.w
 	w.mu.Lock()
-	var tasks []*entry
-	if !w.draining && len(st.buffer) > 0 {
-		tasks, st.buffer = st.buffer, nil
-		st.ahead = 0
-		st.average = max(st.average, patience)
+	if w.draining || len(st.buffer) == 0 {
+		w.mu.Unlock()
+		return
 	}
+	tasks := st.buffer
+	st.buffer, st.ahead = nil, 0
+	st.average = max(st.average, patience)
+	w.giving.Add(1) // before draining is set: drain waits for it
 	w.mu.Unlock()
+	defer w.giving.Done()
 	st.release(tasks)
 }
 

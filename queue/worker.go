@@ -38,6 +38,7 @@ type Worker struct {
 	unknown  map[string]bool // kinds without a handler that were logged
 
 	handlers sync.WaitGroup
+	giving   sync.WaitGroup // of tasks to other workers
 }
 
 // source is a queue of a worker.
@@ -222,14 +223,13 @@ func (w *Worker) drain(readers *sync.WaitGroup, end context.CancelFunc) error {
 	w.wakeAll()
 	w.mu.Unlock()
 	readers.Wait()
-	var giving sync.WaitGroup
 	for _, st := range w.all {
-		giving.Go(st.giveBack)
+		w.giving.Go(st.giveBack)
 	}
 	finished := make(chan struct{})
 	go func() { w.handlers.Wait(); close(finished) }()
 	given := make(chan struct{})
-	go func() { giving.Wait(); close(given) }()
+	go func() { w.giving.Wait(); close(given) }()
 	defer func() {
 		select {
 		case <-given:

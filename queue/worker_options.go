@@ -54,7 +54,8 @@ type WorkerOptions struct {
 	// The worker calls these functions, where they are set, from several goroutines, and waits
 	// for them: OnStart before a handler begins; OnDone when it returned nil; OnRetry when
 	// the server has put the task off, after a failure or a snooze; OnDead when the server
-	// has made it a dead letter.
+	// has made it a dead letter after a failure. A task whose deliveries are used up, or that
+	// expired, is buried by the server itself: Inspect finds it among the dead.
 	OnDead  func(ctx context.Context, e Event)
 	OnDone  func(ctx context.Context, e Event)
 	OnRetry func(ctx context.Context, e Event)
