@@ -2,12 +2,17 @@ package queue_test
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"holdfast/queue"
 )
@@ -60,5 +65,56 @@ func TestTheProgramInTheDocsRuns(t *testing.T) {
 	}
 	if st := s.stats(queue.New[string](s.rdb(), "mails", queue.Options{})); st.Length > 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// The rights that docs/queue.md names for a worker suffice for all it does.
+func TestAWorkerNeedsNoMoreRightsThanTheDocsSay(t *testing.T) {
+	s := start(t)
+	page, err := os.ReadFile("../docs/queue.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "In an ACL the worker needs ")
+	list, _, found := strings.Cut(rest, "on the keys")
+	if !found {
+		t.Fatal("docs/queue.md names no rights")
+	}
+	rules := []any{"ACL", "SETUSER", "worker", "on", ">secret", "~q", "~{q}:*"}
+	for i, word := range strings.Split(list, "`") {
+		if i%2 == 1 {
+			rules = append(rules, "+"+word)
+		}
+	}
+	if err := s.Do(s.Context(), rules...).Err(); err != nil || len(rules) < 12 {
+		t.Fatal(rules, err)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, Username: "worker", Password: "secret", DisableIdentity: true})
+	t.Cleanup(func() { _ = rdb.Close() })
+	q, c := s.queue("q"), newTally()
+	s.XGroupCreateMkStream(s.Context(), "q", "another", "0")
+	long := make(chan struct{})
+	w := run(t, queue.NewWorker(queue.New[string](rdb, "q", queue.Options{}), func(ctx context.Context, t *queue.Task[string]) error {
+		switch {
+		case t.Payload == "bad":
+			return queue.Discard(errors.New("bad"))
+		case t.Payload == "long":
+			<-long
+		case t.Try == 1:
+			return errors.New("once more")
+		}
+		return c.handle(ctx, t)
+	}, queue.WorkerOptions{Lease: 500 * time.Millisecond, Backoff: queue.Constant(time.Millisecond), Concurrency: 3, Prefetch: 5, Logger: quiet}))
+	for _, payload := range []string{"bad", "long", "fails"} {
+		s.publish(q, payload)
+	}
+	s.Until("leases are renewed", func() bool { return s.Calls("task.extend") > 2 })
+	close(long)
+	s.Until("both are done, and one is dead", func() bool { return c.len() == 2 && s.stats(q).Dead == 1 })
+	w.stop()
+	for line := range strings.Lines(s.Info(s.Context(), "errorstats").Val()) {
+		if strings.HasPrefix(line, "errorstat_NOPERM") {
+			t.Error(line, s.Do(s.Context(), "ACL", "LOG"))
+		}
 	}
 }
