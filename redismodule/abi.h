@@ -180,6 +180,7 @@ typedef int (*hf_cmd_fn)(RedisModuleCtx *, RedisModuleString **, int);
     F(void, Log, (RedisModuleCtx *, const char *, const char *, ...))
 
 #define HF_OPTIONAL(F) \
+    F(int, RegisterScriptingEngine, (RedisModuleCtx *, const char *, void *, void *)) /* of Valkey alone */ \
     F(int, SetCommandACLCategories, (RedisModuleCommand *, const char *)) \
     F(unsigned int, ClusterKeySlot, (RedisModuleString *))
 

@@ -20,7 +20,7 @@ type Waiter interface {
 	// Timeout answers the client when its time ran out or CLIENT UNBLOCK ended
 	// the wait, and forgets the waiter.
 	Timeout(ctx *Ctx)
-	// Gone hears that the client can no longer be answered: its connection
+	// Gone hears that the wait is over without an answer of the module's: the connection
 	// closed, CLIENT UNBLOCK … ERROR, or the server became a replica. It may
 	// come after Wake, instead of Reply: what was given to the client reached
 	// nobody, and belongs to the next in line. Gone must not write; Ctx.SetTimer
@@ -37,6 +37,7 @@ type Blocked struct {
 	id     uint64 // slot and generation, as the server keeps it for us
 	woken  bool   // the server was asked to unblock it
 	late   bool   // woken because its time ran out
+	demote bool   // woken because the server became a replica
 	due    deadline.Item[*Blocked]
 }
 
@@ -137,14 +138,29 @@ func (t *timer) expire(now int64) {
 	}
 }
 
+// demoted ends the waits of a module when the server becomes a replica. Most servers have
+// ended them by then; a node of a Valkey cluster only redirects clients that it knows the
+// keys of, and would leave ours.
+func (m *module) demoted() {
+	for _, b := range slots {
+		if b != nil && b.m == m {
+			b.demote = b.Wake()
+		}
+	}
+}
+
+const errDemoted Error = "UNBLOCKED the wait was ended because this server became a replica"
+
 func (b *Blocked) reply(ctx *Ctx) {
 	w := b.done()
-	if w == nil {
-		return
-	}
-	if b.late {
+	switch {
+	case w == nil:
+	case b.demote:
+		w.Gone(ctx)
+		ctx.ReplyError(errDemoted)
+	case b.late:
 		w.Timeout(ctx)
-	} else {
+	default:
 		w.Reply(ctx)
 	}
 }

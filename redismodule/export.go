@@ -23,6 +23,7 @@ const (
 	eventLoading = 3
 	eventClient  = 4
 	eventSwapDB  = 11
+	eventSlots   = 19 // of Valkey 9: atomic slot migration
 )
 
 const errInternal Error = "ERR internal error, see the server's log"
@@ -68,6 +69,9 @@ func goServerEvent(slot C.int, c *C.RedisModuleCtx, event, sub C.int, a, b C.lon
 	defer contain(ctx)
 	switch event {
 	case eventRole:
+		if sub != 0 {
+			m.demoted()
+		}
 		m.RoleChanged(ctx, sub == 0)
 	case eventFlushDB:
 		if sub == 1 {
@@ -83,6 +87,11 @@ func goServerEvent(slot C.int, c *C.RedisModuleCtx, event, sub C.int, a, b C.lon
 		}
 	case eventSwapDB:
 		m.SwapDB(ctx, int(a), int(b))
+	case eventSlots:
+		const imported, exported = 4, 5
+		if sub == imported || sub == exported {
+			m.SlotsMoved(ctx, sub == imported)
+		}
 	}
 }
 

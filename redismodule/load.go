@@ -7,6 +7,9 @@ static void hf_attribs(RedisModuleCtx *c, const char *name, int ver) { RM_SetMod
 static int hf_busy(const char *name) { return RM_IsModuleNameBusy(name); }
 static void hf_options(RedisModuleCtx *c, int o) { RM_SetModuleOptions(c, o); }
 
+// Valkey 8.1 and later.
+static int hf_valkey(void) { return RM_RegisterScriptingEngine != NULL; }
+
 static int hf_version(void) { return RM_GetServerVersion(); }
 static int hf_strict(void) { return getenv("HOLDFAST_STRICT") != NULL; } // Go's own environment is empty in here
 */
@@ -19,9 +22,13 @@ import (
 	"unsafe"
 )
 
-// Module options: do not stand in the way of diskless loading with swapdb, and
-// leave telling WATCH and tracking clients to us, who know what changed.
-const moduleOptions = 2 | 4
+// Module options. The module keeps nothing that stands in the way of diskless loading with
+// swapdb. It tells clients that watch or track a key itself, because it knows what changed.
+// And it can be loaded while slots migrate atomically, a word of Valkey's alone.
+const (
+	moduleOptions = 2 | 4
+	valkeyOptions = 1 << 5
+)
 
 // load registers a module with the server that loads it.
 func (m *module) load(ctx *Ctx, args []Arg) error {
@@ -31,7 +38,11 @@ func (m *module) load(ctx *Ctx, args []Arg) error {
 		return fmt.Errorf("a module named %s is loaded already", m.Name)
 	}
 	C.hf_attribs(ctx.c, name, C.int(m.Version))
-	C.hf_options(ctx.c, moduleOptions)
+	options := C.int(moduleOptions)
+	if C.hf_valkey() != 0 {
+		options |= valkeyOptions
+	}
+	C.hf_options(ctx.c, options)
 	clustered = ctx.Flags()&FlagCluster != 0
 	strict = C.hf_strict() != 0
 	m.reset()
@@ -74,6 +85,9 @@ func (m *module) load(ctx *Ctx, args []Arg) error {
 		if wanted && C.hf_want_event(C.int(m.slot), C.int(event)) != 0 {
 			return fmt.Errorf("cannot subscribe to server event %d", event)
 		}
+	}
+	if m.SlotsMoved != nil && C.hf_valkey() != 0 {
+		C.hf_want_event(C.int(m.slot), eventSlots) // Valkey 8.1 knows of none
 	}
 	m.loaded = true
 	return nil

@@ -51,6 +51,11 @@ type Module struct {
 	FlushDB func(ctx *Ctx, db int)
 	// SwapDB hears of SWAPDB after the fact.
 	SwapDB func(ctx *Ctx, a, b int)
+	// SlotsMoved hears that slots with their keys came to this node (here), or went
+	// to another one, by an atomic slot migration (Valkey 9). Until they have come,
+	// their keys lie in the keyspace of a node that does not serve them: see Ctx.At.
+	// It must not write.
+	SlotsMoved func(ctx *Ctx, here bool)
 	// Loaded hears that a dataset was loaded: at start, DEBUG RELOAD, or from a
 	// primary. It must not write.
 	Loaded func(ctx *Ctx)

@@ -94,6 +94,10 @@ var Module = redismodule.Module{
 	SwapDB:  func(ctx *redismodule.Ctx, a, b int) { flush(ctx, a); flush(ctx, b) },
 	// The leases were granted for other data than what was loaded now or what comes
 	// from another primary. Losing them costs one more load each.
+	SlotsMoved: func(ctx *redismodule.Ctx, _ bool) {
+		slotCheck = 0 // the waiters of a key that went are sent on
+		arm(ctx)
+	},
 	Loaded:      func(ctx *redismodule.Ctx) { flush(ctx, -1) },
 	RoleChanged: func(ctx *redismodule.Ctx, _ bool) { flush(ctx, -1) },
 

@@ -80,6 +80,13 @@ var Module = redismodule.Module{
 		within(ctx, func() { table.Disconnected(client) })
 		arm(ctx)
 	},
+	SlotsMoved: func(ctx *redismodule.Ctx, here bool) {
+		table.StirAll(-1) // the waiters of a lock that went are sent on
+		if here {
+			walk.start(ctx)
+		}
+		arm(ctx)
+	},
 	Loaded: lead,
 	RoleChanged: func(ctx *redismodule.Ctx, primary bool) {
 		if primary {

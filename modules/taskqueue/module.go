@@ -35,6 +35,7 @@ var Module = redismodule.Module{
 	Harmless:    harmless,
 	FlushDB:     flushDB,
 	SwapDB:      swapDB,
+	SlotsMoved:  slotsMoved,
 	Loaded:      loaded,
 	RoleChanged: roleChanged,
 }

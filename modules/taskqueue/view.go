@@ -169,6 +169,15 @@ func loaded(ctx *redismodule.Ctx) {
 	}
 }
 
+// slotsMoved has the waiters of streams that went sent on, and finds the delayed tasks of
+// those that came.
+func slotsMoved(ctx *redismodule.Ctx, here bool) {
+	tasks.distrustAll(ctx, everywhere, false)
+	if here {
+		tasks.search.start(ctx, &tasks, everywhere)
+	}
+}
+
 // roleChanged: a replica knows no stream. The leases bring back what was handed out and
 // not seen; who waited is gone.
 func roleChanged(ctx *redismodule.Ctx, primary bool) {
