@@ -61,7 +61,10 @@ sent again from the start and nothing is published twice.`,
 		}
 		for _, payload := range args[1:] {
 			var row publishedRow
-			if row.ID, err = q.Publish(cmd.Context(), []byte(payload), append(options, queue.Duplicate(&row.Duplicate))...); err != nil {
+			if f.unique != "" {
+				options = append(options, queue.Duplicate(&row.Duplicate))
+			}
+			if row.ID, err = q.Publish(cmd.Context(), []byte(payload), options...); err != nil {
 				return err
 			}
 			if asJSON.On() {

@@ -50,6 +50,7 @@ var layers = map[string][]string{
 	"internal/doctor":              {"queue"},
 	"internal/where":               {"queue"},
 	"internal/cli":                 {},
+	"examples":                     {},
 	"clients/conformance":          {},
 	"clients/conformance/godriver": {"cache", "lock", "queue"},
 	"e2e":                          {},
