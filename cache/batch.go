@@ -62,6 +62,7 @@ func (b *batch[T]) overdue() {
 		}
 		return
 	}
+	b.c.stats.redisErrors.Add(1)
 	for _, i := range late {
 		b.c.suspect(i.f.key)
 	}

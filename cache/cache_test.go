@@ -19,8 +19,8 @@ import (
 	"holdfast/internal/clienttest"
 )
 
-// patience bounds every wait. It decides nothing: a test that needs it has failed.
-const patience = 30 * time.Second
+// testTime bounds every wait. It decides nothing: a test that needs it has failed.
+const testTime = 30 * time.Second
 
 // server is a server and what is asked of it beside the client that is tested.
 type server struct{ *clienttest.Server }
@@ -28,7 +28,7 @@ type server struct{ *clienttest.Server }
 // start starts a server, and checks at the end that no goroutine is left.
 func start(t *testing.T, options ...holdfasttest.Option) *server {
 	t.Helper()
-	return &server{clienttest.Start(t, patience, options...)}
+	return &server{clienttest.Start(t, testTime, options...)}
 }
 
 // cache is a cache as users have it, of another "process".

@@ -88,8 +88,40 @@ func ExampleCache_Invalidate() {
 	// Grace <nil>
 }
 
-// Values are loaded anew in the background before they expire, and kept for an hour
-// more, for when that fails.
+// Many keys cost few round trips, and one query for those that are missing.
+func ExampleCache_FetchMany() {
+	names := cache.New[string](rdb, cache.Options{Prefix: "example:name:"})
+	defer names.Close()
+
+	load := func(ctx context.Context, keys []string) (map[string]string, error) {
+		fmt.Println("loading", keys)
+		return map[string]string{"1": "Ada", "2": "Grace"}, nil // there is no 3
+	}
+	for range 2 {
+		fmt.Println(names.FetchMany(context.Background(), []string{"1", "2", "3"}, load))
+	}
+	// Output:
+	// loading [1 2 3]
+	// map[1:Ada 2:Grace] <nil>
+	// map[1:Ada 2:Grace] <nil>
+}
+
+// A loader says how long its value may be kept.
+func ExampleSetTTL() {
+	tokens := cache.New[string](rdb, cache.Options{Prefix: "example:token:"})
+	defer tokens.Close()
+
+	token, err := tokens.Fetch(context.Background(), "api", func(ctx context.Context) (string, error) {
+		token, expires := "secret", 5*time.Minute // as the service answered
+		cache.SetTTL(ctx, expires)
+		return token, nil
+	})
+	fmt.Println(token, err)
+	// Output: secret <nil>
+}
+
+// Values are loaded again in the background before they expire, and kept for an hour
+// more in case that fails.
 func ExampleOptions() {
 	prices := cache.New[int](rdb, cache.Options{
 		TTL:          time.Minute,

@@ -196,5 +196,6 @@ func (f *flight[T]) overdue() {
 			return
 		}
 	}
+	c.stats.redisErrors.Add(1)
 	c.suspect(f.key)
 }

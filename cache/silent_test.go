@@ -198,18 +198,35 @@ func TestWithoutTheModuleValuesAreLoadedAndTheLogSaysWhatToDo(t *testing.T) {
 
 // A server whose disk is full refuses CACHE.FETCH, which may write, but still reads.
 func TestAServerThatRefusesToWriteIsReadFrom(t *testing.T) {
-	s := start(t)
-	c := s.cache(cache.Options{Codec: cache.Bytes})
-	s.Set(s.Context(), "k", "there", time.Hour)
-	s.do("CONFIG", "SET", "min-replicas-to-write", 1) // as a failed save does, but by command
-	for range 3 {
-		s.get(c, "new", loads("v"))
+	for name, refuse := range map[string]func(*server) (allow func()){
+		"MISCONF": func(s *server) func() {
+			clienttest.RefuseWrites(t, s.Instance)
+			return func() { clienttest.AllowWrites(t, s.Instance) }
+		},
+		"NOREPLICAS": func(s *server) func() {
+			s.do("CONFIG", "SET", "min-replicas-to-write", 1)
+			return func() { s.do("CONFIG", "SET", "min-replicas-to-write", 0) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			c := s.cache(cache.Options{Codec: cache.Bytes})
+			s.Set(s.Context(), "k", "there", time.Hour)
+			allow := refuse(s)
+			for range 3 {
+				s.get(c, "new", loads("v"))
+			}
+			s.Until("what is there is read", func() bool {
+				return s.get(c, "k", loads("loaded")) == "there"
+			})
+			s.get(c, "k", never(t))
+			allow()
+			s.Until("values are kept again", func() bool {
+				s.get(c, "again", loads("v"))
+				return s.Exists(s.Context(), "again").Val() == 1
+			})
+		})
 	}
-	s.Until("what is there is read", func() bool {
-		return s.get(c, "k", loads("loaded")) == "there"
-	})
-	s.get(c, "k", never(t))
-	s.do("CONFIG", "SET", "min-replicas-to-write", 0)
 }
 
 // syncBuffer is a log that several goroutines write.
