@@ -6,7 +6,7 @@ import (
 	"holdfast/internal/deadline"
 )
 
-// sync makes the copy of the holders true again where it may not be. Of a crowd
+// sync makes the copy of the holders true again where it may not be. Of a lock with many holders
 // it does a part, and has the line looked at again for the rest.
 func (t *Table) sync(l *line, now int64, k *lock) {
 	l.foreign, l.moved = k.Kind == Other, k.Kind == Elsewhere
@@ -85,7 +85,7 @@ func (t *Table) vanished(l *line, now int64, k *lock, was *lease) {
 	}
 }
 
-// copyAnew begins to copy a crowd.
+// copyAnew begins to copy a lock with many holders.
 func (t *Table) copyAnew(l *line, k *lock) {
 	t.dropCursor(l)
 	t.unindex(l)
@@ -104,7 +104,7 @@ func (t *Table) copyAnew(l *line, k *lock) {
 	}
 }
 
-// copySome copies the next holders of a crowd.
+// copySome copies the next holders of a lock with many holders.
 func (t *Table) copySome(l *line, now int64, k *lock) {
 	var dead [][]byte
 	more := t.store.Scan(l.cursor, slice, func(owner, field []byte) bool {
@@ -129,7 +129,7 @@ func (t *Table) copySome(l *line, now int64, k *lock) {
 	}
 	l.fields, l.keyExpires = k.Holders, k.Expires
 	if more && !l.foreign {
-		t.summon(l)
+		t.recheck(l)
 		return
 	}
 	t.dropCursor(l)
@@ -144,7 +144,7 @@ func (t *Table) copySome(l *line, now int64, k *lock) {
 	t.count(l, now)
 }
 
-// met puts a holder of a crowd into the copy.
+// met puts a holder of a lock with many holders into the copy.
 func (t *Table) met(l *line, owner string, token, expires int64) {
 	h := l.holders[owner]
 	if h == nil {
@@ -159,7 +159,7 @@ func (t *Table) met(l *line, owner string, token, expires int64) {
 	l.ends.Put(&h.end, expires)
 }
 
-// endDue ends the leases of a crowd that the copy says are over, each after a
+// endDue ends the leases of a lock with many holders that the copy says are over, each after a
 // look at its record.
 func (t *Table) endDue(l *line, now int64, k *lock) {
 	t.due.Remove(&l.due)
@@ -183,7 +183,7 @@ func (t *Table) endDue(l *line, now int64, k *lock) {
 		t.ranOut(l.hash, k)
 	}
 	if at, ok := l.ends.Next(); ok && at <= now {
-		t.summon(l)
+		t.recheck(l)
 	}
 	l.fields, l.keyExpires = k.Holders, k.Expires
 }
@@ -195,7 +195,7 @@ func (t *Table) dropCursor(l *line) {
 	}
 }
 
-// drop takes a holder out of the copy of a crowd.
+// drop takes a holder out of the copy of a lock with many holders.
 func (l *line) drop(h *lease) {
 	l.ends.Remove(&h.end)
 	delete(l.holders, h.owner)

@@ -6,9 +6,9 @@ import (
 	"holdfast/internal/waitq"
 )
 
-// party is an owner as the wait-for graph sees it: where it waits, and of how
+// node is an owner in the wait-for graph: where it waits, and of how
 // many locks that others wait for it is a holder.
-type party struct {
+type node struct {
 	waits waits
 	holds int
 }
@@ -24,31 +24,31 @@ func (s *waits) remove(w *Waiter) {
 	}
 }
 
-func (t *Table) party(owner string) *party {
-	p := t.parties[owner]
+func (t *Table) node(owner string) *node {
+	p := t.nodes[owner]
 	if p == nil {
-		p = &party{}
-		t.parties[owner] = p
+		p = &node{}
+		t.nodes[owner] = p
 	}
 	return p
 }
 
-// dropIdle forgets a party that neither waits nor is waited for.
-func (t *Table) dropIdle(owner string, p *party) {
+// dropIdle forgets a node that neither waits nor is waited for.
+func (t *Table) dropIdle(owner string, p *node) {
 	if p.holds == 0 && len(p.waits) == 0 {
-		delete(t.parties, owner)
+		delete(t.nodes, owner)
 	}
 }
 
-// index puts the holders of a line among the parties, once they are known. Those
-// of a crowd are left out: a deadlock through them is not looked for.
+// index puts the holders of a line into the wait-for graph, once they are known. Those
+// of a lock with many holders are left out: a deadlock through them is not looked for.
 func (t *Table) index(l *line) {
-	if l.indexed || !l.listed || !l.complete() || len(l.holders) > crowd {
+	if l.indexed || !l.listed || !l.complete() || len(l.holders) > manyHolders {
 		return
 	}
 	l.indexed = true
 	for owner := range l.holders {
-		t.party(owner).holds++
+		t.node(owner).holds++
 	}
 }
 
@@ -66,16 +66,16 @@ func (t *Table) indexOne(l *line, owner string) {
 	if !l.indexed {
 		return
 	}
-	if len(l.holders) >= crowd {
+	if len(l.holders) >= manyHolders {
 		t.unindex(l)
 		return
 	}
-	t.party(owner).holds++
+	t.node(owner).holds++
 }
 
 func (t *Table) unindexOne(l *line, owner string) {
 	if l.indexed {
-		p := t.parties[owner]
+		p := t.nodes[owner]
 		p.holds--
 		t.dropIdle(owner, p)
 	}
@@ -119,7 +119,7 @@ type step struct {
 // An owner that waits for nobody but itself is no deadlock: it may hold the
 // lock on one connection and wait for it on another.
 func (t *Table) cycle(owner string, limit int64, lines []*line) (owners []string) {
-	if t.parties[owner] == nil {
+	if t.nodes[owner] == nil {
 		return nil // nobody waits for it, so no way leads back
 	}
 	w := walk{
@@ -159,7 +159,7 @@ func (w *walk) stuck(owner string, limit int64, l *line, place *Waiter) bool {
 		return true
 	}
 	switch {
-	case len(l.holders) == 0 || !l.complete() || len(l.holders) > crowd:
+	case len(l.holders) == 0 || !l.complete() || len(l.holders) > manyHolders:
 		return false
 	case limit != l.limit: // all must go
 		for h := range l.holders {
@@ -223,15 +223,15 @@ func (w *walk) ownerStuck(owner string) bool {
 		w.push(owner)
 		return true
 	}
-	p := w.t.parties[owner]
+	p := w.t.nodes[owner]
 	if w.budget--; p == nil || w.budget < 0 {
 		return false
 	}
 	here := w.path
 	w.push(owner)
 	for _, waiter := range p.waits {
-		for i := range waiter.seats {
-			if w.stuck(owner, waiter.Limit, waiter.seats[i].line, waiter) {
+		for i := range waiter.entries {
+			if w.stuck(owner, waiter.Limit, waiter.entries[i].line, waiter) {
 				return true
 			}
 		}

@@ -69,7 +69,7 @@ func (t *Table) Waiters(db int, name []byte, visit func(w *Waiter) bool) {
 
 // WaitsFor tells whether an owner waits for a lock.
 func (t *Table) WaitsFor(db int, name, owner []byte) bool {
-	l, p := t.line(db, name), t.parties[string(owner)]
+	l, p := t.line(db, name), t.nodes[string(owner)]
 	if l == nil || p == nil {
 		return false
 	}
@@ -78,11 +78,11 @@ func (t *Table) WaitsFor(db int, name, owner []byte) bool {
 
 // in tells whether the waiter stands in a line.
 func (w *Waiter) in(l *line) bool {
-	return slices.ContainsFunc(w.seats, func(s seat) bool { return s.line == l })
+	return slices.ContainsFunc(w.entries, func(s entry) bool { return s.line == l })
 }
 
 // Also is for how many further locks the waiter waits with each of its locks.
-func (w *Waiter) Also() int { return len(w.seats) - 1 }
+func (w *Waiter) Also() int { return len(w.entries) - 1 }
 
 // QueueLen is the number of those who wait for one lock.
 func (t *Table) QueueLen(db int, name []byte) int {

@@ -24,14 +24,14 @@ type Waiter struct {
 	client  uint64
 	session bool
 	seq     int64 // by arrival, over all lines
-	seats   []seat
-	one     [1]seat // seats of who waits for one lock
+	entries []entry
+	one     [1]entry // the entry of a waiter for one lock
 }
 
-// seat is a waiter's place in one line. A waiter sits down in all its lines at
+// entry is a waiter's place in one line. A waiter enters all its lines at
 // the same moment, so of two waiters the same one is first in every line that
 // both stand in.
-type seat struct {
+type entry struct {
 	line  *line
 	place waitq.Place[*Waiter]
 }
@@ -47,17 +47,17 @@ type line struct {
 	blocked    bool // somebody waits whom a newcomer would overtake
 	limit      int64
 	holders    map[string]*lease
-	ends       deadline.Heap[*lease] // of a crowd: who runs out first
+	ends       deadline.Heap[*lease] // of a lock with many holders: who runs out first
 	fields     int                   // holders in the keyspace, also those not copied yet
 	keyExpires int64                 // 0 when there is no key
-	cursor     Cursor                // not nil while a crowd is being copied
+	cursor     Cursor                // not nil while a lock with many holders is being copied
 	pass       int                   // counts the copies, see lease
 	foreign    bool                  // what stands there is no lock
 	moved      bool                  // nothing can stand there any more
 	doubt      bool                  // something touched the key: the copy may be wrong
 	listed     bool                  // in Table.lines
-	indexed    bool                  // the holders are in Table.parties
-	summoned   bool                  // in Table.summons
+	indexed    bool                  // the holders are in Table.nodes
+	rechecking bool                  // in Table.rechecks
 	due        deadline.Item[*line]
 	round      waitq.Place[*line]
 }
@@ -74,9 +74,9 @@ const (
 	// small is how many holders are copied in one go. More are copied some at a
 	// time, between other clients' commands.
 	small = 128
-	// crowd is how many holders a lock may have for who waits for it to be looked
-	// at as a possible deadlock.
-	crowd = 1000
+	// manyHolders is up to how many holders a lock has its waiters examined for a
+	// deadlock.
+	manyHolders = 1000
 	// slice is how much is done at one lock in one go: so many holders are copied,
 	// leases ended or waiters answered.
 	slice = 256
@@ -158,13 +158,13 @@ func (t *Table) serveSynced(l *line, now int64, k *lock) {
 		w, next := p.Waiter, p.Next()
 		switch {
 		case granted == slice:
-			t.summon(l)
+			t.recheck(l)
 			l.blocked = true
 		case l.fields == 0 && t.quarantined(now, l.key.DB, l.name):
 			l.blocked = true
 		case !t.admitsWaiter(l, w):
 			l.blocked = !l.waitsForItself(w)
-		case len(w.seats) > 1:
+		case len(w.entries) > 1:
 			t.groups = append(t.groups, w)
 			l.blocked = true
 		default:
@@ -196,13 +196,13 @@ func (t *Table) serveGroups(now int64) {
 }
 
 func (t *Table) allFree(now int64, w *Waiter) bool {
-	for i := range w.seats {
-		if s := &w.seats[i]; !s.place.Waiting() || !s.line.isFirst(w) {
+	for i := range w.entries {
+		if s := &w.entries[i]; !s.place.Waiting() || !s.line.isFirst(w) {
 			return false
 		}
 	}
-	for i := range w.seats {
-		l, free := w.seats[i].line, false
+	for i := range w.entries {
+		l, free := w.entries[i].line, false
 		t.at(l.key.DB, l.name, func(k *lock) {
 			t.sync(l, now, k)
 			if l.foreign || l.moved {
@@ -221,15 +221,15 @@ func (t *Table) allFree(now int64, w *Waiter) bool {
 
 func (t *Table) grantAll(now int64, w *Waiter) {
 	token := t.fence.Next(now)
-	for i := range w.seats {
-		l := w.seats[i].line
-		w.seats[i].place.Leave()
+	for i := range w.entries {
+		l := w.entries[i].line
+		w.entries[i].place.Leave()
 		t.at(l.key.DB, l.name, func(k *lock) { t.handOver(k, w, now, token) })
 	}
 	t.waitsNoMore(w)
 	w.Handle.Wake()
-	for i := range w.seats {
-		if l := w.seats[i].line; l.queue.Len() == 0 {
+	for i := range w.entries {
+		if l := w.entries[i].line; l.queue.Len() == 0 {
 			t.forget(l)
 		} else {
 			t.look(l, now) // others may hold it beside w
@@ -259,7 +259,7 @@ func (t *Table) fail(l *line, err error) {
 	if l.queue.Len() == 0 {
 		t.forget(l)
 	} else {
-		t.summon(l)
+		t.recheck(l)
 	}
 }
 
@@ -270,7 +270,7 @@ func (t *Table) withdraw(db int, name, owner []byte) {
 	if l == nil {
 		return
 	}
-	p := t.parties[string(owner)]
+	p := t.nodes[string(owner)]
 	if p == nil {
 		return
 	}

@@ -23,7 +23,7 @@ type lost struct {
 func (t *Table) Stir(db int, name []byte) {
 	if l := t.line(db, name); l != nil {
 		l.doubt = true
-		t.summon(l)
+		t.recheck(l)
 	}
 }
 
@@ -33,7 +33,7 @@ func (t *Table) StirAll(db int) {
 	for _, l := range t.lines {
 		if db < 0 || l.key.DB == db {
 			l.doubt = true
-			t.summon(l)
+			t.recheck(l)
 		}
 	}
 }
@@ -58,16 +58,16 @@ func (t *Table) Disconnected(client uint64) {
 	}
 }
 
-func (t *Table) summon(l *line) {
-	if !l.summoned {
-		l.summoned = true
-		t.summons = append(t.summons, l)
+func (t *Table) recheck(l *line) {
+	if !l.rechecking {
+		l.rechecking = true
+		t.rechecks = append(t.rechecks, l)
 	}
 }
 
 // Next is when Run must be called again, and whether it must at all.
 func (t *Table) Next(now int64) (at int64, ok bool) {
-	if len(t.lost) > 0 || len(t.summons) > 0 || t.sessions.ending() {
+	if len(t.lost) > 0 || len(t.rechecks) > 0 || t.sessions.ending() {
 		return now, true
 	}
 	if t.round.Len() == 0 {
@@ -89,8 +89,8 @@ func (t *Table) Run(now int64, enough func() bool) {
 	for t.step(now) && !enough() {
 	}
 	t.serveGroups(now)
-	if len(t.summons) == 0 {
-		t.summons = nil // a FLUSHALL may have made it long
+	if len(t.rechecks) == 0 {
+		t.rechecks = nil // a FLUSHALL may have made it long
 	}
 }
 
@@ -108,7 +108,7 @@ func (t *Table) step(now int64) bool {
 		}
 		return true
 	}
-	// Those due before those summoned: a lease's end is never delayed by what
+	// The lines that are due come before those to be rechecked: a lease's end is never delayed by what
 	// has no deadline.
 	if i := t.due.PopDue(now); i != nil {
 		l := i.Value
@@ -116,11 +116,11 @@ func (t *Table) step(now int64) bool {
 		t.look(l, now)
 		return true
 	}
-	if n := len(t.summons); n > 0 {
-		l := t.summons[n-1]
-		t.summons[n-1] = nil
-		t.summons = t.summons[:n-1]
-		l.summoned = false
+	if n := len(t.rechecks); n > 0 {
+		l := t.rechecks[n-1]
+		t.rechecks[n-1] = nil
+		t.rechecks = t.rechecks[:n-1]
+		l.rechecking = false
 		t.look(l, now)
 		return true
 	}

@@ -84,9 +84,9 @@ type Table struct {
 	full   map[uint64]full  // semaphores that refused, by the hash of their name
 
 	lines    map[Key]*line
-	parties  map[string]*party
+	nodes    map[string]*node
 	due      deadline.Heap[*line]
-	summons  []*line            // to be looked at now
+	rechecks []*line            // to be looked at now
 	groups   []*Waiter          // who want several locks, and may be first in all
 	round    waitq.Queue[*line] // the order in which all are looked at
 	roundAt  int64
@@ -107,12 +107,12 @@ type Limits struct {
 // New is a table over store that begins to grant at now.
 func New(store Store, limits *Limits, now int64) *Table {
 	t := &Table{
-		limits:  limits,
-		store:   store,
-		lines:   map[Key]*line{},
-		parties: map[string]*party{},
-		full:    map[uint64]full{},
-		fence:   Fence{store.Token()},
+		limits: limits,
+		store:  store,
+		lines:  map[Key]*line{},
+		nodes:  map[string]*node{},
+		full:   map[uint64]full{},
+		fence:  Fence{store.Token()},
 	}
 	t.noted = t.note
 	t.Lead(now)

@@ -54,20 +54,20 @@ func (t *Table) Enqueue(now int64, r *Request, v Verdict, w *Waiter) {
 	if len(r.Meta) > 0 {
 		w.meta = append([]byte(nil), r.Meta...)
 	}
-	if w.seats = w.one[:]; len(v.lines) > 1 {
-		w.seats = make([]seat, len(v.lines))
+	if w.entries = w.one[:]; len(v.lines) > 1 {
+		w.entries = make([]entry, len(v.lines))
 	}
 	t.arrivals++
 	w.seq = t.arrivals
 	for i, l := range v.lines {
 		t.list(l, now)
-		s := &w.seats[i]
+		s := &w.entries[i]
 		s.line, s.place.Waiter = l, w
 		l.queue.Push(&s.place)
 		l.blocked = l.blocked || !l.waitsForItself(w)
 		t.arm(l, now)
 	}
-	p := t.party(w.Owner)
+	p := t.node(w.Owner)
 	p.waits = append(p.waits, w)
 	t.waiting++
 	t.Stats.Contended++
@@ -88,7 +88,7 @@ func (t *Table) list(l *line, now int64) {
 	t.store.Watch(l.key.DB, l.name)
 	t.index(l)
 	if l.cursor != nil {
-		t.summon(l)
+		t.recheck(l)
 	}
 	t.count(l, now)
 }
@@ -96,19 +96,19 @@ func (t *Table) list(l *line, now int64) {
 // leave takes a waiter out of all its queues, and looks after the lines that it
 // leaves; those of except are the caller's to look after.
 func (t *Table) leave(w *Waiter, except *line) bool {
-	if !w.seats[0].place.Waiting() {
+	if !w.entries[0].place.Waiting() {
 		return false
 	}
-	for i := range w.seats {
-		l := w.seats[i].line
+	for i := range w.entries {
+		l := w.entries[i].line
 		first := l.isFirst(w)
-		w.seats[i].place.Leave()
+		w.entries[i].place.Leave()
 		switch {
 		case l == except:
 		case l.queue.Len() == 0:
 			t.forget(l)
 		case first:
-			t.summon(l) // those behind may be let in where w was not
+			t.recheck(l) // those behind may be let in where w was not
 		}
 	}
 	t.waitsNoMore(w)
@@ -118,7 +118,7 @@ func (t *Table) leave(w *Waiter, except *line) bool {
 // waitsNoMore takes a waiter that has left its queues out of the books.
 func (t *Table) waitsNoMore(w *Waiter) {
 	t.waiting--
-	p := t.parties[w.Owner]
+	p := t.nodes[w.Owner]
 	p.waits.remove(w)
 	t.dropIdle(w.Owner, p)
 }
@@ -140,8 +140,8 @@ func (t *Table) Gone(w *Waiter) {
 	if t.leave(w, nil) || w.Token == 0 {
 		return
 	}
-	for i := range w.seats {
-		t.lost = append(t.lost, lost{w.seats[i].line.key, w.Owner, w.Token})
+	for i := range w.entries {
+		t.lost = append(t.lost, lost{w.entries[i].line.key, w.Owner, w.Token})
 	}
 }
 

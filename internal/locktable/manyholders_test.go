@@ -9,8 +9,8 @@ import (
 	"holdfast/internal/locktable"
 )
 
-// crowd is a lock with many holders, whose leases end in the next ten seconds.
-func crowd(s *service, name string, limit int64, n int, r *rand.Rand) (last int64) {
+// manyHold makes a lock with many holders, whose leases end in the next ten seconds.
+func manyHold(s *service, name string, limit int64, n int, r *rand.Rand) (last int64) {
 	for i := range n {
 		ttl := 1000 + r.Int64N(9000)
 		s.mustGet(name, fmt.Sprint("holder:", i), limit, ttl)
@@ -27,7 +27,7 @@ func TestACrowdIsReadAFewHoldersAtATime(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	s := newService(t)
 	const n = 5000
-	last := crowd(s, "l", shared, n, r)
+	last := manyHold(s, "l", shared, n, r)
 	w := s.mustWait("l", "w", exclusive, long)
 	s.mustWait("l", "r", shared, long) // behind the writer
 	at := s.keyspace.now
@@ -60,7 +60,7 @@ func TestEachPlaceOfAGreatSemaphoreIsHandedOverAtItsEnd(t *testing.T) {
 	for seed := range 5 {
 		s := newService(t)
 		const n = 1500
-		crowd(s, "l", n, n, r)
+		manyHold(s, "l", n, n, r)
 		e := s.keyspace.keys[locktable.Key{Name: "l"}]
 		waiters := make([]*caller, 300)
 		for i := range waiters {
@@ -110,24 +110,24 @@ func TestEachPlaceOfAGreatSemaphoreIsHandedOverAtItsEnd(t *testing.T) {
 	}
 }
 
-// A crowd that is no lock any more is told so, and one that vanishes is served.
+// A lock with many holders that is none any more is told so, and one that vanishes is served.
 func TestWhateverBecomesOfACrowdIsNoticed(t *testing.T) {
 	key := locktable.Key{Name: "l"}
 	for name, become := range map[string]*entry{
-		"gone":        nil,
-		"another":     {fields: map[string]string{"x": record("shared", 7, 1<<50)}, expires: 1 << 50},
-		"text":        {text: "exclusive 7 1 x", expires: 1 << 50},
-		"foreign":     {text: "random", expires: 1 << 50},
-		"no lock":     {fields: map[string]string{"x": "y"}},
-		"other":       {},
-		"written":     {},
-		"a new crowd": {},
+		"gone":       nil,
+		"another":    {fields: map[string]string{"x": record("shared", 7, 1<<50)}, expires: 1 << 50},
+		"text":       {text: "exclusive 7 1 x", expires: 1 << 50},
+		"foreign":    {text: "random", expires: 1 << 50},
+		"no lock":    {fields: map[string]string{"x": "y"}},
+		"other":      {},
+		"written":    {},
+		"a new lock": {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t)
-			crowd(s, "l", shared, 2000, rand.New(rand.NewPCG(5, 6)))
+			manyHold(s, "l", shared, 2000, rand.New(rand.NewPCG(5, 6)))
 			w := s.mustWait("l", "w", exclusive, long)
-			if s.pass(1); name == "a new crowd" || name == "written" {
+			if s.pass(1); name == "a new lock" || name == "written" {
 				before := s.keyspace.keys[key]
 				become = &entry{fields: map[string]string{}, expires: before.expires}
 				for i := range 2000 {
@@ -155,7 +155,7 @@ func TestWhateverBecomesOfACrowdIsNoticed(t *testing.T) {
 				if w.Token != 0 || w.Err != nil {
 					t.Fatal(w.Token, w.Err)
 				}
-				if delete(s.keyspace.keys, key); name == "a new crowd" {
+				if delete(s.keyspace.keys, key); name == "a new lock" {
 					s.pass(1)
 				}
 				s.Stir(0, []byte("l"))
