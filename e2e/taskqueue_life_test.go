@@ -297,6 +297,14 @@ func TestACancelledTaskIsNobodysAnyMore(t *testing.T) {
 	q.wants(int64(1), "TASK.CANCEL s %", id)
 	nobodys("h", "d", id)
 	empty()
+	// Named twice, by its own id and its entry's, it is one task.
+	q.do("XGROUP DESTROY s h")
+	id = q.publish("s", "x")[0]
+	q.one("TASK.CONSUME g c s")
+	at := q.do("TASK.NACK s g c %", id).([]any)[1]
+	q.wants(int64(1), "TASK.CANCEL s % % %", id, at, id)
+	q.wants(int64(0), "XLEN s")
+	q.do("XGROUP CREATE s h $")
 	// What is done is not cancelled, also where it is kept.
 	id = q.publish("s", "x")[0]
 	q.one("TASK.CONSUME g c s")

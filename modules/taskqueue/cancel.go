@@ -14,28 +14,27 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		return err
 	}
 	stream := text(args[1].Bytes())
+	if key, ok := s.sideKey(stream, delayedKey); ok {
+		if kind := typeOf(ctx, key); kind != redismodule.TypeNone && kind != redismodule.TypeZSet {
+			return redismodule.ErrWrongType
+		}
+	}
 	n, delayed := int64(0), false
 	var entries []redismodule.Arg
-	seen := make(map[string]bool, len(args)-2)
+	seen := make(map[string]bool, len(args)-2) // entries; a task may be named twice
 	for _, a := range args[2:] {
-		id := text(a.Bytes())
+		name := a.Bytes()
 		if full, err := fullID(a); err == nil {
-			id = full
+			name = view(full)
 		}
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
 		found := false
-		for _, at := range s.placesOf(ctx, stream, view(id)) {
+		for _, at := range s.placesOf(ctx, stream, name) {
 			if due, is := dispatch.DueOf(at); is {
-				was, err := s.cancelDelayed(ctx, stream, due, at)
-				if err != nil {
-					return err
-				}
+				was := s.cancelDelayed(ctx, stream, due, at)
 				found, delayed = found || was, delayed || was
-			} else if s.cancelEntry(ctx, stream, at) {
-				entries, found = append(entries, redismodule.Text(at)), true
+			} else if id := string(at); !seen[id] && s.cancelEntry(ctx, stream, at) {
+				seen[id], found = true, true
+				entries = append(entries, redismodule.Text(at))
 			}
 		}
 		if found {
@@ -52,18 +51,15 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 }
 
 // cancelDelayed removes a delayed task.
-func (s *state) cancelDelayed(ctx *redismodule.Ctx, stream string, due int64, id []byte) (bool, error) {
+func (s *state) cancelDelayed(ctx *redismodule.Ctx, stream string, due int64, id []byte) bool {
 	side, ok := s.sideKey(stream, delayedKey)
 	if !ok {
-		return false, nil
+		return false
 	}
 	key := bytes.Clone(side)
 	member, err := findMember(ctx, key, due, id)
-	if err != nil || member == nil {
-		return false, err
-	}
-	if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do(""); err != nil {
-		return false, err
+	if err != nil || member == nil || ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do("") != nil {
+		return false
 	}
 	_, fields, _ := dispatch.ParseDelayed(member, nil)
 	l, _ := readLife(fields)
@@ -72,7 +68,14 @@ func (s *state) cancelDelayed(ctx *redismodule.Ctx, stream string, due int64, id
 		l.task = id
 	}
 	s.free(ctx, stream, l, l.task)
-	return true, nil
+	return true
+}
+
+// typeOf returns the type of a key.
+func typeOf(ctx *redismodule.Ctx, key []byte) redismodule.KeyType {
+	k := ctx.Look(redismodule.Text(key))
+	defer k.Close()
+	return k.Type
 }
 
 // cancelEntry frees what the task of an entry holds: its unique id, its place in the

@@ -44,11 +44,14 @@ func holderOf(ctx *redismodule.Ctx, key []byte) ([]byte, error) {
 // was not removed.
 func (s *state) removed(ctx *redismodule.Ctx, stream string, key, task []byte) bool {
 	due, delayed := dispatch.DueOf(task)
-	if delayed && s.isThere(ctx, stream, task) {
+	there := s.isThere(ctx, stream, task)
+	switch {
+	case there && delayed: // the end of the stream does not concern it
 		return false
-	}
-	if s.uniques.lost(ctx.DB(), stream, key, task) {
+	case s.uniques.lost(ctx.DB(), stream, key, task):
 		return true
+	case there:
+		return false
 	}
 	if at := s.newest(ctx, stream, task); at != nil && s.isThere(ctx, stream, at) {
 		return false
