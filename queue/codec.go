@@ -2,14 +2,18 @@ package queue
 
 import "holdfast/internal/codec"
 
-// Codec turns payloads into bytes and back. v of Unmarshal is a pointer to a payload
-// of the queue's type. It is used by several goroutines at once.
-type Codec = codec.Codec
+// Codec turns payloads into bytes and back. Several goroutines use it at once.
+type Codec interface {
+	Marshal(v any) ([]byte, error)
+
+	// Unmarshal decodes into v, a pointer to a payload of the queue's type.
+	Unmarshal(data []byte, v any) error
+}
 
 var (
 	// JSON is the codec of package encoding/json.
-	JSON = codec.JSON
+	JSON Codec = codec.JSON
 
-	// Bytes is the codec of queues of []byte or string: the payloads as they are.
-	Bytes = codec.Bytes
+	// Bytes is the codec of queues of []byte or string: it leaves payloads as they are.
+	Bytes Codec = codec.Bytes
 )

@@ -30,18 +30,18 @@ var (
 
 // Discard is for a handler to return when another try makes no sense: the task becomes
 // a dead letter at once, with err as the reason.
-func Discard(err error) error { return &steer{err: err, decision: Discarded} }
+func Discard(err error) error { return &directive{err: err, decision: Discarded} }
 
 // RetryAfter is for a handler to return, alone or wrapped, when it knows how long to
 // wait before the next try. The try counts as failed.
 func RetryAfter(d time.Duration) error {
-	return &steer{err: fmt.Errorf("to be tried again in %v", d), decision: Retried, after: d}
+	return &directive{err: fmt.Errorf("to be tried again in %v", d), decision: Retried, after: d}
 }
 
 // Snooze is for a handler to return, alone or wrapped, when it is too early for the
 // task: the task comes back after d, and the try does not count.
 func Snooze(d time.Duration) error {
-	return &steer{err: fmt.Errorf("snoozed for %v", d), decision: Snoozed, after: d}
+	return &directive{err: fmt.Errorf("snoozed for %v", d), decision: Snoozed, after: d}
 }
 
 // Decision is what becomes of a task by what its handler returned.
@@ -59,7 +59,7 @@ const (
 // task comes back for which the handler said so; else the time is negative, and the
 // backoff decides.
 func Decide(err error) (Decision, time.Duration) {
-	var s *steer
+	var s *directive
 	switch {
 	case err == nil:
 		return Done, -1
@@ -71,21 +71,21 @@ func Decide(err error) (Decision, time.Duration) {
 	return s.decision, max(s.after, 0)
 }
 
-// steer is an error that says what becomes of the task.
-type steer struct {
+// directive is an error that says what becomes of the task.
+type directive struct {
 	err      error
 	decision Decision
 	after    time.Duration
 }
 
-func (s *steer) Error() string {
+func (s *directive) Error() string {
 	if s.err == nil {
 		return string(s.decision)
 	}
 	return s.err.Error()
 }
 
-func (s *steer) Unwrap() error { return s.err }
+func (s *directive) Unwrap() error { return s.err }
 
 // Errors is for the handler of a [Batch] to return when some of its tasks failed: the
 // error of each task, in their order, nil for those that are done.

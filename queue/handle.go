@@ -43,14 +43,14 @@ func (w *Worker) next(cancel context.CancelCauseFunc) (e *entry, waited bool) {
 			e = st.pop()
 			e.state, e.cancel = inWork, cancel
 			if st.hasRoom() {
-				st.hungry.Signal()
+				st.demand.Signal()
 			}
 			return e, waited
 		}
 		w.idle++
 		for _, st := range w.all {
 			if st.hasRoom() {
-				st.hungry.Signal()
+				st.demand.Signal()
 			}
 		}
 		w.ready.Wait()
@@ -192,7 +192,7 @@ func (w *Worker) noHandler(e *entry) error {
 	return fmt.Errorf("no handler for the kind %q: %w", kind, Snooze(wait))
 }
 
-// finish does what is to be done after a handler returned.
+// finish notes how a handler ended, for the server to be told.
 func (w *Worker) finish(ctx context.Context, e *entry, info *TaskInfo, took time.Duration, err error, backoff BackoffFunc) {
 	if err == nil && w.o.OnDone != nil {
 		w.o.OnDone(ctx, Event{Task: info, Took: took})

@@ -189,15 +189,15 @@ func (i *Inspector) Cancel(ctx context.Context, stream string, ids ...string) (i
 
 // Pause has the queue hand out nothing until Resume; see [Queue.Pause].
 func (i *Inspector) Pause(ctx context.Context, stream string) error {
-	return i.steer(ctx, "pause", "TASK.PAUSE", stream)
+	return i.sendNamed(ctx, "pause", "TASK.PAUSE", stream)
 }
 
 // Resume ends a Pause.
 func (i *Inspector) Resume(ctx context.Context, stream string) error {
-	return i.steer(ctx, "resume", "TASK.RESUME", stream)
+	return i.sendNamed(ctx, "resume", "TASK.RESUME", stream)
 }
 
-func (i *Inspector) steer(ctx context.Context, what, command, stream string) error {
+func (i *Inspector) sendNamed(ctx context.Context, what, command, stream string) error {
 	if _, _, err := sendForCount(ctx, i.conns, outageOfActs, command, stream); err != nil {
 		return failed(what, stream, err)
 	}

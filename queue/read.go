@@ -102,7 +102,7 @@ func (st *stream) want() (n int, consumer string, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for !w.draining && !st.hasRoom() {
-		st.hungry.Wait()
+		st.demand.Wait()
 	}
 	return st.room(), st.session.consumer, !w.draining
 }
@@ -132,8 +132,8 @@ func (st *stream) active() (all []*part) {
 	return all
 }
 
-// took puts what was taken where handlers find it. The leases run from the
-// delivery, which was after the request was sent.
+// took puts the tasks of a reply into the buffer. Their leases are counted from when the
+// request was sent: the server delivered them later than that.
 func (st *stream) took(reply any, sent time.Time) (taken int, err error) {
 	lists, _ := reply.([]any)
 	if len(lists) == 0 {
@@ -179,7 +179,7 @@ func (st *stream) took(reply any, sent time.Time) (taken int, err error) {
 		w.ready.Broadcast()
 	}
 	if w.o.Prefetch <= 0 && (taken > w.idle || len(w.all) > 1) {
-		st.stale.Reset(patience)
+		st.stale.Reset(bufferTime)
 	}
 	return taken, nil
 }

@@ -26,7 +26,7 @@ func (st *stream) giveBackStale() {
 	}
 	tasks := st.buffer
 	st.buffer, st.ahead = nil, 0
-	st.average = max(st.average, patience)
+	st.average = max(st.average, bufferTime)
 	w.giving.Add(1) // before draining is set: drain waits for it
 	w.mu.Unlock()
 	defer w.giving.Done()

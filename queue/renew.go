@@ -143,7 +143,7 @@ func (st *stream) lose(e *entry) {
 	case buffered:
 		st.buffer = slices.DeleteFunc(st.buffer, func(b *entry) bool { return b == e })
 		st.unhold(e)
-		st.hungry.Signal()
+		st.demand.Signal()
 	default:
 		st.unhold(e)
 	}

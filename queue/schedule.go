@@ -22,11 +22,13 @@ type Schedule struct {
 // ParseSchedule parses the five fields of cron, minute hour day month weekday, with
 // lists, ranges, steps and English names; or @hourly, @daily, @weekly, @monthly,
 // @yearly; or @every and a duration of whole milliseconds, whose ticks are the
-// multiples of it since 1970. With days and weekdays both given, either will do.
+// multiples of it since 1970. If both days and weekdays are given, a day that is among
+// either is due.
 //
-// The clock is that of zone, or of TZ=Europe/Berlin before the fields; nil is UTC.
-// When clocks go forward, what falls into the gap is due at its end; when they go
-// back, a task with a given hour is due once, one of every hour in both.
+// The clock is that of zone, or of TZ=Europe/Berlin before the fields; nil is UTC. When
+// clocks go forward, a time within the gap is due at its end. When clocks go back, a
+// schedule of all hours is due in both of the repeated hours, however it is written; any
+// other is due in the first of them.
 func ParseSchedule(text string, zone *time.Location) (*Schedule, error) {
 	s := &Schedule{text: text, zone: zone}
 	if zone == nil {
@@ -139,8 +141,8 @@ func parseField(field string, least, most int, names string) (set uint64, err er
 	return set, nil
 }
 
-// Next is the first time after t, or the zero time if there is none in the next
-// nine years, as for the 30th of February.
+// Next returns the first time after t, or the zero time if there is none in the next nine
+// years, as for the 30th of February.
 func (s *Schedule) Next(t time.Time) time.Time {
 	if s.every > 0 {
 		ms := s.every.Milliseconds()

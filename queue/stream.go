@@ -14,7 +14,7 @@ type stream struct {
 	w     *Worker
 	parts []*part // in the order in which they are looked at
 
-	hungry   sync.Cond // there may be room for more
+	demand   sync.Cond // there may be room for more
 	finished sync.Cond // something is to be settled
 	closed   bool
 	over     chan struct{} // closed with it
@@ -55,7 +55,7 @@ type session struct {
 
 func newStream(w *Worker, q *source, name string) *stream {
 	st := &stream{w: w, over: make(chan struct{})}
-	st.hungry.L, st.finished.L = &w.mu, &w.mu
+	st.demand.L, st.finished.L = &w.mu, &w.mu
 	st.entries.init()
 	st.add(q, name)
 	st.begin()
@@ -114,8 +114,8 @@ const (
 	// that time, which a round trip is worth.
 	aheadTime = 2 * time.Millisecond
 
-	// patience is how long a task may wait in the buffer before it is given to others.
-	patience = 20 * time.Millisecond
+	// bufferTime is how long a task may wait in the buffer before it is given to others.
+	bufferTime = 20 * time.Millisecond
 )
 
 // pace notes how long a handler took, and adapts how many tasks are taken ahead. The

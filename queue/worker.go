@@ -153,7 +153,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	for _, st := range w.all {
 		st.close()
 	}
-	limit := time.AfterFunc(farewell, end)
+	limit := time.AfterFunc(stopTime, end)
 	keepers.Wait()
 	limit.Stop()
 	if ctx.Err() == nil {
@@ -181,9 +181,9 @@ func (w *Worker) begin() error {
 	return nil
 }
 
-// farewell is how long, at most, a worker that stops waits for handlers whose contexts have
+// stopTime is how long, at most, a worker that stops waits for handlers whose contexts have
 // ended, and then for the server.
-const farewell = 2 * time.Second
+const stopTime = 2 * time.Second
 
 // makeStreams makes a stream for each that is read by a connection of its own: with
 // Strict one reads all.
@@ -233,7 +233,7 @@ func (w *Worker) drain(readers *sync.WaitGroup, end context.CancelFunc) error {
 	defer func() {
 		select {
 		case <-given:
-		case <-time.After(farewell):
+		case <-time.After(stopTime):
 			end()
 			<-given
 		}
@@ -252,7 +252,7 @@ func (w *Worker) drain(readers *sync.WaitGroup, end context.CancelFunc) error {
 		n += st.interrupt(ErrStopped)
 	}
 	w.mu.Unlock()
-	late.Reset(farewell)
+	late.Reset(stopTime)
 	select {
 	case <-finished:
 		if n == 0 {
@@ -268,7 +268,7 @@ func (w *Worker) drain(readers *sync.WaitGroup, end context.CancelFunc) error {
 func (w *Worker) wakeAll() {
 	w.ready.Broadcast()
 	for _, st := range w.all {
-		st.hungry.Signal()
+		st.demand.Signal()
 		st.finished.Signal()
 	}
 }
