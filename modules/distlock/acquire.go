@@ -58,6 +58,7 @@ func acquire(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		}
 	}
 	store.enterCommand(ctx, args[1], args[2])
+	defer store.leave()
 	store.openFastPath(now)
 	v, err := table.Acquire(now, &r)
 	switch {

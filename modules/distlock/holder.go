@@ -49,6 +49,8 @@ var extendCommand = redismodule.Command{
 		if err != nil {
 			return err
 		}
+		store.enterCommand(ctx, args[1], args[2])
+		defer store.leave()
 		ok, err := table.Extend(ctx.Now(), &c, ttl)
 		rearm(ctx)
 		if err != nil {
@@ -75,6 +77,8 @@ var releaseCommand = redismodule.Command{
 		if err != nil {
 			return err
 		}
+		store.enterCommand(ctx, args[1], args[2])
+		defer store.leave()
 		n, err := table.Release(ctx.Now(), &c)
 		rearm(ctx)
 		if err != nil {
@@ -104,7 +108,6 @@ func claim(ctx *redismodule.Ctx, args, rest []redismodule.Arg, use redismodule.K
 			return c, err
 		}
 	}
-	store.enterCommand(ctx, args[1], args[2])
 	return c, nil
 }
 

@@ -28,6 +28,7 @@ var infoCommand = redismodule.Command{
 
 func lockInfo(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	store.enterCommand(ctx, args[1], redismodule.Arg{})
+	defer store.leave()
 	in, err := inspect(ctx.Now(), ctx.DB(), args[1].Bytes(), math.MaxInt)
 	if err != nil {
 		return refusal(err)

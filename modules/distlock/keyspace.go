@@ -8,7 +8,7 @@ import (
 )
 
 // keyspace is the table's Store in the server. Each callback of the server that
-// may come to the keyspace begins with enter or enterCommand.
+// may come to the keyspace begins with enter or enterCommand and ends with leave.
 type keyspace struct {
 	ctx        *redismodule.Ctx
 	background bool // no client's command named the lock: see Open
@@ -48,6 +48,11 @@ func (k *keyspace) enter(ctx *redismodule.Ctx) {
 // enterCommand prepares for a command about a lock.
 func (k *keyspace) enterCommand(ctx *redismodule.Ctx, name, owner redismodule.Arg) {
 	k.ctx, k.background, k.name, k.owner = ctx, false, name, owner
+}
+
+// leave forgets what belongs to the server once the callback has returned.
+func (k *keyspace) leave() {
+	k.ctx, k.name, k.owner = nil, redismodule.Arg{}, redismodule.Arg{}
 }
 
 // arg is the running command's own argument where b is that one.

@@ -73,6 +73,7 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		return err
 	}
 	store.enterCommand(ctx, redismodule.Arg{}, redismodule.Arg{})
+	defer store.leave()
 	now, db := ctx.Now(), ctx.DB()
 	var names [][]byte
 	for _, name := range keys {

@@ -98,6 +98,7 @@ var Module = redismodule.Module{
 	},
 	Timer: func(ctx *redismodule.Ctx) {
 		store.enter(ctx)
+		defer store.leave()
 		began := ctx.Monotonic()
 		table.Run(ctx.Now(), func() bool { return ctx.Monotonic()-began > slice })
 		walk.step(ctx)

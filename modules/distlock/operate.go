@@ -32,6 +32,7 @@ var breakCommand = redismodule.Command{
 			}
 		}
 		store.enterCommand(ctx, args[1], redismodule.Arg{})
+		defer store.leave()
 		n, err := table.Break(ctx.Now(), ctx.DB(), args[1].Bytes(), owner)
 		rearm(ctx)
 		if err != nil {
