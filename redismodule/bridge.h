@@ -177,7 +177,7 @@ int hf_text_put(RedisModuleCtx *ctx, RedisModuleKey *key, const void *v, size_t 
 const char *hf_text(RedisModuleKey *key, size_t *len);
 hf_packed hf_hash_some(RedisModuleKey *key, RedisModuleScanCursor *cur, long some, size_t most);
 void hf_pack_free(void *packed);
-hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type);
+hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, unsigned types);
 
 RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx);
 void hf_unblock(RedisModuleBlockedClient *bc, uint64_t id);

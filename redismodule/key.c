@@ -157,7 +157,7 @@ long hf_string_get(RedisModuleCtx *ctx, RedisModuleKey **key, int others) {
 
 /* ---- walks: what is found is packed as length, bytes, length, bytes … --- */
 
-typedef struct { char *at; size_t len, cap; int type; } pack;
+typedef struct { char *at; size_t len, cap; unsigned types; } pack;
 
 static void pack_add(pack *b, RedisModuleString *s) {
     size_t n;
@@ -194,12 +194,13 @@ static void pack_name(RedisModuleCtx *ctx, RedisModuleString *name, RedisModuleK
     pack *b = p;
     RedisModuleKey *own = NULL;
     if (!key) key = own = RM_OpenKey(ctx, name, HF_LOOK);
-    if (RM_KeyType(key) == b->type) pack_add(b, name);
+    if (b->types >> RM_KeyType(key) & 1) pack_add(b, name);
     if (own) RM_CloseKey(own);
 }
 
-hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, int type) {
-    pack b = { .type = type };
+/* types has a bit for each type of key that is wanted. */
+hf_packed hf_scan(RedisModuleCtx *ctx, RedisModuleScanCursor *cur, int buckets, unsigned types) {
+    pack b = { .types = types };
     int more = 1;
     while (buckets-- > 0 && (more = RM_Scan(ctx, cur, pack_name, &b))) {}
     return (hf_packed){ b.at, b.len, more };

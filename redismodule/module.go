@@ -31,6 +31,8 @@ type Module struct {
 	// Timer runs at the time given to Ctx.SetTimer, where writing is allowed
 	// (see Ctx.MayWrite). A module has one timer, for its earliest deadline.
 	Timer func(ctx *Ctx)
+	// ReplicaTimer runs instead of Timer on a replica. It must not write.
+	ReplicaTimer func(ctx *Ctx)
 
 	// KeyEvents are the classes of keyspace events that may concern a watched
 	// key, and KeyEvent hears of them: for keys given to Ctx.Watch only (rarely,

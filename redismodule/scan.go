@@ -15,8 +15,8 @@ type Scan struct{ at *cursor }
 type cursor struct{ c *C.RedisModuleScanCursor }
 
 // Step looks at a number of buckets of the database's table and calls fn with the name of
-// each key of the given type. It reports whether there is more. fn may open and write keys.
-func (s *Scan) Step(ctx *Ctx, buckets int, t KeyType, fn func(name []byte)) (more bool) {
+// each key of the given types. It reports whether there is more. fn may open and write keys.
+func (s *Scan) Step(ctx *Ctx, buckets int, fn func(name []byte), types ...KeyType) (more bool) {
 	if openKeys > 0 {
 		panic("redismodule: Scan.Step while a key is open, which it may end")
 	}
@@ -26,7 +26,11 @@ func (s *Scan) Step(ctx *Ctx, buckets int, t KeyType, fn func(name []byte)) (mor
 	if s.at.c == nil {
 		s.at.c = C.hf_cursor()
 	}
-	found := C.hf_scan(ctx.raw(), s.at.c, C.int(buckets), C.int(t))
+	wanted := C.uint(0)
+	for _, t := range types {
+		wanted |= 1 << t
+	}
+	found := C.hf_scan(ctx.raw(), s.at.c, C.int(buckets), wanted)
 	defer C.hf_pack_free(found.at)
 	unpack(found.at, int(found.len), func(name []byte) bool {
 		fn(name)

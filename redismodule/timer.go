@@ -89,6 +89,9 @@ func (t *timer) fire(ctx *Ctx) {
 			}
 		case ctx.Flags()&FlagPrimary == 0:
 			t.due = 0 // RoleChanged sets it again
+			if t.m.ReplicaTimer != nil {
+				t.m.ReplicaTimer(ctx)
+			}
 		default:
 			t.due = now + pause
 		}

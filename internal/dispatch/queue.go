@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"holdfast/internal/deadline"
+	"holdfast/internal/histogram"
 	"holdfast/internal/waitq"
 )
 
@@ -54,7 +55,9 @@ type Group struct {
 	// Destroyed says that somebody destroyed the group, which who waits in it has
 	// still to be told.
 	Destroyed bool
-	Counters  Counters
+	// Lease is what a consumer of the group last asked for, in ms; 0 when none did.
+	Lease    int64
+	Counters Counters
 
 	queue waitq.Queue[*Waiter]
 	lists []*leaseList        // of those who wait with a lease, by lease
@@ -80,7 +83,12 @@ type groupBeliefs struct {
 var unbelieved = groupBeliefs{Available: true, fresh: unknown}
 
 // Counters count what was done in a group since it was first seen.
-type Counters struct{ Delivered, Acked, Reclaimed, Lost int64 }
+type Counters struct {
+	Delivered, Acked, Reclaimed, Lost int64
+
+	Wait histogram.Histogram // ms from a task's publication to its first hand-out
+	Run  histogram.Histogram // ms from a hand-out to its acknowledgement
+}
 
 // deadStream is where the consumers of a group want what they do not take.
 type deadStream struct{ group, name string }

@@ -120,6 +120,13 @@ func (g *Group) FrontFor(idle int64) (first *Waiter) {
 	return first
 }
 
+// Waiters calls f for each waiter of the group, the longest waiting first.
+func (g *Group) Waiters(f func(*Waiter)) {
+	for p := g.queue.Front(); p != nil; p = p.Next() {
+		f(p.Waiter)
+	}
+}
+
 // Waiting is the number of waiters in the group.
 func (g *Group) Waiting() int { return g.queue.Len() }
 

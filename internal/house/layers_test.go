@@ -16,7 +16,7 @@ var layers = map[string][]string{
 	"internal/resp":       {},
 	"internal/slot":       {},
 	"internal/waitq":      {},
-	"internal/dispatch":   {"internal/deadline", "internal/slot", "internal/waitq"},
+	"internal/dispatch":   {"internal/deadline", "internal/histogram", "internal/slot", "internal/waitq"},
 	"internal/leasetable": {"internal/deadline", "internal/waitq"},
 	"internal/locktable":  {"internal/deadline", "internal/histogram", "internal/waitq"},
 

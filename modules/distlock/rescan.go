@@ -41,7 +41,7 @@ func (r *rescan) step(ctx *redismodule.Ctx) {
 			r.stop()
 			return
 		}
-		if r.scan.Step(ctx, walkBuckets, walkTypes[r.types], func(name []byte) { r.look(ctx, name) }) {
+		if r.scan.Step(ctx, walkBuckets, func(name []byte) { r.look(ctx, name) }, walkTypes[r.types]) {
 			continue
 		}
 		if r.types++; r.types == len(walkTypes) {

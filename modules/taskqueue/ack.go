@@ -26,6 +26,7 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return replyCount(ctx, stream, 0)
 		}
 	}
+	s.running(ctx, stream, group, ids)
 	cmd := ctx.Cmd("XACK").Arg(stream).Arg(group)
 	for _, id := range ids {
 		cmd.Arg(id)

@@ -46,6 +46,7 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		s.delayedRemoved(ctx, stream)
 	}
 	s.stats.cancelled += n
+	s.counted(ctx.DB(), stream).cancelled += n
 	ctx.ReplyInt(n)
 	return nil
 }

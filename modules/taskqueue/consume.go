@@ -17,6 +17,7 @@ type claim struct {
 	lease           int64 // take over what was delivered so many ms ago; 0: never
 	deliveries      int64 // bury what was delivered so many times; 0: never
 	dead            string
+	resume          bool              // give first what the consumer itself has pending
 	waiter          *waiter           // who waits with this claim, nil in a running command
 	args            []redismodule.Arg // of a running command with one stream: they need no copies
 }
@@ -61,7 +62,7 @@ func (h *taken) free() {
 func read(b []byte) resp.Reader { return resp.Read(b) }
 
 // consume is TASK.CONSUME group consumer stream [count [block]] [LEASE ms]
-// [MAXDELIVERIES n DEAD stream] [ALSO count stream …].
+// [MAXDELIVERIES n DEAD stream] [RESUME] [ALSO count stream …].
 func consume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
 	c := &s.claim
@@ -103,7 +104,7 @@ func consume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 }
 
 func isOption(a redismodule.Arg) bool {
-	return a.Is("LEASE") || a.Is("MAXDELIVERIES") || a.Is("ALSO")
+	return a.Is("LEASE") || a.Is("MAXDELIVERIES") || a.Is("RESUME") || a.Is("ALSO")
 }
 
 func consumeOptions(ctx *redismodule.Ctx, c *claim, stream redismodule.Arg, opts []redismodule.Arg) (also []redismodule.Arg, err error) {
@@ -124,6 +125,8 @@ func consumeOptions(ctx *redismodule.Ctx, c *claim, stream redismodule.Arg, opts
 			if o.Err() == nil {
 				err = otherKey(ctx, stream, dead, redismodule.KeyInsert)
 			}
+		case o.Is("RESUME") && !c.resume:
+			c.resume = true
 		case o.Is("ALSO") && also == nil:
 			var n int64
 			if n, err = syntax.Int(o.Value(), 1, 1000); err != nil {
@@ -193,7 +196,7 @@ func oneSlot(ctx *redismodule.Ctx, stream redismodule.Arg, others ...redismodule
 // is the whole answer.
 func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Arg, wait bool, block int64) error {
 	g := s.group(ctx, text(stream.Bytes()), c.group)
-	g.NameDead(c.dead)
+	s.asked(g, c)
 	var n int
 	var err error
 	paused := false
@@ -201,7 +204,7 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 	if c.lease > 0 { // else it is not asked for
 		now = ctx.Now()
 	}
-	if !wait || !g.Empty(c.lease, now) {
+	if !wait || c.resume || !g.Empty(c.lease, now) {
 		if paused = !s.settle(ctx, g); !paused {
 			n, err = s.take(ctx, g, c, c.count)
 		}
@@ -227,6 +230,14 @@ func (s *state) consumeOne(ctx *redismodule.Ctx, c *claim, stream redismodule.Ar
 	return err
 }
 
+// asked notes what a consumer of the group says of its tasks.
+func (s *state) asked(g *dispatch.Group, c *claim) {
+	g.NameDead(c.dead)
+	if c.lease > 0 {
+		g.Lease = c.lease
+	}
+}
+
 func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodule.Arg, wait bool, block int64) error {
 	type part struct {
 		paused   bool
@@ -244,7 +255,7 @@ func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodul
 	groups := make([]*dispatch.Group, len(streams))
 	for i, stream := range streams {
 		groups[i] = s.group(ctx, text(stream.Bytes()), c.group)
-		groups[i].NameDead(c.dead)
+		s.asked(groups[i], c)
 		parts[i].paused = !s.settle(ctx, groups[i])
 	}
 	total, gave := 0, 0

@@ -63,6 +63,7 @@ func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pen
 	_ = s.ackOwn(ctx, stream, g.Name, id)
 	s.leftFrom(ctx, stream, s.source.task, t.id)
 	s.stats.dead++
+	s.counted(ctx.DB(), stream).dead++
 	s.addedDead(ctx, dead)
 	return true
 }

@@ -143,6 +143,7 @@ func (s *state) expire(ctx *redismodule.Ctx, q *dispatch.Queue, id string) {
 		}
 	}
 	s.stats.expired++
+	s.counted(q.DB, q.Stream).expired++
 	if l.undone {
 		s.free(ctx, q.Stream, l, task)
 	}

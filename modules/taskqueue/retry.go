@@ -141,8 +141,10 @@ func (s *state) retried(ctx *redismodule.Ctx, d death, acknowledge bool, outcome
 	switch outcome {
 	case "DEAD":
 		s.stats.dead++
+		s.counted(ctx.DB(), d.stream).dead++
 	case "RETRY":
 		s.stats.retried++
+		s.counted(ctx.DB(), d.stream).retried++
 	}
 	if withID {
 		ctx.ReplyArray(2)

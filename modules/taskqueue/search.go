@@ -5,16 +5,22 @@ import (
 	"holdfast/redismodule"
 )
 
-// search finds the delayed sets again when the data came from elsewhere: by a load, a
-// promotion, a swap of databases. It walks the keyspace in bounded steps beside the
-// server's work.
+// search finds the delayed sets and the streams again when the data came from elsewhere: by
+// a load, a promotion, a swap of databases. It walks the keyspace in bounded steps beside
+// the server's work. A replica looks for streams alone.
 type search struct {
 	from, to int // databases to walk, to excluded
 	scan     redismodule.Scan
+	ended    int64 // when the last one ended, unix ms
 }
 
-// buckets is how much of the keyspace's table one step looks at.
-const buckets = 128
+const (
+	// buckets is how much of the keyspace's table one step looks at.
+	buckets = 64
+	// stale is after how many ms a replica searches again when it is asked: of streams
+	// that come by replication it hears nothing.
+	stale = 60_000
+)
 
 // start begins anew in one database, or everywhere, besides those that are still to be
 // walked. A small keyspace is walked at once, a large one from the timer.
@@ -34,6 +40,13 @@ func (f *search) start(ctx *redismodule.Ctx, s *state, db int) {
 	s.rearm(ctx)
 }
 
+// again begins anew on a replica that has not searched for long.
+func (f *search) again(ctx *redismodule.Ctx, s *state) {
+	if !f.running() && ctx.Now()-f.ended > stale && ctx.Flags()&redismodule.FlagPrimary == 0 {
+		f.start(ctx, s, everywhere)
+	}
+}
+
 func (f *search) stop() {
 	f.scan.Close()
 	f.from, f.to = 0, 0
@@ -43,18 +56,36 @@ func (f *search) running() bool { return f.from < f.to }
 
 // run goes on with a search under way for so many microseconds.
 func (f *search) run(ctx *redismodule.Ctx, s *state, share int64) {
-	began := ctx.Monotonic()
+	if !f.running() {
+		return
+	}
+	began, primary := ctx.Monotonic(), ctx.Flags()&redismodule.FlagPrimary != 0
 	for f.running() && ctx.Monotonic()-began < share {
 		ctx.SelectDB(f.from)
-		more := f.scan.Step(ctx, buckets, redismodule.TypeZSet, func(name []byte) {
-			for _, kind := range [...]string{delayedKey, expiringKey} {
-				if stream, ok := dispatch.StreamOf(name, kind); ok {
-					s.learn(ctx, s.table.Queue(f.from, stream))
+		more := f.scan.Step(ctx, buckets, func(name []byte) {
+			if primary {
+				for _, kind := range [...]string{delayedKey, expiringKey} {
+					if stream, ok := dispatch.StreamOf(name, kind); ok {
+						s.learn(ctx, s.table.Queue(f.from, stream))
+					}
 				}
 			}
-		})
+			if isGroupedStream(ctx, name) {
+				s.catalog.add(dispatch.Key{DB: f.from, Stream: text(name)})
+			}
+		}, redismodule.TypeZSet, redismodule.TypeStream)
 		if !more {
 			f.from++
 		}
+	}
+	if !f.running() {
+		f.ended = ctx.Now()
+	}
+}
+
+// replicaTimer goes on with a search on a replica.
+func replicaTimer(ctx *redismodule.Ctx) {
+	if tasks.search.run(ctx, &tasks, slice); tasks.search.running() {
+		ctx.SetTimer(0)
 	}
 }

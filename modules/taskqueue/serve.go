@@ -34,6 +34,7 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispat
 	w := &waiter{claim: *c, db: ctx.DB()}
 	w.watched = w.only[:0]
 	w.claim.args = nil // they do not outlive the command
+	w.claim.resume = false
 	w.claim.group = groups[0].Name
 	w.claim.consumer = string(view(c.consumer))
 	w.claim.dead = string(view(c.dead))

@@ -14,6 +14,7 @@ type stats struct {
 	lost                                                                                int64               // pending tasks whose entry was trimmed or deleted
 	ghosts                                                                              int64               // hand-outs whose connection was gone
 	lateness                                                                            histogram.Histogram // ms between due and added
+	wait, run                                                                           histogram.Histogram // see dispatch.Counters
 }
 
 func info(w *redismodule.Info) {
@@ -38,9 +39,10 @@ func info(w *redismodule.Info) {
 	w.Int("ghosts_reclaimed", s.stats.ghosts)
 	w.Int("lost_trimmed", s.stats.lost)
 	w.Int("delayed_total", s.stats.delayed)
-	w.Int("lateness_p50_ms", s.stats.lateness.Quantile(0.5))
-	w.Int("lateness_p99_ms", s.stats.lateness.Quantile(0.99))
-	w.Int("lateness_max_ms", s.stats.lateness.Max())
+	infoTimes(w, "lateness", &s.stats.lateness)
+	infoTimes(w, "wait", &s.stats.wait)
+	infoTimes(w, "run", &s.stats.run)
+	w.Int("streams", int64(s.catalog.n))
 	w.Int("waiting", int64(s.table.Waiting()))
 	w.Int("waiting_streams", streams)
 	w.Int("delayed", scheduled)
@@ -55,31 +57,23 @@ func status(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if err := isStream(ctx, args[1]); err != nil {
 		return err
 	}
-	length := int64(s.length(ctx, stream))
+	added, length, oldest := s.streamInfo(ctx, stream)
 	q := s.table.Find(ctx.DB(), args[1].Bytes())
 	waiting := 0
 	if q != nil {
 		waiting = q.Waiting()
 	}
-	delayed := 0
-	if key, ok := s.sideKey(stream, delayedKey); ok {
-		k := ctx.Look(redismodule.Text(key))
-		if k.Type == redismodule.TypeZSet {
-			delayed = k.Len()
-		}
-		k.Close()
+	var counters streamCounters
+	if k := s.catalog.find(dispatch.Key{DB: ctx.DB(), Stream: stream}); k != nil {
+		counters = k.streamCounters
 	}
-	ctx.ReplyMap(6)
-	ctx.ReplyString("length")
-	ctx.ReplyInt(length)
-	ctx.ReplyString("delayed")
-	ctx.ReplyInt(int64(delayed))
+	ctx.ReplyMap(11)
+	replyInts(ctx, named{"length", length}, named{"delayed", s.delayedIn(ctx, stream)})
 	ctx.ReplyString("paused")
 	ctx.ReplyBool(s.paused(ctx, stream))
-	ctx.ReplyString("waiting")
-	ctx.ReplyInt(int64(waiting))
-	ctx.ReplyString("oldest_age_ms")
-	ctx.ReplyInt(s.oldestAge(ctx, stream))
+	replyInts(ctx, named{"waiting", int64(waiting)}, named{"oldest_age_ms", oldest},
+		named{"published", added}, named{"retried", counters.retried}, named{"dead", counters.dead},
+		named{"expired", counters.expired}, named{"cancelled", counters.cancelled})
 	ctx.ReplyString("groups")
 	r := ctx.Cmd("XINFO").Str("GROUPS").Arg(args[1]).Call("")
 	defer r.Free()
@@ -96,80 +90,31 @@ func status(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	return nil
 }
 
-// oldestAge is how long ago the oldest entry of the stream was added, by its id.
-func (s *state) oldestAge(ctx *redismodule.Ctx, stream string) int64 {
-	r := ctx.Cmd("XRANGE").Str(stream).Str("-").Str("+").Str("COUNT").Str("1").Call("")
-	defer r.Free()
-	p := read(r.Raw())
-	if failure(r) != nil || p.Array() != 1 {
-		return 0
-	}
-	p.Array()
-	id, _ := dispatch.ParseID(p.Bytes())
-	return max(ctx.Now()-int64(min(id.Ms, latest)), 0)
-}
-
 func (s *state) groupStatus(ctx *redismodule.Ctx, stream string, length int64, q *dispatch.Queue, p *resp.Reader) {
-	var name, last string
-	var consumers, pending, lag int64
-	known := false
-	for range p.Array() / 2 {
-		switch text(p.Bytes()) {
-		case "name":
-			name = text(p.Bytes())
-		case "consumers":
-			consumers, _ = p.Int()
-		case "pending":
-			pending, _ = p.Int()
-		case "last-delivered-id":
-			last = text(p.Bytes())
-		case "lag":
-			lag, known = p.Int()
-		default:
-			p.Skip()
-		}
-	}
-	if !known {
-		lag = s.countAfter(ctx, stream, last)
-	}
-	var g *dispatch.Group
-	if q != nil {
-		g = q.Group(view(name))
-	}
-	waiting := 0
-	var c dispatch.Counters
-	if g != nil {
-		waiting, c = g.Waiting(), g.Counters
-	}
-	free := int64(0)
-	s.consumers(ctx, stream, name, func(consumer string, pending int64) {
+	g := readGroup(p)
+	lag, free := s.lag(ctx, stream, g), int64(0)
+	s.consumers(ctx, stream, g.name, func(consumer string, pending int64) {
 		if consumer == available {
 			free = pending
 		}
 		if reserved(consumer) {
-			consumers--
+			g.consumers--
 		}
 	})
-	ctx.ReplyMap(10)
-	ctx.ReplyString("name")
-	ctx.ReplyString(name)
-	for _, f := range []struct {
-		name  string
-		value int64
-	}{
-		{"ready", min(lag, length) + free},
-		{"pending", pending - free},
-		{"consumers", consumers},
-		{"waiting", int64(waiting)},
-		{"oldest_pending_ms", s.oldestPending(ctx, stream, name)},
-		{"delivered", c.Delivered},
-		{"acked", c.Acked},
-		{"reclaimed", c.Reclaimed},
-		{"lost_trimmed", c.Lost},
-	} {
-		ctx.ReplyString(f.name)
-		ctx.ReplyInt(f.value)
+	waiting, lease := 0, int64(0)
+	var c dispatch.Counters
+	if believed := groupOf(q, g.name); believed != nil {
+		waiting, lease, c = believed.Waiting(), believed.Lease, believed.Counters
 	}
+	ctx.ReplyMap(13)
+	ctx.ReplyString("name")
+	ctx.ReplyString(g.name)
+	replyInts(ctx, named{"ready", min(lag, length) + free}, named{"pending", g.pending - free}, named{"consumers", g.consumers},
+		named{"waiting", int64(waiting)}, named{"oldest_pending_ms", s.oldestPending(ctx, stream, g.name)},
+		named{"delivered", c.Delivered}, named{"acked", c.Acked}, named{"reclaimed", c.Reclaimed}, named{"lost_trimmed", c.Lost},
+		named{"lease_ms", lease})
+	replyTimes(ctx, "wait_ms", &c.Wait)
+	replyTimes(ctx, "run_ms", &c.Run)
 }
 
 // countMost bounds what is counted entry by entry, for a stream whose deletions

@@ -8,14 +8,17 @@ import (
 	"holdfast/redismodule"
 )
 
-// take gives c up to room tasks of the group, into s.taken: what anyone may
-// have first, then what leases ran out of, then new tasks in their order.
+// take gives c up to room tasks of the group, into s.taken: what c has already, if it
+// resumes, what anyone may have, then what leases ran out of, then new tasks in their order.
 func (s *state) take(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (n int, err error) {
 	if !s.expireBefore(ctx, g.Queue) {
 		return 0, nil // the timer goes on
 	}
-	if g.Available {
-		n = s.takeAvailable(ctx, g, c, room)
+	if c.resume {
+		n = s.takeOwn(ctx, g, c, room)
+	}
+	if g.Available && n < room {
+		n += s.takeAvailable(ctx, g, c, room-n)
 	}
 	if n < room && c.lease > 0 && g.Leases.Due(c.lease) <= ctx.Now() {
 		n += s.walk(ctx, g, c, room-n)
@@ -67,6 +70,7 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 			}
 			g.Took(n, room)
 			s.handedOut(ctx, g.Queue, n, p)
+			s.waited(ctx, g, n, p)
 			if s.taken.add(r, n, p.Rest()); n > 0 {
 				s.taken.whole = r
 			}
@@ -138,6 +142,37 @@ func (s *state) takeAvailable(ctx *redismodule.Ctx, g *dispatch.Group, c *claim,
 			return n // what is left there can be neither taken nor buried now
 		}
 		n += got
+	}
+	return n
+}
+
+// takeOwn gives c tasks that it has already, and begins their leases anew: its process
+// started again under its name, or a reply was lost.
+func (s *state) takeOwn(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int) (n int) {
+	after := "-"
+	for n < room {
+		r := ctx.Cmd("XPENDING").Str(g.Queue.Stream).Str(g.Name).Str(after).Str("+").
+			Int(int64(min(room-n, claimBatch))).Str(c.consumer).Call("")
+		p := read(r.Raw())
+		found := 0
+		if failure(r) == nil {
+			found = p.Array()
+		}
+		var take batch
+		for range found {
+			t := readPending(&p)
+			after = "(" + text(t.id)
+			if c.poisoned(t.deliveries) {
+				s.bury(ctx, g, c.dead, t, reasonDeliveries)
+			} else {
+				take.add(t.id)
+			}
+		}
+		n += s.takeOver(ctx, g, c, &take)
+		r.Free()
+		if found == 0 {
+			return n
+		}
 	}
 	return n
 }

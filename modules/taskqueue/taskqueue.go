@@ -38,7 +38,9 @@ type state struct {
 	search search
 	// Groups with forgotten consumers whose tasks are not all available yet.
 	leaving map[*dispatch.Group]bool
-	serial  int64 // the last one given to a delayed task
+	catalog catalog
+	acks    uint64 // acknowledgements, for samples
+	serial  int64  // the last one given to a delayed task
 	dbs     int
 	// In a cluster a node may not touch a stream just now: right after a start,
 	// in a partition, and for ever when the slot has moved.
@@ -66,7 +68,7 @@ func load(ctx *redismodule.Ctx) error {
 	words.payload, words.timestamp, words.retries = redismodule.Intern("payload"), redismodule.Intern("timestamp"), redismodule.Intern("retry_count")
 	words.group, words.count, words.streams, words.fresh = redismodule.Intern("GROUP"), redismodule.Intern("COUNT"), redismodule.Intern("STREAMS"), redismodule.Intern(">")
 	tasks = state{
-		table: dispatch.NewTable(), passes: passes{}, leaving: map[*dispatch.Group]bool{}, uniques: uniques{},
+		table: dispatch.NewTable(), passes: passes{}, leaving: map[*dispatch.Group]bool{}, uniques: uniques{}, catalog: newCatalog(),
 		dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0,
 	}
 	tasks.table.Forgotten, tasks.table.Dropped = tasks.forgotten, tasks.dropped

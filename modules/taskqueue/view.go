@@ -34,11 +34,14 @@ func (s *state) learn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	k.Close()
 	switch kind {
 	case redismodule.TypeStream:
+		s.catalog.add(q.Key)
 		s.tellDestroyed(ctx, q)
 	case redismodule.TypeNone:
 		s.table.Vanished(q)
+		s.catalog.remove(q.Key)
 	default:
 		s.table.Vanished(q)
+		s.catalog.remove(q.Key)
 		for len(q.WaitedIn()) > 0 {
 			s.tell(ctx, q.WaitedIn()[0], redismodule.ErrWrongType)
 		}
@@ -150,6 +153,9 @@ func (s *state) streamEvent(ctx *redismodule.Ctx, q *dispatch.Queue, event strin
 // distrustAll is for whenever a database, or everywhere, may hold other data than before.
 func (s *state) distrustAll(ctx *redismodule.Ctx, db int, replaced bool) {
 	s.table.DistrustAll(db, ctx.Now(), replaced)
+	if replaced {
+		s.catalog.clear(db)
+	}
 	s.rearm(ctx)
 }
 
@@ -164,9 +170,7 @@ func swapDB(ctx *redismodule.Ctx, a, b int) {
 
 func loaded(ctx *redismodule.Ctx) {
 	tasks.distrustAll(ctx, everywhere, false)
-	if ctx.Flags()&redismodule.FlagPrimary != 0 {
-		tasks.search.start(ctx, &tasks, everywhere)
-	}
+	tasks.search.start(ctx, &tasks, everywhere)
 }
 
 // slotsMoved has the waiters of streams that went sent on, and finds the delayed tasks of
@@ -178,17 +182,15 @@ func slotsMoved(ctx *redismodule.Ctx, here bool) {
 	}
 }
 
-// roleChanged: a replica knows no stream. The leases bring back what was handed out and
+// roleChanged: a replica believes nothing of any stream. The leases bring back what was handed out and
 // not seen; who waited is gone.
 func roleChanged(ctx *redismodule.Ctx, primary bool) {
 	s := &tasks
 	s.table.ForgetUnseen()
 	s.search.stop()
 	s.distrustAll(ctx, everywhere, false)
-	if primary {
-		s.search.start(ctx, s, everywhere)
-		return
+	if !primary {
+		s.table.ForgetAll()
 	}
-	s.table.ForgetAll()
-	s.rearm(ctx)
+	s.search.start(ctx, s, everywhere)
 }

@@ -234,7 +234,7 @@ var module = redismodule.Module{
 			t, _ := args[1].Int()
 			n := 0
 			for more := true; more; {
-				more = s.Step(ctx, 10, redismodule.KeyType(t), func([]byte) { n++ })
+				more = s.Step(ctx, 10, func([]byte) { n++ }, redismodule.KeyType(t))
 			}
 			ctx.ReplyInt(int64(n))
 			return nil
@@ -484,11 +484,11 @@ func misuse(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	ctx.SelectDB(-1)
 	ctx.SelectDB(99999)
 	var s, t redismodule.Scan
-	s.Step(ctx, -1, 0, func([]byte) {})
-	s.Step(ctx, 1, 0, func([]byte) {})
+	s.Step(ctx, -1, func([]byte) {})
+	s.Step(ctx, 1, func([]byte) {})
 	t = s
 	s.Close()
-	t.Step(ctx, 1, 0, func([]byte) {})
+	t.Step(ctx, 1, func([]byte) {})
 	t.Close()
 	s.Close()
 	left = ctx.Read(name) // left open, and so is this reply

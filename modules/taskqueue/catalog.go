@@ -1,0 +1,153 @@
+package taskqueue
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"slices"
+
+	"holdfast/internal/dispatch"
+	"holdfast/redismodule"
+)
+
+// listed is a stream that TASK.LIST names: one with a group, found by the search or used
+// since the server started.
+type listed struct {
+	dispatch.Key
+	streamCounters
+	flow []sample // oldest first
+}
+
+// streamCounters count what became of a stream's tasks.
+type streamCounters struct{ retried, dead, expired, cancelled int64 }
+
+// catalog holds the known streams in places by a hash of their names, so that a cursor is
+// the number of a place: a stream that is known all the time is listed once.
+type catalog struct {
+	seed   maphash.Seed
+	places [][]*listed
+	used   []uint64 // a bit for each place that may hold something
+	n      int
+}
+
+const (
+	catalogPlaces = 1 << 16
+	catalogMost   = 1 << 20 // streams; more are not listed
+)
+
+func newCatalog() catalog {
+	return catalog{seed: maphash.MakeSeed(), places: make([][]*listed, catalogPlaces), used: make([]uint64, catalogPlaces/64)}
+}
+
+func (x *catalog) place(k dispatch.Key) int {
+	return int((maphash.String(x.seed, k.Stream) + uint64(k.DB)) % catalogPlaces)
+}
+
+// next returns the first place from i on that may hold something, catalogPlaces for none.
+func (x *catalog) next(i int) int {
+	for ; i < catalogPlaces; i += 64 - i%64 {
+		if rest := x.used[i/64] >> (i % 64); rest != 0 {
+			return i + bits.TrailingZeros64(rest)
+		}
+	}
+	return catalogPlaces
+}
+
+// find returns a known stream, nil for others.
+func (x *catalog) find(k dispatch.Key) *listed {
+	for _, n := range x.places[x.place(k)] {
+		if n.Key == k {
+			return n
+		}
+	}
+	return nil
+}
+
+// add makes a stream known. A full catalog answers one that it does not keep.
+func (x *catalog) add(k dispatch.Key) *listed {
+	if n := x.find(k); n != nil {
+		return n
+	}
+	n := &listed{Key: dispatch.Key{DB: k.DB, Stream: string(view(k.Stream))}}
+	if x.n < catalogMost {
+		i := x.place(k)
+		x.places[i] = append(x.places[i], n)
+		x.used[i/64] |= 1 << (i % 64)
+		x.n++
+	}
+	return n
+}
+
+func (x *catalog) remove(k dispatch.Key) {
+	i := x.place(k)
+	if at := slices.IndexFunc(x.places[i], func(n *listed) bool { return n.Key == k }); at >= 0 {
+		x.places[i] = slices.Delete(x.places[i], at, at+1)
+		x.n--
+		x.emptied(i)
+	}
+}
+
+func (x *catalog) emptied(i int) {
+	if len(x.places[i]) == 0 {
+		x.places[i] = nil
+		x.used[i/64] &^= 1 << (i % 64)
+	}
+}
+
+// clear forgets the streams of a database.
+func (x *catalog) clear(db int) {
+	for i := x.next(0); i < catalogPlaces; i = x.next(i + 1) {
+		before := len(x.places[i])
+		x.places[i] = slices.DeleteFunc(x.places[i], func(n *listed) bool { return db < 0 || n.DB == db })
+		x.n -= before - len(x.places[i])
+		x.emptied(i)
+	}
+}
+
+// counted is where to count what became of a stream's tasks.
+func (s *state) counted(db int, stream string) *streamCounters {
+	return &s.catalog.add(dispatch.Key{DB: db, Stream: stream}).streamCounters
+}
+
+// A sample says how many entries had ever been added to a stream, and how many it held.
+// They are taken when somebody asks for the flow, at most one every flowStep.
+type sample struct{ at, added, length int64 }
+
+const (
+	flowStep = 5_000  // ms
+	flowTime = 60_000 // ms
+)
+
+// perMinute returns how many entries came to the stream and left it in a minute, by the
+// oldest sample of the last one, and takes a sample. ok is false where there is none yet.
+func (k *listed) perMinute(now, added, length int64) (in, out int64, ok bool) {
+	for len(k.flow) > 1 && k.flow[1].at <= now-flowTime {
+		k.flow = k.flow[1:]
+	}
+	if len(k.flow) > 0 && (k.flow[0].at > now || k.flow[0].added > added || k.flow[0].at < now-2*flowTime) {
+		k.flow = nil // the clock was set back, it is another stream, or nobody asked for long
+	}
+	if len(k.flow) > 0 && now > k.flow[0].at {
+		past := now - k.flow[0].at
+		came := added - k.flow[0].added
+		left := max(came-(length-k.flow[0].length), 0)
+		in, out, ok = came*flowTime/past, left*flowTime/past, true
+	}
+	if n := len(k.flow); n == 0 || now-k.flow[n-1].at >= flowStep {
+		k.flow = append(slices.Clip(k.flow), sample{now, added, length})
+	}
+	return in, out, ok
+}
+
+// isGroupedStream reports whether a key is a stream with a group.
+func isGroupedStream(ctx *redismodule.Ctx, name []byte) bool {
+	k := ctx.Look(redismodule.Text(name))
+	kind := k.Type
+	k.Close()
+	if kind != redismodule.TypeStream {
+		return false
+	}
+	r := ctx.Cmd("XINFO").Str("GROUPS").Bytes(name).Call("")
+	defer r.Free()
+	p := read(r.Raw())
+	return failure(r) == nil && p.Array() > 0
+}
