@@ -246,6 +246,32 @@ func TestTheTimesThatAreToldAreThoseThatPassed(t *testing.T) {
 	}
 }
 
+// What takes the fast path is sampled, and each sample counts for all it stands for.
+func TestTheTimesOfTheFastPathAreSampled(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	const n = 640
+	now := time.Now().UnixMilli()
+	for i := range n {
+		q.do("XADD s % payload x", fmt.Sprintf("%d-%d", now-20_000, i))
+	}
+	before := q.info("taskqueue_shortcuts")
+	for range n {
+		q.do("TASK.ACK s g %", q.one("TASK.CONSUME g c s").id)
+	}
+	if d := q.info("taskqueue_shortcuts") - before; d < 2*n*9/10 {
+		t.Fatalf("%d of %d calls took the fast path", d, 2*n)
+	}
+	group := q.stats("s")["groups"].([]any)[0].(map[any]any)
+	for _, what := range []string{"wait_ms", "run_ms"} {
+		if count := group[what].(map[any]any)["count"].(int64); count < n*8/10 || count > n*12/10 {
+			t.Errorf("%s counts %d of %d", what, count, n)
+		}
+	}
+	if p50 := group["wait_ms"].(map[any]any)["p50"].(int64); p50 < 20_000 {
+		t.Errorf("wait p50 is %d ms, want 20000 and more", p50)
+	}
+}
+
 func TestAStreamTellsWhatBecameOfItsTasks(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	ids := q.publish("s", "1", "2", "3", "4")

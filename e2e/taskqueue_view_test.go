@@ -119,6 +119,20 @@ func TestDelayedTasksFallDueHoweverTheyCame(t *testing.T) {
 	})
 }
 
+// The same where the stream's name has not been used.
+func TestDelayedTasksPutThereByHandFallDue(t *testing.T) {
+	eachForeignWay(t, func(q *tasks, come func(old, name string)) {
+		known(q)
+		q.do("ZADD by-hand 5 x")
+		come("by-hand", "{never used}:delayed")
+		q.until(1, func() int64 { return q.do("XLEN %", "never used").(int64) })
+		q.do("ZADD {s}:delayed 5 x")
+		q.until(1, func() int64 { return q.do("XLEN s").(int64) })
+		q.do("ZADD {tag}s::delayed 5 x")
+		q.until(1, func() int64 { return q.do("XLEN {tag}s").(int64) })
+	})
+}
+
 // A slot that leaves and comes back brings what others did to its streams meanwhile.
 func TestAStreamWhoseSlotComesBackIsNotBelievedToBeAsItWas(t *testing.T) {
 	stays := holdfasttest.WithArgs("--cluster-allow-replica-migration", "no") // a primary without slots is none else

@@ -73,9 +73,14 @@ typedef struct {
 typedef struct hf_pass {
     uint64_t id, on, born, uses; /* on: the watched key it hangs on; born: the tick of its opening */
     int shut, alone;             /* alone: without the second native command */
+    unsigned tries;              /* since it was opened */
     RedisModuleString *guard;    /* a key that must not be there */
     struct hf_pass *next;
 } hf_pass;
+
+/* Of so many calls with a pass one goes to the Handler, which measures what it can of the
+ * others. */
+enum { HF_SAMPLE = 64 };
 
 /* A pass that is gone, id 0 for none, and what its uses came to. */
 typedef struct { uint64_t id, uses; } hf_shut_pass;

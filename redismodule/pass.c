@@ -91,7 +91,7 @@ hf_pass *hf_pass_for(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString *a, Redi
     size_t a_len, b_len;
     const char *ap = RM_StringPtrLen(a, &a_len), *bp = RM_StringPtrLen(b, &b_len);
     hf_pass *p = find(hf_pass_id(f->slot, f->module, RM_GetSelectedDb(ctx), ap, a_len, bp, b_len));
-    if (!p || p->shut || !hf_unchanged(f->module, p->on, p->born, unheld)) return NULL;
+    if (!p || p->shut || !hf_unchanged(f->module, p->on, p->born, unheld) || ++p->tries % HF_SAMPLE == 0) return NULL;
     if (!p->guard) return p;
     RedisModuleKey *guard = RM_OpenKey(ctx, p->guard, HF_LOOK);
     int there = RM_KeyType(guard);

@@ -244,7 +244,7 @@ var commands = []rm.Command{
 		Flags:      "readonly", Categories: "read stream slow",
 		Args: []rm.Argument{
 			{Name: "glob", Type: rm.ArgPattern, Token: "MATCH", Optional: true},
-			option("CURSOR", "Where the last call ended; 0 begins.", arg("cursor", rm.ArgInteger, "")),
+			option("CURSOR", "Where the last call ended; 0 begins.", arg("cursor", rm.ArgString, "")),
 			option("COUNT", "About how many to list; 10 by default.", arg("count", rm.ArgInteger, "")),
 			option("WITHSTATS", "Tell how each is doing."),
 		},

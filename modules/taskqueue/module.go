@@ -34,6 +34,7 @@ var Module = redismodule.Module{
 	KeyEvents:    redismodule.EventStream | redismodule.EventGeneric | redismodule.EventZSet | redismodule.EventString,
 	KeyEvent:     keyEvent,
 	Harmless:     harmless,
+	KeySuffix:    ":" + delayedKey,
 	FlushDB:      flushDB,
 	SwapDB:       swapDB,
 	SlotsMoved:   slotsMoved,
