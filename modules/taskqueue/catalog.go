@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"holdfast/internal/dispatch"
 	"holdfast/redismodule"
@@ -62,19 +63,15 @@ func (x *catalog) find(k dispatch.Key) *listed {
 	return nil
 }
 
-// add makes a stream known. A full catalog answers one that it does not keep.
-func (x *catalog) add(k dispatch.Key) *listed {
-	if n := x.find(k); n != nil {
-		return n
+// add makes a stream known, unless the catalog is full.
+func (x *catalog) add(k dispatch.Key) {
+	if x.n == catalogMost || x.find(k) != nil {
+		return
 	}
-	n := &listed{Key: dispatch.Key{DB: k.DB, Stream: string(view(k.Stream))}}
-	if x.n < catalogMost {
-		i := x.place(k)
-		x.places[i] = append(x.places[i], n)
-		x.used[i/64] |= 1 << (i % 64)
-		x.n++
-	}
-	return n
+	i := x.place(k)
+	x.places[i] = append(x.places[i], &listed{Key: dispatch.Key{DB: k.DB, Stream: strings.Clone(k.Stream)}})
+	x.used[i/64] |= 1 << (i % 64)
+	x.n++
 }
 
 func (x *catalog) remove(k dispatch.Key) {
@@ -103,9 +100,13 @@ func (x *catalog) clear(db int) {
 	}
 }
 
-// counted is where to count what became of a stream's tasks.
+// counted is where to count what became of a stream's tasks. What becomes of the delayed
+// tasks of a stream that is not there is not kept.
 func (s *state) counted(db int, stream string) *streamCounters {
-	return &s.catalog.add(dispatch.Key{DB: db, Stream: stream}).streamCounters
+	if k := s.catalog.find(dispatch.Key{DB: db, Stream: stream}); k != nil {
+		return &k.streamCounters
+	}
+	return new(streamCounters)
 }
 
 // A sample says how many entries had ever been added to a stream, and how many it held.
