@@ -7,7 +7,7 @@ package redismodule
 // RM_GetCurrentUserName crashes the server for a client without a user. Such is the client
 // of another module's call, which may do everything, and of a script run by such a call.
 // A script's client has its caller's user but cannot be found by its id, so a call
-// under the caller's permissions (C) tells whether it has one.
+// under the caller's permissions (C) reports whether it has one.
 static int hf_allowed(RedisModuleCtx *c, const void *name, size_t len, int flags) {
     RedisModuleString *who = RM_GetClientUserNameById(c, RM_GetClientId(c));
     if (!who && !(RM_GetContextFlags(c) & 1)) return 1;

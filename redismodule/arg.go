@@ -51,7 +51,7 @@ func (a Arg) Len() int { return len(a.data) }
 // plus sign, no spaces, no leading zeros.
 func (a Arg) Int() (int64, bool) { return ParseInt(a.data) }
 
-// Is tells whether the argument is the given word, whatever its case. The word
+// Is reports whether the argument is the given word, whatever its case. The word
 // is in upper case.
 func (a Arg) Is(word string) bool {
 	if len(a.data) != len(word) {

@@ -33,11 +33,10 @@ static int hf_server_version(void) {
     return version;
 }
 
-/* The server's own timeout is not used: on 7.0 a client whose timeout strikes
- * between UnblockClient and its reply gets no reply at all. The callback is
- * there for CLIENT UNBLOCK alone. On 7.2 that command, between UnblockClient and
- * the reply, ends the server by an assertion; without a callback it leaves the
- * client alone. */
+/* The server's own timeout is not used: on 7.0 a client whose timeout strikes between
+ * UnblockClient and its reply gets no reply. The timeout callback serves CLIENT UNBLOCK
+ * alone. On 7.2, CLIENT UNBLOCK between UnblockClient and the reply ends the server by an
+ * assertion, unless there is no timeout callback: then the command does nothing. */
 RedisModuleBlockedClient *hf_block(RedisModuleCtx *ctx) {
     RedisModuleBlockedClient *bc = RM_BlockClient(ctx, block_reply, hf_server_version() == 0x0702 ? NULL : block_timeout, block_free, 0);
     if (bc) RM_SetDisconnectCallback(bc, block_gone);

@@ -11,14 +11,13 @@ import (
 	"holdfast/internal/deadline"
 )
 
-// Waiter is who waits behind a blocked client. Exactly one of its methods is
-// called, once, whatever ends the wait. Between a deadline and its Timeout no
-// command runs.
+// Waiter is a module's side of a blocked client. Exactly one of its methods is called,
+// once, whatever ends the wait. No command runs between a deadline and its Timeout.
 type Waiter interface {
 	// Reply answers the client after Blocked.Wake.
 	Reply(ctx *Ctx)
 	// Timeout answers the client when its time ran out or CLIENT UNBLOCK ended
-	// the wait, and forgets the waiter.
+	// the wait, and takes the waiter out of the module's queues.
 	Timeout(ctx *Ctx)
 	// Gone hears that the wait is over without an answer of the module's: the connection
 	// closed, CLIENT UNBLOCK … ERROR, or the server became a replica. It may
@@ -28,7 +27,7 @@ type Waiter interface {
 	Gone(ctx *Ctx)
 }
 
-// Blocked is a client that waits.
+// Blocked is a blocked client.
 type Blocked struct {
 	m      *module
 	bc     *C.RedisModuleBlockedClient
@@ -41,8 +40,8 @@ type Blocked struct {
 	due    deadline.Item[*Blocked]
 }
 
-// The server keeps numbers, never Go pointers. A number names a slot and how
-// often it was used, so one that outlived its client finds nothing.
+// C keeps numbers, never Go pointers. A number holds a slot and how often the slot had been
+// used, so a number that outlives its client finds nothing.
 var (
 	slots    []*Blocked
 	uses     []uint32
@@ -106,11 +105,11 @@ func (ctx *Ctx) Block(ms int64, w Waiter) (*Blocked, error) {
 	return b, nil
 }
 
-// ClientID is the number of the connection that waits.
+// ClientID is the number of the blocked connection.
 func (b *Blocked) ClientID() uint64 { return b.client }
 
 // Wake ends the wait: Reply follows before any other command runs, or Gone if
-// the client is not there any more. It tells whether it did: false means that
+// the client is not there any more. It reports whether it did: false means that
 // the wait had ended already.
 func (b *Blocked) Wake() bool {
 	if b.woken || b.waiter == nil {
@@ -122,7 +121,7 @@ func (b *Blocked) Wake() bool {
 	return true
 }
 
-// done takes the waiter, for the one call it gets.
+// done takes the waiter out, for the one method that is called.
 func (b *Blocked) done() Waiter {
 	w := b.waiter
 	b.waiter = nil
@@ -130,7 +129,7 @@ func (b *Blocked) done() Waiter {
 	return w
 }
 
-// expire wakes those whose time is up.
+// expire wakes the clients whose deadline has passed.
 func (t *timer) expire(now int64) {
 	for it := t.waits.PopDue(now); it != nil; it = t.waits.PopDue(now) {
 		b := it.Value
@@ -165,9 +164,8 @@ func (b *Blocked) reply(ctx *Ctx) {
 	}
 }
 
-// unblocked is CLIENT UNBLOCK: the server goes on by itself once we have
-// replied, but the handle must be given back all the same, as everywhere here
-// also when the waiter panics.
+// unblocked handles CLIENT UNBLOCK. The server goes on by itself after the reply, but each
+// handle needs its UnblockClient, also when the waiter panics.
 func (b *Blocked) unblocked(ctx *Ctx) {
 	defer b.release()
 	if w := b.done(); w != nil {
@@ -189,7 +187,7 @@ func (b *Blocked) release() {
 	}
 }
 
-// freed is the last the server has to say of a blocked client.
+// freed is the last callback for a blocked client.
 func (b *Blocked) freed(ctx *Ctx) {
 	b.m.blocked--
 	b.unregister()

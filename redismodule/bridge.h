@@ -156,7 +156,6 @@ void hf_want_keys(int module, int classes);
 int hf_want_event(int module, int event);
 int hf_harmless(int module, const char *event);
 int hf_suffix(int module, const char *suffix);
-int hf_holders(int class);
 
 hf_called hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n, int keep);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);

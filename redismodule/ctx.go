@@ -154,7 +154,7 @@ const (
 // Flags asks the server; it costs more than it looks.
 func (ctx *Ctx) Flags() Flags { return Flags(C.hf_flags(ctx.raw())) }
 
-// CanBlock tells whether a command may make its client wait here: not in
+// CanBlock reports whether a command may make its client wait here: not in
 // MULTI, scripts and functions, nor when the command comes from the primary.
 func (ctx *Ctx) CanBlock() bool {
 	return ctx.Flags()&(FlagLua|FlagMulti|FlagDenyBlocking|FlagReplicated|FlagLoading) == 0
@@ -166,7 +166,7 @@ func (ctx *Ctx) CanBlock() bool {
 // aborts the server or makes its replicas differ.
 func (ctx *Ctx) MayWrite() bool { return C.hf_may_write(ctx.raw()) != 0 }
 
-// MemoryFull tells whether maxmemory is reached.
+// MemoryFull reports whether maxmemory is reached.
 func (ctx *Ctx) MemoryFull() bool { return float32(C.hf_memory()) > 1 }
 
 // Module is the module the callback belongs to.

@@ -145,10 +145,3 @@ void hf_leave(int m) {
 }
 
 RedisModuleCtx *hf_own(int m) { return members[m].own; }
-
-/* How many subscriptions to key events there are for a class. */
-int hf_holders(int class) {
-    int n = 0;
-    for (int i = 0; i < HF_MODULES; i++) n += (members[i].holds & class) != 0;
-    return n;
-}

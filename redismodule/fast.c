@@ -127,7 +127,7 @@ static int cache_get(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, 
     return argc == 2 ? string(f, ctx, argv[1], NULL) : 0;
 }
 
-/* CACHE.FETCH key lease_ms load_ms [BLOCK ms]: what they say does not matter for a hit. */
+/* CACHE.FETCH key lease_ms load_ms [BLOCK ms]. For a hit the numbers only have to be valid. */
 static int cache_fetch(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (argc != 4 && (argc != 6 || !is_word(argv[4], "BLOCK") || !within(argv[5], 0, LLONG_MAX))) return 0;
     if (!within(argv[2], 1, LLONG_MAX) || !within(argv[3], 1, LLONG_MAX)) return 0;
@@ -173,7 +173,7 @@ static int task_consume(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **arg
         return answer(f, ctx, r);
     }
     if (r) RM_FreeCallReply(r);
-    pass->shut = 1; /* who finds nothing mostly finds nothing again */
+    pass->shut = 1; /* the next try would mostly find nothing either; the Handler decides */
     return 0;
 }
 

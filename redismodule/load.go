@@ -22,8 +22,8 @@ import (
 	"unsafe"
 )
 
-// Module options. The module keeps nothing that stands in the way of diskless loading with
-// swapdb. It tells clients that watch or track a key itself, because it knows what changed.
+// Module options. The module keeps no state that diskless loading with swapdb would harm.
+// It tells clients that watch or track a key itself, because it knows what changed.
 // And it can be loaded while slots migrate atomically, a word of Valkey's alone.
 const (
 	moduleOptions = 2 | 4

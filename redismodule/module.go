@@ -1,8 +1,7 @@
 package redismodule
 
-// Module is all there is to know of a module: what it is called, what it
-// answers and what it wants to hear of. Registration, COMMAND DOCS and the
-// written command reference derive from it.
+// Module declares a module: its name, its commands and settings, and the functions that the
+// server calls. Registration, COMMAND DOCS and the command reference derive from it.
 //
 // All functions of a module run on the server's main thread, one at a time, so
 // they need no locks; and they hold up the whole server while they run.
@@ -61,8 +60,8 @@ type Module struct {
 	// Loaded hears that a dataset was loaded: at start, DEBUG RELOAD, or from a
 	// primary. It must not write.
 	Loaded func(ctx *Ctx)
-	// RoleChanged hears that the server became a primary or a replica. Whoever
-	// waited on a primary that became a replica is gone already. It must not
+	// RoleChanged hears that the server became a primary or a replica. The waits on a
+	// primary that becomes a replica end by themselves (Waiter.Gone). It must not
 	// write.
 	RoleChanged func(ctx *Ctx, primary bool)
 }

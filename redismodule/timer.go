@@ -44,8 +44,8 @@ func (ctx *Ctx) StopTimer() {
 	ctx.m.timer.arm(ctx)
 }
 
-// arm makes the server's timer fire at the earliest deadline. One that fires
-// too early is left: it looks again and costs less than a change.
+// arm makes the server's timer fire at the earliest deadline. A timer that is set for
+// earlier is left alone: to fire once in vain costs less than to change it.
 func (t *timer) arm(ctx *Ctx) {
 	next, any := t.waits.Next()
 	if t.due != 0 && (!any || t.due < next) {
@@ -75,7 +75,7 @@ func (t *timer) stop(ctx *Ctx) {
 func (t *timer) fire(ctx *Ctx) {
 	t.armed = 0
 	now := ctx.Now()
-	// Whoever waits must get its timeout, also when the module's Timer panics.
+	// Blocked clients must get their timeouts, also when the module's Timer panics.
 	defer func() {
 		t.expire(now)
 		t.arm(ctx)

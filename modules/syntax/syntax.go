@@ -78,7 +78,7 @@ func (o *Options) Next() bool {
 	return true
 }
 
-// Is tells whether the option is the given word, which is in upper case.
+// Is reports whether the option is the given word, which is in upper case.
 func (o *Options) Is(word string) bool { return o.word.Is(word) }
 
 // Value is the option's next value. Without one the walk ends with an error,
