@@ -96,11 +96,12 @@ int hf_fast_lock_acquire(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **ar
     RM_SetAbsExpire(key, expires);
     RM_Replicate(ctx, "SET", "sssl", argv[1], value, WORD("PXAT"), (long long)expires);
     RM_SignalModifiedKey(ctx, argv[1]);
+    hf_close(key); /* before others hear of it: what they do could end the key */
     RM_NotifyKeyspaceEvent(ctx, HF_EVENT_MODULE, "lock.acquired", argv[1]);
     RM_FreeString(NULL, value);
     shared[TOKEN] = token;
     note(shared, hash, expires, now, -1);
-    return done(f, ctx, key, GRANTS, with_token ? token : 1);
+    return done(f, ctx, NULL, GRANTS, with_token ? token : 1);
 }
 
 /* Reads a number as locktable writes it and the space behind it; NULL if it is none. */
@@ -142,9 +143,10 @@ int hf_fast_lock_release(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **ar
     RM_Replicate(ctx, "DEL", "s", argv[1]);
     RM_DeleteKey(key);
     RM_SignalModifiedKey(ctx, argv[1]);
+    hf_close(key);
     RM_NotifyKeyspaceEvent(ctx, HF_EVENT_MODULE, "lock.released", argv[1]);
     note(hf_shared[f->module], hash, 0, now, now > granted ? now - granted : 0);
-    return done(f, ctx, key, RELEASED, 1);
+    return done(f, ctx, NULL, RELEASED, 1);
 }
 
 /* LOCK.EXTEND name owner ttl_ms */
