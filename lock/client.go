@@ -42,6 +42,7 @@ type Client struct {
 type request struct {
 	name string
 	also string // further names, a zero byte between them
+	pass bool   // a Limiter's: nothing renews or releases it
 	Options
 }
 
@@ -207,7 +208,7 @@ func (c *Client) request(names []string, options []Option) (request, error) {
 			return request{}, fmt.Errorf("lock: %q cannot be taken with others", name)
 		}
 	}
-	return request{names[0], strings.Join(names[1:], "\x00"), o}, nil
+	return request{name: names[0], also: strings.Join(names[1:], "\x00"), Options: o}, nil
 }
 
 // spawn runs f in a goroutine that Close waits for, or not at all after Close.

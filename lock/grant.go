@@ -207,7 +207,7 @@ func (l *Lock) confirm(ctx context.Context, conn *blocking.Conn) error {
 	}
 	// The lease runs from the grant, which was after the request was sent; how long
 	// after, nobody here knows. After a long wait it is renewed at once.
-	if time.Since(l.sent) > l.lease/3 {
+	if !l.req.pass && time.Since(l.sent) > l.lease/3 {
 		sent, lease := time.Now(), l.req.lease(time.Since(l.began))
 		reply, err := conn.Do(ctx, min(tryTime, lease), l.release, l.extension(lease)...)
 		if err != nil {

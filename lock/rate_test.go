@@ -1,0 +1,49 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/lock"
+)
+
+func TestALimiterLetsSoManyPassInAPeriodAndTheOthersWaitInLine(t *testing.T) {
+	s := start(t)
+	const n, per, callers = 5, 200 * time.Millisecond, 20
+	var mu sync.Mutex
+	var passed []time.Time
+	var all sync.WaitGroup
+	for range 4 {
+		limiter := s.client(lock.Options{}).Limiter("api", n, per)
+		for range callers / 4 {
+			all.Go(func() {
+				if err := limiter.Wait(s.Context()); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				passed = append(passed, time.Now())
+				mu.Unlock()
+			})
+		}
+	}
+	all.Wait()
+	// n pass at once, and n more in each period: by when they were told, which may be
+	// later than when they were let pass, never before.
+	if took := passed[len(passed)-1].Sub(passed[0]); took < (callers/n-1)*per-per/10 {
+		t.Errorf("%d passed in %v", callers, took)
+	}
+	limiter := s.client(lock.Options{}).Limiter("once", 1, time.Minute)
+	for _, want := range []bool{true, false} {
+		if ok, err := limiter.Allow(s.Context()); ok != want || err != nil {
+			t.Error(ok, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := limiter.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
