@@ -37,7 +37,7 @@ func (c *Cache[T]) loadAndStore(ctx context.Context, f *flight[T], a answer) {
 	if e.keptOld {
 		c.o.Logger.Warn("cache: loading a value again failed, callers get the old one", "key", f.key, "next_try_in", c.o.LoadBackoff, "error", err)
 	}
-	c.tell(f.key, e.command)
+	c.report(f.key, e.command)
 	c.finish(f, e.value, e.err, e.outcome)
 }
 

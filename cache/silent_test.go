@@ -171,7 +171,7 @@ func TestADeadConnectionIsNoOutage(t *testing.T) {
 
 func TestCloseReturnsAlsoWhileRedisIsSilent(t *testing.T) {
 	s := start(t)
-	c := s.cache(cache.Options{Timeout: 10 * time.Second})
+	c := s.cache(cache.Options{Timeout: time.Second})
 	s.get(c, "k", loads("v"))
 	s.stop()
 	asking := s.fetch(s.Context(), c, "k", never(t))

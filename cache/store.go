@@ -100,10 +100,10 @@ func (c *Cache[T]) send(ctx context.Context, args ...any) (any, error) {
 	return c.conns.Send(ctx, args...)
 }
 
-// tell tells Redis how a load ended, also if a connection of the client's is dead. With
+// report tells Redis how a load ended, also if a connection of the client's is dead. With
 // the lease's token a second time does no harm. What Redis cannot be told is loaded
 // again.
-func (c *Cache[T]) tell(key string, command []any) {
+func (c *Cache[T]) report(key string, command []any) {
 	ctx := context.WithoutCancel(c.ctx)
 	_, err := c.send(ctx, command...)
 	if err != nil && isOutage(err) && !blocking.Refused(err) {
