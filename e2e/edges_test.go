@@ -48,6 +48,7 @@ var edges = []edge{
 	{"TASK.CONSUME count", "TASK.PUBLISH K payload;TASK.CONSUME g c K #"},
 	{"TASK.CONSUME block_ms", "WAIT TASK.CONSUME g c K 1 #"},
 	{"TASK.CONSUME lease_ms", "TASK.PUBLISH K payload;TASK.CONSUME g c K;XGROUP CREATE K g2 0;WAIT TASK.CONSUME g other K 1 0 LEASE #"},
+	{"TASK.CONSUME lease_ms", "WAIT TASK.CONSUME g c K 1 0 LEASE #"},
 	{"TASK.CONSUME deliveries", "TASK.PUBLISH K payload;TASK.CONSUME g c K 1 1 LEASE 60000 MAXDELIVERIES # DEAD {K}dead"},
 	{"TASK.CONSUME streams", "TASK.PUBLISH K payload;TASK.CONSUME g c K 1 1 ALSO # {K}other"},
 	{"TASK.LIST count", "TASK.PUBLISH K payload;TASK.CONSUME g c K;TASK.LIST COUNT # MATCH K"},
@@ -121,8 +122,14 @@ func TestEveryNumberIsRefusedOrWorksAtTheEdgesOfItsRange(t *testing.T) {
 			t.Errorf("of all numbers for %s %d were accepted and %d refused", e.argument, accepted, refused)
 		}
 	}
+	time.Sleep(time.Second) // a time that was nearly too far away is so now
+	for i := range edges {
+		for j := range numbers() { // have the module look at each stream again
+			c.do("XGROUP CREATE % later 0", fmt.Sprintf("k%d.%d", i, j))
+		}
+	}
 	before := c.cpu()
-	time.Sleep(time.Second) // what was nearly too far away is so now
+	time.Sleep(time.Second)
 	if used := c.cpu() - before; used > 0.3 {
 		t.Errorf("an idle server used %.2f s in a second", used)
 	}
@@ -176,7 +183,8 @@ func (e edge) try(t *testing.T, c *cacheConn, s *holdfasttest.Instance, key, num
 			waits = strings.Contains(info, " flags=b ")
 			return waits || strings.Contains(info, "cmd="+strings.ToLower(words[1]))
 		})
-		if n, err := strconv.ParseInt(number, 10, 64); waits && (err != nil || n == 0 || n > 2000) {
+		n, err := strconv.ParseInt(number, 10, 64)
+		if waits && (err != nil || n == 0 || n > 2000 || strings.HasPrefix(e.lines, "WAIT") && strings.Contains(e.lines, " 0 LEASE")) {
 			continue
 		}
 		waits = false
@@ -232,13 +240,16 @@ func TestEveryNumberOfEveryCommandIsTriedAtItsEdges(t *testing.T) {
 	for name, c := range commands {
 		walk(name, c)
 	}
+	tried := map[string]bool{}
 	for _, e := range edges {
+		tried[e.argument] = true
 		if !documented[e.argument] {
 			t.Errorf("the table has %s, which is no number of a command", e.argument)
 		}
-		delete(documented, e.argument)
 	}
 	for name := range documented {
-		t.Errorf("%s is tried at no edge: add it to the table", name)
+		if !tried[name] {
+			t.Errorf("%s is tried at no edge: add it to the table", name)
+		}
 	}
 }
