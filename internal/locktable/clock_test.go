@@ -25,7 +25,7 @@ func TestAClockThatIsSetBackGrantsNoLockTwiceAndDelaysNoHandOver(t *testing.T) {
 			s.wokenAre()
 			s.pass(1)
 		}},
-		{"it is removed", func(s *service) { delete(s.keyspace.keys, key); s.Stir(0, []byte("l")); s.pass(0) }},
+		{"it is removed", func(s *service) { delete(s.keyspace.keys, key); s.Touched(0, []byte("l")); s.pass(0) }},
 		{"it is removed, and nobody tells", func(s *service) { delete(s.keyspace.keys, key); s.pass(100) }},
 		{"its session ends", func(s *service) { s.Disconnected(7); s.pass(0) }},
 		{"the lease ends where it said", func(s *service) {

@@ -140,7 +140,7 @@ func TestWhateverBecomesOfACrowdIsNoticed(t *testing.T) {
 			if s.keyspace.keys[key] = become; become == nil {
 				delete(s.keyspace.keys, key)
 			}
-			s.Stir(0, []byte("l"))
+			s.Touched(0, []byte("l"))
 			s.pass(1)
 			switch name {
 			case "gone":
@@ -158,7 +158,7 @@ func TestWhateverBecomesOfACrowdIsNoticed(t *testing.T) {
 				if delete(s.keyspace.keys, key); name == "a new lock" {
 					s.pass(1)
 				}
-				s.Stir(0, []byte("l"))
+				s.Touched(0, []byte("l"))
 				if s.pass(1); w.Token == 0 {
 					t.Fatal("not served")
 				}
@@ -184,7 +184,7 @@ func TestRunGoesInSlices(t *testing.T) {
 		}
 	}
 	clear(s.keyspace.keys)
-	s.StirAll(-1)
+	s.TouchedAll(-1)
 	s.Disconnected(7)
 	runs := 0
 	for at, ok := s.Next(s.keyspace.now); ok && at <= s.keyspace.now; at, ok = s.Next(s.keyspace.now) {

@@ -467,7 +467,7 @@ func TestTheTableDoesWhatTheModelDoes(t *testing.T) {
 				name := someLock.Draw(t, "lock")
 				delete(k.keys, locktable.Key{Name: name})
 				m.removed = true
-				m.table.Stir(0, []byte(name))
+				m.table.Touched(0, []byte(name))
 				m.ends(func(l *modelLock, _ modelHold) bool { return l.name == name })
 			},
 			"time": func(t *rapid.T) { m.runTo(k.now + rapid.Int64Range(1, 300).Draw(t, "ms")) },

@@ -18,17 +18,17 @@ type lost struct {
 	token int64
 }
 
-// Stir says that something may have happened to the lock of that name. It may
+// Touched says that something may have happened to the lock of that name. It may
 // be called where the keyspace must not be touched: Run does the rest.
-func (t *Table) Stir(db int, name []byte) {
+func (t *Table) Touched(db int, name []byte) {
 	if l := t.line(db, name); l != nil {
 		l.doubt = true
 		t.recheck(l)
 	}
 }
 
-// StirAll says the same of every lock in a database, or in all for -1.
-func (t *Table) StirAll(db int) {
+// TouchedAll says the same of every lock in a database, or in all for -1.
+func (t *Table) TouchedAll(db int) {
 	clear(t.full)
 	for _, l := range t.lines {
 		if db < 0 || l.key.DB == db {
@@ -42,8 +42,8 @@ func (t *Table) StirAll(db int) {
 // for the name in their own database; sessions follow the locks they hold, and
 // so does what is to be taken back.
 func (t *Table) Swap(a, b int) {
-	t.StirAll(a)
-	t.StirAll(b)
+	t.TouchedAll(a)
+	t.TouchedAll(b)
 	t.sessions.swap(a, b)
 	for i := range t.lost {
 		t.lost[i].key.swap(a, b)

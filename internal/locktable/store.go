@@ -38,7 +38,7 @@ type Store interface {
 	// Hash is a number for a name, the same until the process ends.
 	Hash(db int, name []byte) uint64
 
-	// Watch asks that Stir be called whenever something else touches the name;
+	// Watch asks that Touched be called whenever something else touches the name;
 	// Unwatch takes that back. Neither needs the lock to be open.
 	Watch(db int, name []byte)
 	Unwatch(db int, name []byte)

@@ -267,9 +267,9 @@ func TestAReleaseCallsOffItsOwnersWaits(t *testing.T) {
 func TestHoweverALockVanishesTheWaitersAreServed(t *testing.T) {
 	key := locktable.Key{Name: "l"}
 	ways := map[string]func(s *service){
-		"removed, and told":     func(s *service) { delete(s.keyspace.keys, key); s.Stir(0, []byte("l")); s.pass(0) },
-		"flushed":               func(s *service) { clear(s.keyspace.keys); s.StirAll(-1); s.pass(0) },
-		"flushed db":            func(s *service) { clear(s.keyspace.keys); s.StirAll(0); s.pass(0) },
+		"removed, and told":     func(s *service) { delete(s.keyspace.keys, key); s.Touched(0, []byte("l")); s.pass(0) },
+		"flushed":               func(s *service) { clear(s.keyspace.keys); s.TouchedAll(-1); s.pass(0) },
+		"flushed db":            func(s *service) { clear(s.keyspace.keys); s.TouchedAll(0); s.pass(0) },
 		"removed untold":        func(s *service) { delete(s.keyspace.keys, key); s.pass(100) },
 		"swapped":               func(s *service) { delete(s.keyspace.keys, key); s.Swap(0, 1); s.pass(0) },
 		"swapped the other way": func(s *service) { delete(s.keyspace.keys, key); s.Swap(1, 0); s.pass(0) },
@@ -347,7 +347,7 @@ func TestThoseWhoWaitForALockThatMovedToAnotherNodeAreTold(t *testing.T) {
 	b := s.mustWait("l", "b", exclusive, long)
 	s.keyspace.moved = true
 	delete(s.keyspace.keys, locktable.Key{Name: "l"})
-	s.Stir(0, []byte("l"))
+	s.Touched(0, []byte("l"))
 	s.pass(0)
 	s.wokenAre("b")
 	if b.Token != 0 || !errors.Is(b.Err, locktable.ErrMoved) || len(s.keyspace.keys) != 0 {

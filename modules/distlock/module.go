@@ -65,11 +65,11 @@ var Module = redismodule.Module{
 
 	KeyEvents: redismodule.EventGeneric | redismodule.EventExpired | redismodule.EventEvicted,
 	KeyEvent: func(ctx *redismodule.Ctx, _ string, name []byte) {
-		table.Stir(ctx.DB(), name)
+		table.Touched(ctx.DB(), name)
 		arm(ctx)
 	},
 	FlushDB: func(ctx *redismodule.Ctx, db int) {
-		table.StirAll(db)
+		table.TouchedAll(db)
 		arm(ctx)
 	},
 	SwapDB: func(ctx *redismodule.Ctx, a, b int) {
@@ -81,7 +81,7 @@ var Module = redismodule.Module{
 		arm(ctx)
 	},
 	SlotsMoved: func(ctx *redismodule.Ctx, here bool) {
-		table.StirAll(-1) // the waiters of a lock that went are sent on
+		table.TouchedAll(-1) // the waiters of a lock that went are sent on
 		if here {
 			walk.start(ctx)
 		}
@@ -114,7 +114,7 @@ const slice = 1000
 func lead(ctx *redismodule.Ctx) {
 	store.fast.Open = 0
 	within(ctx, func() { table.Lead(ctx.Now()) })
-	table.StirAll(-1)
+	table.TouchedAll(-1)
 	walk.start(ctx)
 	arm(ctx)
 }
