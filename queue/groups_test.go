@@ -91,7 +91,7 @@ func TestRetriesOfAGroupAreFoundByItsOtherWorkers(t *testing.T) {
 	q := s.queue("q")
 	c := &tries{all: map[string]int{}}
 	s.XGroupCreateMkStream(s.Context(), "q", "billing", "0")
-	o := queue.WorkerOptions{Group: "search", Backoff: queue.Constant(50 * time.Millisecond), Logger: quiet}
+	o := queue.WorkerOptions{Group: "search", Backoff: queue.Constant(time.Second), Logger: quiet}
 	w := run(t, queue.NewWorker(s.queue("q"), c.handler("search", 1), o))
 	s.Until("its group is there", func() bool { return len(s.stats(q).Groups) == 2 })
 	s.publish(q, "x")
