@@ -9,13 +9,11 @@ import (
 // its key stays so, or a snapshot that is being taken would have to copy its page.
 func TestReadingChangesNoValue(t *testing.T) {
 	c := cacheServer(t)
-	for _, value := range []struct{ text, encoding string }{
-		{"123", `"int"`}, {"-9223372036854775808", `"int"`}, {"", `"embstr"`}, {"a short text", `"embstr"`}, {strings.Repeat("x", 44), `"embstr"`}, {strings.Repeat("x", 45), `"raw"`},
-	} {
+	for _, value := range []string{"123", "-9223372036854775808", "", "a short text", strings.Repeat("x", 44), strings.Repeat("x", 45), strings.Repeat("x", 128), strings.Repeat("x", 129)} {
 		c.wants("OK", "FLUSHALL")
 		waiting := c.parkBehind("k", 2)
-		c.wants("OK", "SET k % PX 50000", value.text) // they are given what is stored
-		c.wants(value.encoding, "OBJECT ENCODING k")
+		c.wants("OK", "SET k % PX 50000", value) // they are given what is stored
+		encoding := c.do("OBJECT ENCODING k")    // how long an embedded string may be differs between servers
 		for _, w := range waiting {
 			w.read()
 		}
@@ -27,7 +25,7 @@ func TestReadingChangesNoValue(t *testing.T) {
 		} {
 			c.do(read, "return {redis.call('CACHE.GET',KEYS[1]),redis.call('CACHE.FETCH',KEYS[1],60000,60000)}")
 		}
-		c.wants(value.encoding, "OBJECT ENCODING k")
+		c.wants(encoding, "OBJECT ENCODING k")
 		quoted := c.do("GET k")
 		c.wants(quoted, "CACHE.GET k")
 		c.wants(`["HIT" `+quoted+` nil]`, "CACHE.FETCH k 60000 60000")
