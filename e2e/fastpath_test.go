@@ -84,7 +84,7 @@ func (s *side) begin() {
 var (
 	anID     = regexp.MustCompile(`\bdelayed-[0-9a-z-]+|\b1[789]\d{11}-\d+|\b\d{16}\b`)
 	aTime    = regexp.MustCompile(`\b1[789]\d{8}(\d{3})?\b`)
-	duration = regexp.MustCompile(`(_ms"|"idle"|"inactive") "?-?\d+"?`)
+	duration = regexp.MustCompile(`(_ms"|"idle"|"inactive") ("?-?\d+"?|\["count" [^]]*])`)
 )
 
 // tell is a reply with names for what differs from server to server.

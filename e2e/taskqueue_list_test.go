@@ -60,8 +60,14 @@ func TestEveryQueueIsListedOnce(t *testing.T) {
 	q.one("TASK.CONSUME g c new")
 	check("and one was used", append([]string{"new"}, odd...), "")
 	q.db(3).do("TASK.LIST")
-	q.do("FLUSHDB")
-	check("after a flush", nil, "")
+	for range 2 {
+		q.do("FLUSHDB")
+		check("after a flush", nil, "")
+		q.publish("published", "x")
+		q.do("TASK.MPUBLISH published-too x y")
+		check("nobody consumes", []string{"published", "published-too"}, "")
+	}
+	q.do("DEL published published-too")
 	if got := q.db(3).listed(""); !slices.Equal(got, []string{"elsewhere"}) {
 		t.Errorf("the other database has %q", got)
 	}
@@ -109,7 +115,10 @@ func TestAListedQueueTellsHowItIsDoing(t *testing.T) {
 	if got := get(); got["ready"] != int64(4) || got["in_work"] != int64(1) {
 		t.Errorf("after FORGET %v", got)
 	}
-	if got := get(); got["in_per_minute"] != int64(0) {
+	for got = get(); got["in_per_minute"] == nil; got = get() {
+		time.Sleep(time.Millisecond) // a flow needs two times
+	}
+	if got["in_per_minute"] != int64(0) {
 		t.Errorf("nothing came between two questions, told %v", got["in_per_minute"])
 	}
 	for _, task := range tasksIn(q.do("TASK.CONSUME g b s 3")) {
@@ -241,7 +250,7 @@ func TestTheTimesThatAreToldAreThoseThatPassed(t *testing.T) {
 		near("run p99", run["p99"], 10_000)
 		near("run max", run["max"], 10_000)
 	}
-	if q.info("taskqueue_wait_p50_ms") < 10_000 || q.info("taskqueue_run_p50_ms") < 4_000 {
+	if q.info("taskqueue_wait_ms_p50") < 10_000 || q.info("taskqueue_run_ms_p50") < 4_000 {
 		t.Error("INFO tells other times")
 	}
 }

@@ -44,7 +44,7 @@ func TestTheQueueTellsHowItIsDoing(t *testing.T) {
 	}
 	for field, want := range map[string]int64{
 		"published": 7, "delivered": 5, "acked": 1, "retried": 1, "dead": 1, "redriven": 1, "lost_trimmed": 1,
-		"delayed_total": 2, "delayed": 2, "waiting": 2, "waiting_streams": 1, "reclaimed": 0, "ghosts_reclaimed": 0,
+		"put_off": 2, "delayed": 2, "waiting": 2, "waiting_streams": 1, "reclaimed": 0, "ghosts_reclaimed": 0,
 	} {
 		if got := q.info("taskqueue_" + field); got != want {
 			t.Errorf("INFO: %s is %d, want %d", field, got, want)

@@ -136,9 +136,24 @@ static int cache_fetch(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv
 
 /* ---- TASK.PUBLISH, CONSUME and ACK: native commands of streams ---------------- */
 
+/* Streams that the Handler of TASK.PUBLISH has seen, by their hashes. It notes each stream
+ * once, so the first publication goes there, and the next one when a stream was forgotten
+ * (the module counts that in its first shared word) or another one took its place. */
+static uint64_t noted[4096];
+
+static int is_noted(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString *stream) {
+    size_t len;
+    const char *p = RM_StringPtrLen(stream, &len);
+    uint64_t h = hf_hash_name(RM_GetSelectedDb(ctx), p, len);
+    uint64_t *at = &noted[h % 4096], is = h + (uint64_t)hf_shared[f->module][0] * 0x9e3779b97f4a7c15ull;
+    if (*at == is) return 1;
+    *at = is;
+    return 0;
+}
+
 /* TASK.PUBLISH stream payload [retry_count] is XADD while nobody waits in the stream. */
 static int task_publish(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (argc > 4 || (argc == 4 && !within(argv[3], 0, 1 << 30)) || held(f, ctx, argv[1])) return 0;
+    if (argc > 4 || (argc == 4 && !within(argv[3], 0, 1 << 30)) || held(f, ctx, argv[1]) || !is_noted(f, ctx, argv[1])) return 0;
     RedisModuleString *v[] = { argv[1], WORD("*"), WORD("payload"), argv[2], WORD("timestamp"), seconds(),
         WORD("retry_count"), argc == 4 ? argv[3] : WORD("0") };
     RedisModuleCallReply *r = call(f, ctx, "XADD", v, 8);

@@ -28,6 +28,7 @@ type catalog struct {
 	places [][]*listed
 	used   []uint64 // a bit for each place that may hold something
 	n      int
+	hand   int // the place that sweep looks at next
 }
 
 const (
@@ -64,8 +65,12 @@ func (x *catalog) find(k dispatch.Key) *listed {
 }
 
 // add makes a stream known, unless the catalog is full.
-func (x *catalog) add(k dispatch.Key) {
-	if x.n == catalogMost || x.find(k) != nil {
+func (x *catalog) add(ctx *redismodule.Ctx, k dispatch.Key) {
+	if x.find(k) != nil {
+		return
+	}
+	x.sweep(ctx)
+	if x.n == catalogMost {
 		return
 	}
 	i := x.place(k)
@@ -81,6 +86,12 @@ func (x *catalog) remove(k dispatch.Key) {
 		x.n--
 		x.emptied(i)
 	}
+}
+
+// unlist forgets a stream that is not there any more.
+func (s *state) unlist(ctx *redismodule.Ctx, k dispatch.Key) {
+	s.catalog.remove(k)
+	ctx.Shared()[unlisted]++
 }
 
 func (x *catalog) emptied(i int) {
@@ -99,6 +110,34 @@ func (x *catalog) clear(db int) {
 		x.emptied(i)
 	}
 }
+
+// sweep forgets the streams of two places that are not there any more. Each new stream
+// pays for it, so streams whose names are used once do not pile up.
+func (x *catalog) sweep(ctx *redismodule.Ctx) {
+	for range 2 {
+		if x.hand = x.next(x.hand); x.hand == catalogPlaces {
+			x.hand = x.next(0)
+		}
+		if x.hand == catalogPlaces {
+			x.hand = 0
+			return
+		}
+		before := len(x.places[x.hand])
+		x.places[x.hand] = slices.DeleteFunc(x.places[x.hand], func(n *listed) bool {
+			return n.DB == ctx.DB() && !isStreamAt(ctx, n.Stream)
+		})
+		x.n -= before - len(x.places[x.hand])
+		if len(x.places[x.hand]) < before {
+			ctx.Shared()[unlisted]++
+		}
+		x.emptied(x.hand)
+		x.hand++
+	}
+}
+
+// unlisted is the word of Ctx.Shared that counts when streams were forgotten: the fast
+// TASK.PUBLISH has its Handler note a stream again.
+const unlisted = 0
 
 // counted is where to count what became of a stream's tasks. What becomes of the delayed
 // tasks of a stream that is not there is not kept.

@@ -58,7 +58,7 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 				continue
 			}
 			if !isStreamAt(ctx, k.Stream) {
-				s.catalog.remove(k.Key)
+				s.unlist(ctx, k.Key)
 				continue
 			}
 			found = append(found, k)

@@ -38,7 +38,7 @@ func info(w *redismodule.Info) {
 	w.Int("reclaimed", s.stats.reclaimed)
 	w.Int("ghosts_reclaimed", s.stats.ghosts)
 	w.Int("lost_trimmed", s.stats.lost)
-	w.Int("delayed_total", s.stats.delayed)
+	w.Int("put_off", s.stats.delayed)
 	infoTimes(w, "lateness", &s.stats.lateness)
 	infoTimes(w, "wait", &s.stats.wait)
 	infoTimes(w, "run", &s.stats.run)

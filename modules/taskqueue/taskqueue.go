@@ -71,6 +71,7 @@ func load(ctx *redismodule.Ctx) error {
 		table: dispatch.NewTable(), passes: passes{}, leaving: map[*dispatch.Group]bool{}, uniques: uniques{}, catalog: newCatalog(),
 		dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0,
 	}
+	ctx.Shared()[unlisted] = ctx.Monotonic() // no other than before this load
 	tasks.table.Forgotten, tasks.table.Dropped = tasks.forgotten, tasks.dropped
 	tasks.search.start(ctx, &tasks, everywhere)
 	return nil

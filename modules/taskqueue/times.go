@@ -75,7 +75,8 @@ func replyTimes(ctx *redismodule.Ctx, name string, h *histogram.Histogram) {
 }
 
 func infoTimes(w *redismodule.Info, name string, h *histogram.Histogram) {
-	w.Int(name+"_p50_ms", h.Quantile(0.5))
-	w.Int(name+"_p99_ms", h.Quantile(0.99))
-	w.Int(name+"_max_ms", h.Max())
+	w.Int(name+"_ms_count", int64(h.Count()))
+	w.Int(name+"_ms_p50", h.Quantile(0.5))
+	w.Int(name+"_ms_p99", h.Quantile(0.99))
+	w.Int(name+"_ms_max", h.Max())
 }

@@ -34,14 +34,14 @@ func (s *state) learn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	k.Close()
 	switch kind {
 	case redismodule.TypeStream:
-		s.catalog.add(q.Key)
+		s.catalog.add(ctx, q.Key)
 		s.tellDestroyed(ctx, q)
 	case redismodule.TypeNone:
 		s.table.Vanished(q)
-		s.catalog.remove(q.Key)
+		s.unlist(ctx, q.Key)
 	default:
 		s.table.Vanished(q)
-		s.catalog.remove(q.Key)
+		s.unlist(ctx, q.Key)
 		for len(q.WaitedIn()) > 0 {
 			s.tell(ctx, q.WaitedIn()[0], redismodule.ErrWrongType)
 		}
@@ -155,6 +155,7 @@ func (s *state) distrustAll(ctx *redismodule.Ctx, db int, replaced bool) {
 	s.table.DistrustAll(db, ctx.Now(), replaced)
 	if replaced {
 		s.catalog.clear(db)
+		ctx.Shared()[unlisted]++
 	}
 	s.rearm(ctx)
 }
