@@ -99,6 +99,28 @@ func TestWhoWaitedForSeveralLocksKeepsNobodyWaitingOnceItHasLeft(t *testing.T) {
 	}
 }
 
+// In transactions and scripts locks are what they are outside, and nobody waits.
+func TestLocksInTransactionsAndScripts(t *testing.T) {
+	l := lockServer(t)
+	for _, form := range []string{"", " META m", " SHARED"} {
+		got := l.pipelined("MULTI", "LOCK.ACQUIRE a me 60000"+form, "LOCK.EXTEND a me 70000", "LOCK.ACQUIRE a you 60000 BLOCK 0 LIMIT 2",
+			"LOCK.ACQUIRE b me 60000"+form+" ALSO c", "LOCK.ACQUIRE c you 60000 BLOCK 0 LIMIT 2 ALSO d", "LOCK.RELEASE a me ALSO b c", "LOCK.RELEASE a me", "EXEC")
+		if want := "[1 1 0 1 0 3 0]"; got[len(got)-1] != want {
+			t.Errorf("MULTI: %v, want %s", got, want)
+		}
+		script := `local r = {}
+			for i, c in ipairs({'LOCK.ACQUIRE a me 60000` + form + `', 'LOCK.ACQUIRE a you 60000 BLOCK 0 LIMIT 2', 'LOCK.EXTEND a me 70000', 'LOCK.RELEASE a you', 'LOCK.RELEASE a me', 'LOCK.RELEASE a me'}) do
+				local words = {}
+				for w in string.gmatch(c, '%S+') do words[#words + 1] = w end
+				r[i] = redis.call(unpack(words))
+			end
+			return r`
+		l.wants("[1 0 1 0 1 0]", "EVAL % 1 a", script)
+	}
+	l.wants("0", "EXISTS a b c d")
+	l.nothingLeft()
+}
+
 func TestADeadlockThroughSeveralLocksIsSeen(t *testing.T) {
 	l := lockServer(t)
 	l.wants("1", "LOCK.ACQUIRE a x 60000")
