@@ -41,8 +41,12 @@ func (i *Inspector) Failures(ctx context.Context, stream string, o SearchOptions
 		o.State = Dead
 	}
 	type name struct{ group, text string }
-	groups := map[name]*FailureGroup{}
-	times := map[*FailureGroup][]time.Time{}
+	type group struct {
+		FailureGroup
+		times  []time.Time
+		sample []Record
+	}
+	groups := map[name]*group{}
 	var first, last time.Time
 	report.Cursor, err = i.each(ctx, stream, o, func(r *Record) bool {
 		report.Looked++
@@ -52,31 +56,32 @@ func (i *Inspector) Failures(ctx context.Context, stream string, o SearchOptions
 		n := name{r.Group, NormalizeError(r.Error)}
 		g := groups[n]
 		if g == nil {
-			g = &FailureGroup{Error: n.text, Group: n.group, First: r.Since, Last: r.Since}
+			g = &group{FailureGroup: FailureGroup{Error: n.text, Group: n.group, First: r.Since, Last: r.Since}}
 			groups[n] = g
 		}
 		g.Count++
 		g.Entries = append(g.Entries, r.Entry)
 		g.First, g.Last = earlier(g.First, r.Since), later(g.Last, r.Since)
 		first, last = earlier(first, r.Since), later(last, r.Since)
-		times[g] = append(times[g], r.Since)
-		if len(g.Sample) == sampleSize && !o.Newest {
-			g.Sample = slices.Delete(g.Sample, 0, 1)
-		}
-		if len(g.Sample) < sampleSize {
-			g.Sample = append(g.Sample, *r)
+		g.times = append(g.times, r.Since)
+		switch {
+		case len(g.sample) < sampleSize:
+			g.sample = append(g.sample, *r)
+		case !o.Newest: // the oldest of the sample goes
+			g.sample[(g.Count-1)%sampleSize] = *r
 		}
 		return true
 	})
 	span := last.Sub(first)/bucketCount + 1
 	for _, g := range groups {
-		g.Buckets = make([]int, bucketCount)
-		for _, at := range times[g] {
+		g.Sample, g.Buckets = g.sample, make([]int, bucketCount)
+		slices.SortFunc(g.Sample, func(a, b Record) int { return b.Since.Compare(a.Since) })
+		for _, at := range g.times {
 			if !at.IsZero() {
 				g.Buckets[min(int(at.Sub(first)/span), bucketCount-1)]++
 			}
 		}
-		report.Groups = append(report.Groups, *g)
+		report.Groups = append(report.Groups, g.FailureGroup)
 	}
 	slices.SortFunc(report.Groups, func(a, b FailureGroup) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Error, b.Error), strings.Compare(a.Group, b.Group))
@@ -109,6 +114,7 @@ func NormalizeError(text string) string {
 		text = strings.ToValidUTF8(text[:normalLimit], "")
 	}
 	var b strings.Builder
+	b.Grow(len(text))
 	for k := 0; k < len(text); {
 		c := text[k]
 		if c == '"' || c == '\'' || c == '`' {
@@ -147,5 +153,9 @@ func isWord(c byte) bool {
 
 // isJoint tells whether the character joins two parts of one address, number or id.
 func isJoint(text string, k int) bool {
-	return strings.IndexByte(".:-@+/", text[k]) >= 0 && k+1 < len(text) && isWord(text[k+1])
+	switch text[k] {
+	case '.', ':', '-', '@', '+', '/':
+		return k+1 < len(text) && isWord(text[k+1])
+	}
+	return false
 }

@@ -86,6 +86,9 @@ func TestTasksAreListedByTheirStatesPageByPage(t *testing.T) {
 				t.Fatal(page, err)
 			}
 			one := page.Tasks[0]
+			if !one.Connected || one.LeaseLeft <= 0 || one.LeaseLeft > 30*time.Second {
+				t.Errorf("its lease: %+v", one)
+			}
 			if one.Consumer == "" || one.Deliveries != 1 || one.Group != queue.DefaultGroup || one.Try != 1 {
 				t.Errorf("%+v", one)
 			}
@@ -204,12 +207,31 @@ func TestQueuesOfAllNodesAreListed(t *testing.T) {
 		if _, err := q.Publish(ctx, "x"); err != nil {
 			t.Fatal(err)
 		}
-		if err := rdb.XGroupCreate(ctx, name, queue.DefaultGroup, "0").Err(); err != nil {
+		if err := rdb.Do(ctx, "TASK.CONSUME", queue.DefaultGroup, "c", name).Err(); err != nil {
 			t.Fatal(err)
 		}
 		rdb.XGroupCreateMkStream(ctx, queue.DeadStream(name, ""), "readers", "0")
 	}
 	i := queue.Inspect(rdb)
+	seen := 0
+	for cursor := ""; ; {
+		page, err := i.Overviews(ctx, "queue*", cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range page.Queues {
+			seen++
+			if q.Length != 1 || q.InWork != 1 || q.Ready != 0 {
+				t.Errorf("%+v", q)
+			}
+		}
+		if cursor = page.Cursor; cursor == "" {
+			break
+		}
+	}
+	if seen != len(want) {
+		t.Errorf("%d queues were seen at a glance, not %d", seen, len(want))
+	}
 	for cursor := ""; ; {
 		page, err := i.Queues(ctx, "queue*", cursor)
 		if err != nil {
