@@ -64,6 +64,10 @@ $(TOOL): $(GOFILES) $(wildcard docs/*.md docs/commands/*)
 generate: tools ## write docs/commands from the modules
 	$(GO) run ./modules/library/commands docs/commands
 
+.PHONY: api
+api: ## take the public Go packages as they are at HEAD for the API that must not break
+	@scripts/api --accept
+
 .PHONY: lint
 lint: tools ## golangci-lint where it is installed, else gofmt and go vet
 	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; \
