@@ -363,3 +363,21 @@ func TestInAClusterAllOfAQueueIsInOneSlot(t *testing.T) {
 		}
 	}
 }
+
+// The timer may be late; a task that is due already does not overtake those that were.
+func TestATaskThatIsDueAtOnceComesBehindThoseThatWere(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	pipe := q.TxPipeline() // no timer runs within it
+	for i := range 5 {
+		pipe.Do(q.ctx, "TASK.PUBLISH", "s", i, "DELAY", 1)
+	}
+	pipe.Do(q.ctx, "DEBUG", "SLEEP", "0.01")
+	pipe.Do(q.ctx, "TASK.PUBLISH", "s", 5, "AT", 1)
+	if _, err := pipe.Exec(q.ctx); err != nil {
+		t.Fatal(err)
+	}
+	q.until(6, func() int64 { return q.do("XLEN s").(int64) })
+	if got := taskPayloads(q.do("TASK.CONSUME g c s 6")); got != "0 1 2 3 4 5" {
+		t.Errorf("came as %q", got)
+	}
+}

@@ -140,6 +140,19 @@ func (s *state) delayedRemoved(ctx *redismodule.Ctx, stream string) {
 	}
 }
 
+// moveBefore moves what is due before a task is added that is due as well, so that tasks
+// due together come in the order of their publication also when the timer is late.
+func (s *state) moveBefore(ctx *redismodule.Ctx, stream string) {
+	q := s.table.Find(ctx.DB(), view(stream))
+	if q == nil {
+		return
+	}
+	began := ctx.Monotonic()
+	for at := q.DueAt(dispatch.Delayed); at != 0 && at <= ctx.Now() && ctx.Monotonic()-began < slice; at = q.DueAt(dispatch.Delayed) {
+		s.moveDue(ctx, q)
+	}
+}
+
 // findMember finds a delayed task by its id, nil when it is not there. The set
 // is in the order of due times and, where those are the same, of the members'
 // bytes, which begin with the id: so it takes a search by halves, however many

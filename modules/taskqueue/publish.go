@@ -172,6 +172,9 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 	if p.limit > 0 && length >= p.limit {
 		return redismodule.Error("QUEUEFULL the stream holds " + strconv.FormatInt(length, 10) + " entries, the limit is " + strconv.FormatInt(p.limit, 10))
 	}
+	if p.at > 0 && p.at <= ctx.Now() {
+		s.moveBefore(ctx, name) // it uses the scratch that holds the fields
+	}
 	fields := s.compose(payload.Bytes(), ctx.Now()/1000, retries, p.life(ctx))
 	for _, h := range p.headers {
 		fields = append(fields, h.Bytes())
