@@ -1,19 +1,45 @@
 package main
 
 import (
+	"context"
 	"io"
-	"time"
+	"slices"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/cli"
 	"holdfast/queue"
 )
 
-// queueRow is a queue as queue ls shows it.
-type queueRow struct {
-	Queue string `json:"queue"`
-	queue.Stats
+// overviewRow is a queue as queue ls shows it.
+type overviewRow struct {
+	queue.Overview
+	Dead int64 `json:"dead" help:"dead letters of the group workers"`
+}
+
+// rate is a number of tasks in a minute, or nothing where the server does not know yet.
+func rate(n int64) any {
+	if n < 0 {
+		return nil
+	}
+	return n
+}
+
+// deadLetters are how many dead letters each of the queues has.
+func deadLetters(ctx context.Context, s *cli.Server, queues []queue.Overview) ([]int64, error) {
+	counts := make([]int64, len(queues))
+	lengths := make([]*redis.IntCmd, len(queues))
+	_, err := s.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for n, q := range queues {
+			lengths[n] = pipe.XLen(ctx, queue.DeadStream(q.Stream, ""))
+		}
+		return nil
+	})
+	for n, l := range lengths {
+		counts[n] = l.Val()
+	}
+	return counts, err
 }
 
 func newQueueLs() *cobra.Command {
@@ -28,40 +54,27 @@ func newQueueLs() *cobra.Command {
 	}, func(cmd *cobra.Command, s *cli.Server, _ []string) error {
 		i := queue.Inspect(s.UniversalClient)
 		return watch.Run(cmd.Context(), cmd.OutOrStdout(), func(page io.Writer) error {
-			t := cli.Table{Head: []string{"QUEUE", "READY", "IN WORK", "DELAYED", "HELD", "DEAD", "OLDEST", "WAITING", ""}}
+			t := cli.Table{Head: []string{"QUEUE", "READY", "IN WORK", "DELAYED", "HELD", "DEAD", "OLDEST", "IN/MIN", "OUT/MIN", "WAITING", ""}}
 			seen := map[string]bool{}
 			err := each(cmd.Context(), func(cursor string) (string, error) {
-				found, err := i.Queues(cmd.Context(), match, cursor)
+				found, err := i.Overviews(cmd.Context(), match, cursor)
 				if err != nil {
 					return "", err
 				}
-				for _, stream := range found.Streams {
-					if seen[stream] {
-						continue
-					}
-					seen[stream] = true
-					stats, err := i.Stats(cmd.Context(), stream)
-					if err != nil {
-						return "", err
-					}
+				found.Queues = slices.DeleteFunc(found.Queues, func(q queue.Overview) bool { return seen[q.Stream] })
+				dead, err := deadLetters(cmd.Context(), s, found.Queues)
+				if err != nil {
+					return "", err
+				}
+				for n, q := range found.Queues {
+					seen[q.Stream] = true
 					if asJSON.On() {
-						if err := cli.PrintJSON(page, queueRow{stream, stats}); err != nil {
+						if err := cli.PrintJSON(page, overviewRow{q, dead[n]}); err != nil {
 							return "", err
 						}
 						continue
 					}
-					var ready, pending int64
-					for _, g := range stats.Groups {
-						ready, pending = ready+g.Ready, pending+g.Pending
-					}
-					if len(stats.Groups) == 0 {
-						ready = stats.Length
-					}
-					var oldest any
-					if stats.Length > 0 {
-						oldest = stats.OldestAge.Truncate(time.Millisecond)
-					}
-					t.Row(stream, ready, pending, stats.Delayed, stats.Held, stats.Dead, oldest, stats.Waiting, map[bool]string{true: "paused"}[stats.Paused])
+					t.Row(q.Stream, q.Ready, q.InWork, q.Delayed, q.Held, dead[n], known(q.OldestAge), rate(q.InPerMinute), rate(q.OutPerMinute), q.Waiting, map[bool]string{true: "paused"}[q.Paused])
 				}
 				return found.Cursor, nil
 			})
@@ -77,6 +90,6 @@ func newQueueLs() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&match, "match", "", "only queues whose names match this glob-style `pattern`")
 	watch.Register(cmd)
-	asJSON.Register(cmd, queueRow{})
+	asJSON.Register(cmd, overviewRow{})
 	return cmd
 }

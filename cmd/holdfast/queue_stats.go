@@ -11,6 +11,12 @@ import (
 	"holdfast/queue"
 )
 
+// queueRow is a queue as queue stats tells of it.
+type queueRow struct {
+	Queue string `json:"queue"`
+	queue.Stats
+}
+
 func newQueueStats() *cobra.Command {
 	var asJSON cli.JSON
 	var watch cli.Watch
