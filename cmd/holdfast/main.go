@@ -70,7 +70,7 @@ what failed, and steers it.
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddGroup(&cobra.Group{ID: "see", Title: "See and steer:"}, &cobra.Group{ID: "run", Title: "Run and set up:"})
-	for _, c := range []*cobra.Command{newDoctor(), newQueue(), newLock(), newCache(), newContext()} {
+	for _, c := range []*cobra.Command{newDoctor(), newTop(), newQueue(), newLock(), newCache(), newContext()} {
 		c.GroupID = "see"
 		root.AddCommand(c)
 	}
