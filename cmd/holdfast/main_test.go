@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -23,7 +26,25 @@ func TestTheTool(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOLDFAST_MODULES", filepath.Dir(modules[0]))
 			env.Setenv("HOLDFAST_SERVER", os.Getenv("HOLDFAST_SERVER"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			return nil
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": startServer},
 	})
+}
+
+// startServer is the command server [option…] of the scripts: a server with the modules, whose URL is
+// in REDIS_URL from then on. It ends with the script.
+func startServer(ts *testscript.TestScript, _ bool, args []string) {
+	modules, err := redisserver.Modules()
+	ts.Check(err)
+	binary := cmp.Or(os.Getenv("HOLDFAST_SERVER"), "redis-server")
+	dir := ts.MkAbs("server-data")
+	ts.Check(os.MkdirAll(dir, 0o755))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	p, err := redisserver.Start(ctx, redisserver.Config{Binary: binary, Modules: modules, Dir: dir, Args: args})
+	ts.Check(err)
+	ts.Defer(func() { p.Stop() })
+	ts.Setenv("REDIS_URL", "redis://"+p.Addr)
 }

@@ -16,6 +16,13 @@ import (
 	"golang.org/x/term"
 )
 
+// quiet keeps go-redis from writing on stderr what the tool says itself.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(quiet{}) }
+
 // Flags say which server is meant. They stand at the root, for every verb.
 type Flags struct {
 	URL      string
