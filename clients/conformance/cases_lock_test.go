@@ -24,23 +24,26 @@ func lockPromises() []promise {
 			b.answer(second)
 		}},
 		{"who came first is served first", false, func(w *world) {
-			a, name := w.process(), w.name("l")
-			first := a.begin("lock", args{"name": name})
-			a.event(first, "held", 1)
-			var line []int
-			for i := range 3 {
-				line = append(line, a.begin("lock", args{"name": name}))
-				w.eventually("it waits", func() bool { return w.waiting(name) == i+1 })
+			name := w.name("l")
+			var all []*client
+			var ids []int
+			for i := range 4 { // a process each: one process may stand in line once for all its own
+				c := w.process()
+				all, ids = append(all, c), append(ids, c.begin("lock", args{"name": name, "wait": 60000}))
+				if i == 0 {
+					c.event(ids[0], "held", 1)
+				} else {
+					w.eventually("it waits", func() bool { return w.waiting(name) == i })
+				}
 			}
-			a.let(first)
-			for i, id := range line {
-				a.event(id, "held", 1)
-				for _, later := range line[i+1:] {
-					if a.count(later, "held") != 0 {
+			for i := range all {
+				all[i].event(ids[i], "held", 1)
+				for later := i + 1; later < len(all); later++ {
+					if all[later].count(ids[later], "held") != 0 {
 						w.Fatal("overtaken")
 					}
 				}
-				a.let(id)
+				all[i].let(ids[i])
 			}
 		}},
 		{"who waits not at all is told at once", false, func(w *world) {
