@@ -34,31 +34,56 @@ import (
 // Instance is a running server and what a test wants of it: its Addr, a Client, to
 // Kill and to Restart it, and its Log.
 type Instance struct {
-	*redisserver.Process
-	t      testing.TB
-	panics bool
+	Addr string // host:port
+	Dir  string // the server's folder
+	Port int
+
+	process *redisserver.Process
+	t       testing.TB
+	panics  bool
 }
+
+// Log is what the server has written to its log.
+func (s *Instance) Log() string { return s.process.Log() }
+
+// PID is the server's process id.
+func (s *Instance) PID() int { return s.process.PID() }
+
+// Done is closed when the server has ended.
+func (s *Instance) Done() <-chan struct{} { return s.process.Done() }
+
+// Err is how the server ended: nil in good order.
+func (s *Instance) Err() error { return s.process.Err() }
+
+// Kill ends the server at once, as kill -9 does. What it left in Dir stays, for Restart.
+func (s *Instance) Kill() { s.process.Kill() }
+
+// Stop shuts the server down before the test ends, and removes its folder.
+func (s *Instance) Stop() { s.process.Stop() }
 
 // ExpectPanics says that a contained panic in the log is what the test is for.
 func (s *Instance) ExpectPanics() { s.panics = true }
 
 // Option changes how a server is started.
-type Option func(*redisserver.Config)
+type Option func(*settings)
+
+// settings say how a server is started.
+type settings struct{ redisserver.Config }
 
 // WithArgs adds arguments of redis-server, e.g. "--appendonly", "yes".
 func WithArgs(args ...string) Option {
-	return func(c *redisserver.Config) { c.Args = append(c.Args, args...) }
+	return func(c *settings) { c.Args = append(c.Args, args...) }
 }
 
 // WithModules loads these modules (by file, with arguments) instead of all
 // three; none at all if no path is given.
 func WithModules(paths ...string) Option {
-	return func(c *redisserver.Config) { c.Modules = append([]string{}, paths...) }
+	return func(c *settings) { c.Modules = append([]string{}, paths...) }
 }
 
 // WithDir starts the server in a folder, to find there what another left.
 func WithDir(dir string) Option {
-	return func(c *redisserver.Config) { c.Dir = dir }
+	return func(c *settings) { c.Dir = dir }
 }
 
 // startTimeout bounds how long a server may take to be ready.
@@ -107,7 +132,7 @@ func start(t testing.TB, cfg redisserver.Config) (*Instance, error) {
 	if err != nil {
 		return nil, hint(err)
 	}
-	s := &Instance{Process: p, t: t}
+	s := &Instance{Addr: p.Addr, Dir: p.Dir, Port: p.Port, process: p, t: t}
 	t.Cleanup(func() {
 		p.Stop()
 		if log := p.Log(); t.Failed() || crashed(log) || panicked(log) && !s.panics {
@@ -122,12 +147,13 @@ func start(t testing.TB, cfg redisserver.Config) (*Instance, error) {
 
 // config is how servers of tests are started.
 func config(options []Option) (redisserver.Config, error) {
-	cfg := redisserver.Config{Strict: true, Binary: os.Getenv("HOLDFAST_SERVER"), Args: []string{
+	set := settings{redisserver.Config{Strict: true, Binary: os.Getenv("HOLDFAST_SERVER"), Args: []string{
 		"--enable-debug-command", "yes", "--enable-module-command", "yes",
-	}}
+	}}}
 	for _, o := range options {
-		o(&cfg)
+		o(&set)
 	}
+	cfg := set.Config
 	if cfg.Modules != nil { // who loads others, or none, need not have these
 		return cfg, nil
 	}
@@ -142,7 +168,7 @@ func config(options []Option) (redisserver.Config, error) {
 func (s *Instance) AwaitLog(text string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return s.Process.AwaitLog(ctx, text)
+	return s.process.AwaitLog(ctx, text)
 }
 
 // Restart starts the server again after Kill or a shutdown.
@@ -150,7 +176,7 @@ func (s *Instance) Restart() {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	if err := s.Process.Restart(ctx); err != nil {
+	if err := s.process.Restart(ctx); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -14,11 +14,13 @@
 // two at once would do harm, let the resource check the lock's fencing token,
 // see [Lock.Token], [Affected], [SetToken] and [Client.Fence].
 //
-// A lock costs two commands, also under contention: acquire and release. Callers of one process that
-// want the same lock in the same way stand in a line here, and one connection
-// waits for them all. Waiting connections are the package's own: they take none
-// from the client's pool, and the client's timeouts do not end them.
+// A lock costs two commands, also under contention: acquire and release. Callers of
+// one process that want the same lock in the same way stand in a line here, and one
+// connection waits for them all. All connections are the package's own: they take none
+// from the client's pool, and the client's timeouts do not end them. The client's hooks
+// (tracing, metrics) see their commands.
 //
-// Locks are not re-entrant, and a cycle of locks waits until a context ends:
-// take several in a fixed order.
+// Locks are not re-entrant. Take several with [Client.AcquireAll], which cannot end in a
+// deadlock. Where they are taken one after another, take them in a fixed order, or set
+// [Options.Owner]: then a cycle is [ErrDeadlock] at once.
 package lock
