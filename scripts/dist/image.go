@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// images are OCI layouts: folders that podman, skopeo and buildah read, and registries take. No
+// engine is needed to make them.
+func (d *dist) images() error {
+	if err := d.modulesImage(); err != nil {
+		return err
+	}
+	skipped := d.servers()
+	if _, ok := skipped.(errSkipped); ok || skipped != nil {
+		return skipped
+	}
+	return nil
+}
+
+// modulesImage has the modules and nothing else, for init containers.
+func (d *dist) modulesImage() error {
+	var all []v1.Image
+	for _, arch := range moduleArchs {
+		body, err := d.moduleFiles(arch, "usr/lib/holdfast", "usr/share/doc/holdfast")
+		if err != nil {
+			return err
+		}
+		copier, err := read(d.copier(arch), "copy", 0o755)
+		if err != nil {
+			return err
+		}
+		layer, err := d.layer(append(body, copier))
+		if err != nil {
+			return err
+		}
+		image, err := d.image(empty.Image, arch, v1.Config{Entrypoint: []string{"/copy"}, Cmd: []string{"/holdfast"}}, layer)
+		if err != nil {
+			return err
+		}
+		all = append(all, image)
+	}
+	return d.layout("holdfast-modules", all...)
+}
+
+func (d *dist) layer(files []file) (v1.Layer, error) {
+	b, err := archive(files, d.time)
+	if err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
+}
+
+func (d *dist) image(base v1.Image, arch string, config v1.Config, layers ...v1.Layer) (v1.Image, error) {
+	image, err := mutate.AppendLayers(base, layers...)
+	if err != nil {
+		return nil, err
+	}
+	f, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	f = f.DeepCopy()
+	f.OS, f.Architecture, f.Created, f.Config = "linux", arch, v1.Time{Time: d.time}, config
+	f.Config.Labels = map[string]string{"org.opencontainers.image.version": d.version, "org.opencontainers.image.licenses": "MIT"}
+	if image, err = mutate.ConfigFile(image, f); err != nil {
+		return nil, err
+	}
+	return mutate.Time(image, d.time)
+}
+
+func (d *dist) layout(name string, images ...v1.Image) error {
+	path := filepath.Join(d.out, name+"_"+d.version+".oci")
+	if err := os.RemoveAll(path); err != nil {
+		return err
+	}
+	to, err := layout.Write(path, empty.Index)
+	if err != nil {
+		return err
+	}
+	for _, image := range images {
+		f, err := image.ConfigFile()
+		if err != nil {
+			return err
+		}
+		platform := v1.Platform{OS: f.OS, Architecture: f.Architecture}
+		if err := to.AppendImage(image, layout.WithPlatform(platform), layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": d.version})); err != nil {
+			return err
+		}
+	}
+	return nil
+}
