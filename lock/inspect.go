@@ -138,7 +138,7 @@ func (i *Inspector) Info(ctx context.Context, name string) (Info, error) {
 }
 
 // Break takes a lock away from its holders, or from one owner, whose wait in the line it ends too.
-// Who waits is served at once. The holder's context ends at its next renewal, and its fencing token
+// Waiters are served at once. The holder's context ends at its next renewal, and its fencing token
 // is smaller than the next one's. It tells how many holders there were.
 func (i *Inspector) Break(ctx context.Context, name, owner string) (int, error) {
 	args := []any{"LOCK.BREAK", name}
