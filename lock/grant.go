@@ -233,7 +233,7 @@ func (l *Lock) confirm(ctx context.Context, conn *blocking.Conn) error {
 func (c *Client) giveBack(r *request, release []any) {
 	name, lease := r.name, r.lease(0)
 	once := func() error {
-		_, err := c.conns.Do(context.Background(), blocking.Farewell, name, release...)
+		_, err := c.conns.Do(context.Background(), blocking.CloseTimeout, name, release...)
 		return err
 	}
 	again := func() {

@@ -86,7 +86,7 @@ func (l *Lock) tryRelease(ctx context.Context) error {
 		command, names = l.extension(left), 1
 	}
 	if ctx.Err() != nil {
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), blocking.Farewell)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), blocking.CloseTimeout)
 		defer cancel()
 		ctx = bounded
 	}

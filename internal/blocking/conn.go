@@ -60,7 +60,7 @@ type Conn struct {
 // a command of the modules granted. (Redis's own commands, BLPOP say, may take
 // something and lose it.)
 //
-// Until the server has closed the connection, for [Farewell] at most, a reply may
+// Until the server has closed the connection, for [CloseTimeout] at most, a reply may
 // still arrive. Do waits for that and returns the reply beside ctx's error; with Late
 // set it returns at once.
 //
@@ -85,7 +85,7 @@ func (c *Conn) Resume(ctx context.Context, within time.Duration, last []any, arg
 // Cancel ends a wait that was kept, as Do does when its context ends.
 func (c *Conn) Cancel(last []any) {
 	c.Waiting()
-	c.farewell(last)
+	c.callOff(last)
 }
 
 // call is a command on its way through the hooks to its connection.
@@ -142,7 +142,7 @@ func (c *Conn) do(ctx context.Context, within time.Duration, last []any, args []
 	if err == nil || Refused(err) {
 		return reply, err
 	}
-	late := c.farewell(last)
+	late := c.callOff(last)
 	if c.Late == nil && late != nil {
 		if value, ok := <-late; ok {
 			reply = value
@@ -324,7 +324,7 @@ func (c *Conn) interrupt() {
 	c.ended = true
 	switch {
 	case c.raw != nil && c.ready && c.state == partial:
-		_ = c.raw.SetDeadline(time.Now().Add(Farewell))
+		_ = c.raw.SetDeadline(time.Now().Add(CloseTimeout))
 	case c.raw != nil && c.ready:
 		_ = c.raw.SetDeadline(time.Unix(1, 0))
 	case c.raw != nil: // go-redis sets deadlines of its own
@@ -334,16 +334,16 @@ func (c *Conn) interrupt() {
 	}
 }
 
-// Farewell bounds how long a connection may take to end after its command was called
+// CloseTimeout bounds how long a connection may take to end after its command was called
 // off, in the background.
-const Farewell = 2 * time.Second
+const CloseTimeout = 2 * time.Second
 
-// farewell sends a last command and ends the connection, in the background. The
+// callOff sends a last command and ends the connection, in the background. The
 // reply that was still to come, if it comes, goes to Late or is sent to the channel,
 // which is nil if there is no connection. Everything that the server sends is read:
 // closing on unread data would reset the connection, and the server might not read
 // the last command.
-func (c *Conn) farewell(last []any) <-chan any {
+func (c *Conn) callOff(last []any) <-chan any {
 	c.mu.Lock()
 	raw, client, ready := c.raw, c.client, c.ready
 	c.ended, c.raw, c.client = true, nil, nil
@@ -364,7 +364,7 @@ func (c *Conn) farewell(last []any) <-chan any {
 	c.pool.spawn(func() {
 		defer close(late)
 		defer end()
-		_ = raw.SetDeadline(time.Now().Add(Farewell))
+		_ = raw.SetDeadline(time.Now().Add(CloseTimeout))
 		if len(last) > 0 {
 			if _, err := raw.Write(appendCommand(nil, last)); err != nil {
 				return

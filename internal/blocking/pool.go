@@ -126,7 +126,7 @@ func (p *Pool) reload(ctx context.Context) {
 	}
 }
 
-// Close closes the kept connections and waits, for [Farewell] at most, until those
+// Close closes the kept connections and waits, for [CloseTimeout] at most, until those
 // whose commands were called off have ended. Those in use are closed when they are
 // given back.
 func (p *Pool) Close() {
@@ -144,7 +144,7 @@ func (p *Pool) drop(closed bool) {
 	}
 }
 
-// spawn runs what takes no longer than Farewell in the background. Close waits for it.
+// spawn runs what takes no longer than CloseTimeout in the background. Close waits for it.
 func (p *Pool) spawn(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -72,7 +72,7 @@ func TestNoCallOutlivesItsContext(t *testing.T) {
 	}
 	began = time.Now()
 	pool.Close()
-	if took := time.Since(began); took > blocking.Farewell+soon {
+	if took := time.Since(began); took > blocking.CloseTimeout+soon {
 		t.Errorf("Close took %v", took)
 	}
 }
