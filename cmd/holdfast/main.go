@@ -61,6 +61,7 @@ what failed, and steers it.
   holdfast serve --port 7000     a server on port 7000
   holdfast modules               the loadmodule lines for redis.conf
   holdfast doctor                is the server well, and if not, what cures it
+  holdfast dash                  web pages: what is stuck, why it failed, run it again
   holdfast queue ls              the queues of the server on 127.0.0.1:6379
   holdfast lock run nightly -- ./backup.sh
   holdfast docs lock.acquire     what a command takes and answers`,
@@ -70,7 +71,7 @@ what failed, and steers it.
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddGroup(&cobra.Group{ID: "see", Title: "See and steer:"}, &cobra.Group{ID: "run", Title: "Run and set up:"})
-	for _, c := range []*cobra.Command{newDoctor(), newTop(), newQueue(), newLock(), newCache(), newContext()} {
+	for _, c := range []*cobra.Command{newDoctor(), newTop(), newDash(), newQueue(), newLock(), newCache(), newContext()} {
 		c.GroupID = "see"
 		root.AddCommand(c)
 	}

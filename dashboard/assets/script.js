@@ -1,0 +1,144 @@
+// What the server cannot do: count seconds, take in what is pushed, copy, and keys. Every page can
+// be read and every act done without it.
+'use strict';
+const $ = (selector, of = document) => of.querySelectorAll(selector);
+const content = document.getElementById('content');
+const lamp = document.getElementById('lamp');
+const lost = document.getElementById('lost');
+
+// span writes seconds in their two greatest units, as format.go does.
+function span(s) {
+  s = Math.max(0, Math.floor(s));
+  if (s < 60) return `${s}s`;
+  if (s < 3600) return `${Math.floor(s / 60)}m ${s % 60}s`;
+  if (s < 86400) return `${Math.floor(s / 3600)}h ${Math.floor(s / 60) % 60}m`;
+  return `${Math.floor(s / 86400)}d ${Math.floor(s / 3600) % 24}h`;
+}
+
+function put(node, text) { if (node.textContent !== text) node.textContent = text; }
+
+function count() {
+  const now = Date.now();
+  for (const t of $('time[datetime]')) {
+    const s = (now - Date.parse(t.dateTime)) / 1000;
+    if (s < -1) put(t, t.dataset.as === 'age' ? span(-s) : 'in ' + span(-s));
+    else put(t, t.dataset.as === 'age' ? span(s) : span(s) + ' ago');
+  }
+  for (const bar of $('progress[data-until]')) {
+    const left = Math.max(0, Number(bar.dataset.until) - now);
+    bar.value = left;
+    bar.classList.toggle('low', left < bar.max / 5);
+    put(bar.nextElementSibling, span(left / 1000));
+  }
+}
+
+// morph makes one tree like another and keeps what is alike: focus, selection, open details.
+function morph(old, next) {
+  for (const a of [...old.attributes]) {
+    if (!next.hasAttribute(a.name) && !(old.tagName === 'DETAILS' && a.name === 'open')) old.removeAttribute(a.name);
+  }
+  for (const a of next.attributes) if (old.getAttribute(a.name) !== a.value) old.setAttribute(a.name, a.value);
+  const keyed = new Map([...old.children].filter((c) => c.id).map((c) => [c.id, c]));
+  let at = old.firstChild;
+  for (const n of [...next.childNodes]) {
+    const same = n.id && keyed.get(n.id);
+    if (same && same !== at) { old.insertBefore(same, at); at = same; }
+    if (at && at.nodeType === n.nodeType && at.nodeName === n.nodeName && (at.id || '') === (n.id || '')) {
+      if (n.nodeType === Node.ELEMENT_NODE) morph(at, n);
+      else if (at.nodeValue !== n.nodeValue) at.nodeValue = n.nodeValue;
+      at = at.nextSibling;
+    } else old.insertBefore(n, at);
+  }
+  while (at) { const gone = at; at = at.nextSibling; gone.remove(); }
+}
+
+function ready() { for (const b of $('.copy')) b.hidden = false; }
+
+// Live figures.
+let stream = null, heard = 0, paused = false, waiting = null;
+const busy = () => ['INPUT', 'TEXTAREA', 'SELECT'].includes(document.activeElement?.tagName) || !document.getSelection().isCollapsed;
+
+function show(html) {
+  const next = document.createElement('div');
+  next.id = 'content';
+  next.innerHTML = html;
+  for (const b of $('.copy', next)) b.hidden = false;
+  morph(content, next);
+  count();
+}
+
+function say(text, stale) {
+  lost.hidden = !text;
+  put(lost, text);
+  document.body.classList.toggle('stale', Boolean(stale));
+  lamp.classList.toggle('off', Boolean(stale));
+}
+
+function open() {
+  const at = new URLSearchParams({ at: document.body.dataset.live, seen: document.body.dataset.seen });
+  stream = new EventSource('events?' + at);
+  heard = Date.now();
+  const alive = () => { heard = Date.now(); say(''); };
+  stream.addEventListener('beat', alive);
+  stream.addEventListener('main', (e) => {
+    alive();
+    if (busy()) waiting = e.data; else { waiting = null; show(e.data); }
+  });
+  stream.addEventListener('lost', (e) => { heard = Date.now(); say(`The server has not answered since ${e.data}. The figures are from then.`, true); });
+  stream.addEventListener('end', (e) => { close(); say(e.data, true); });
+}
+
+function close() { stream?.close(); stream = null; }
+
+function follow() {
+  const live = document.body.dataset.live && !paused && !document.hidden;
+  if (live && !stream) open();
+  if (!live) close();
+  lamp.classList.toggle('paused', paused);
+  put(lamp, paused ? 'paused' : 'live');
+}
+
+if (document.body.dataset.live !== undefined) {
+  lamp.hidden = false;
+  lamp.addEventListener('click', () => { paused = !paused; follow(); });
+  document.addEventListener('visibilitychange', follow);
+  follow();
+}
+setInterval(() => {
+  count();
+  if (waiting !== null && !busy()) { show(waiting); waiting = null; }
+  if (stream && Date.now() - heard > 5000) say(`No connection since ${new Date(heard).toLocaleTimeString()}. Trying again.`, true);
+}, 1000);
+ready();
+count();
+
+document.addEventListener('click', async (e) => {
+  const b = e.target.closest('.copy');
+  if (!b) return;
+  await navigator.clipboard.writeText(b.dataset.copy);
+  put(b, 'copied');
+  setTimeout(() => put(b, 'copy'), 1500);
+});
+
+// Keys.
+let going = false;
+document.addEventListener('keydown', (e) => {
+  if (e.ctrlKey || e.metaKey || e.altKey || ['INPUT', 'TEXTAREA'].includes(e.target.tagName)) return;
+  const rows = [...$('.rows tbody tr, .needs li, .causes li')];
+  const at = rows.findIndex((r) => r.contains(document.activeElement));
+  const go = (n) => rows[Math.min(Math.max(n, 0), rows.length - 1)]?.querySelector('a')?.focus();
+  if (going) {
+    going = false;
+    const to = { h: './', q: 'queues', l: 'locks', c: 'cache', a: 'audit' }[e.key];
+    if (to) location.href = to;
+    return;
+  }
+  switch (e.key) {
+    case 'g': going = true; break;
+    case 'j': go(at + 1); break;
+    case 'k': go(at - 1); break;
+    case '.': lamp.click(); break;
+    case '/': document.querySelector('.search input[type=search]')?.focus(); e.preventDefault(); break;
+    case '?': document.getElementById('keys').showModal(); break;
+  }
+});

@@ -1,0 +1,249 @@
+// Package dashboard is web pages over the modules: what is stuck, why it failed, and run it again.
+//
+//	mux.Handle("/holdfast/", http.StripPrefix("/holdfast", dashboard.Handler(rdb, dashboard.Options{
+//		User: func(r *http.Request) string { return session(r).Email },
+//		Can:  func(r *http.Request, right dashboard.Right, queue string) bool { return session(r).May(string(right)) },
+//	})))
+//
+// The pages are made on the server and can be read without JavaScript. Links are relative, so that
+// they work under any prefix and behind any proxy. What changes is pushed; the server is asked at
+// most once a second for each page, however many people look at it, and not at all while nobody does.
+//
+// The pages have no login of their own: put the handler behind yours, and set Options.Can.
+package dashboard
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/cache"
+	"holdfast/lock"
+	"holdfast/queue"
+)
+
+// Right is what a person may do.
+type Right string
+
+const (
+	View    Right = "view"    // see
+	Operate Right = "operate" // do what loses nothing: redrive, repair, pause, resume
+	Destroy Right = "destroy" // discard, cancel, forget, break a lock, delete a cached value
+)
+
+// Options of a Handler. The zero Options let everybody who reaches the handler do everything.
+type Options struct {
+	// User names the person who asks, for the audit. Defaults to the address.
+	User func(r *http.Request) string
+
+	// Can tells whether the person who asks has a right over a queue, which is named by its
+	// stream. For locks, the cache and the audit the queue is "". It is asked for every page,
+	// every push and every act. Defaults to yes.
+	Can func(r *http.Request, right Right, queue string) bool
+
+	// Redact changes a task before it is shown: its Payload, Headers, Error and History. With
+	// Redact, payloads can be neither searched nor repaired on the pages.
+	Redact func(stream string, task *queue.Record)
+
+	// ReadOnly refuses every act.
+	ReadOnly bool
+
+	// Production marks the pages, and what destroys wants the name typed.
+	Production bool
+
+	// Name is what the server is called on the pages.
+	Name string
+
+	// Logger gets a line for each act. The audit page itself forgets: it has the last 500 acts
+	// of this process. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// board is the state behind the pages.
+type board struct {
+	Options
+	rdb    redis.UniversalClient
+	queues *queue.Inspector
+	locks  *lock.Inspector
+	caches *cache.Inspector
+	memory memory
+	trail  trail
+	terms  terms
+}
+
+// Handler returns the pages over rdb. It starts no goroutines and needs no Close.
+func Handler(rdb redis.UniversalClient, o Options) http.Handler {
+	if o.User == nil {
+		o.User = func(r *http.Request) string { return r.RemoteAddr }
+	}
+	if o.Can == nil {
+		o.Can = func(*http.Request, Right, string) bool { return true }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	b := &board{Options: o, rdb: rdb, queues: queue.Inspect(rdb), locks: lock.Inspect(rdb), caches: cache.Inspect(rdb)}
+	return http.NewCrossOriginProtection().Handler(compressed(b))
+}
+
+// policy lets a page load what this handler serves, and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+func (b *board) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	if r.URL.Path == "" { // mounted without a slash at the end: relative links would go astray
+		at, _, _ := strings.Cut(r.RequestURI, "?")
+		http.Redirect(w, r, path.Base(at)+"/", http.StatusSeeOther)
+		return
+	}
+	switch name := strings.TrimPrefix(r.URL.Path, "/"); {
+	case strings.HasPrefix(name, "assets/"):
+		b.asset(w, r, strings.TrimPrefix(name, "assets/"))
+	case r.Method == http.MethodPost && name == "act":
+		b.act(w, r)
+	case r.Method == http.MethodPost && name == "theme":
+		b.theme(w, r)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		b.refuse(w, r, failure{http.StatusMethodNotAllowed, "This page can only be read."})
+	case name == "events":
+		b.events(w, r)
+	default:
+		b.show(w, r)
+	}
+}
+
+// failure is an error that people are told, and its status.
+type failure struct {
+	code int
+	text string
+}
+
+func (f failure) Error() string { return f.text }
+
+// pages are the pages by their paths.
+var pages = map[string]func(*visit) (page, error){
+	"/": home, "/queues": queuesPage, "/queue": queuePage, "/task": taskPage, "/locks": locksPage, "/lock": lockPage,
+	"/cache": cachePage, "/audit": auditPage, "/confirm": confirmPage,
+}
+
+// page is what a template is given.
+type page struct {
+	name  string // of the template
+	Title string
+	Area  string // which entry of the menu it belongs to
+	Data  any
+	Live  bool // its content is pushed
+}
+
+// visit is one look at one page by one person.
+type visit struct {
+	*board
+	r    *http.Request
+	Now  time.Time
+	Lost time.Time // the server does not answer, and the figures are from then
+	page
+}
+
+func (b *board) visit(r *http.Request) *visit { return &visit{board: b, r: r, Now: time.Now()} }
+
+// find makes the page that a request is for.
+func (v *visit) find() (err error) {
+	make := pages[path.Clean("/"+v.r.URL.Path)]
+	if make == nil {
+		return failure{http.StatusNotFound, "There is no such page."}
+	}
+	v.page, err = make(v)
+	return err
+}
+
+// May tells whether the visitor has a right over a queue.
+func (v *visit) May(right Right, stream string) bool {
+	return (right == View || !v.ReadOnly) && v.Can(v.r, right, stream)
+}
+
+// need is an error where the visitor has not the right.
+func (v *visit) need(right Right, stream string) error {
+	switch {
+	case v.May(right, stream):
+		return nil
+	case v.ReadOnly && right != View:
+		return failure{http.StatusForbidden, "These pages are read-only."}
+	case stream == "":
+		return failure{http.StatusForbidden, fmt.Sprintf("You have not the right %q here.", right)}
+	}
+	return failure{http.StatusForbidden, fmt.Sprintf("You have not the right %q over %s.", right, stream)}
+}
+
+func (v *visit) arg(name string) string { return v.r.URL.Query().Get(name) }
+
+// Href is this page with one argument changed and the cursor dropped.
+func (v *visit) Href(name, value string) string {
+	q := v.r.URL.Query()
+	q.Del("cursor")
+	q.Del("did")
+	q.Del("theme")
+	if q.Set(name, value); value == "" {
+		q.Del(name)
+	}
+	return link(strings.TrimPrefix(v.r.URL.Path, "/"), q)
+}
+
+// Here is this page.
+func (v *visit) Here() string { return v.Href("did", "") }
+
+func link(to string, q url.Values) string {
+	if to == "" {
+		to = "./"
+	}
+	if len(q) == 0 {
+		return to
+	}
+	return to + "?" + q.Encode()
+}
+
+func (b *board) show(w http.ResponseWriter, r *http.Request) {
+	v := b.visit(r)
+	if err := v.find(); err != nil {
+		b.refuse(w, r, err)
+		return
+	}
+	b.write(w, v, http.StatusOK)
+}
+
+// write renders a whole page.
+func (b *board) write(w http.ResponseWriter, v *visit, code int) {
+	var whole bytes.Buffer
+	if err := v.render(&whole, "layout"); err != nil {
+		b.Logger.Error("dashboard: render", "page", v.r.URL.Path, "error", err)
+		http.Error(w, "The page cannot be shown; the log has the reason.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write(whole.Bytes())
+}
+
+// refuse shows an error as a page.
+func (b *board) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	v := b.visit(r)
+	f := failure{http.StatusBadGateway, "The server does not answer: " + err.Error()}
+	if answered(err) {
+		f = failure{http.StatusBadRequest, "The server refuses: " + err.Error()}
+	}
+	errors.As(err, &f)
+	v.page = page{name: "error", Title: http.StatusText(f.code), Data: f.text}
+	b.write(w, v, f.code)
+}

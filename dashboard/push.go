@@ -1,0 +1,155 @@
+package dashboard
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+const (
+	pushEvery = time.Second
+	beatEvery = 2 * time.Second // a page that hears nothing for longer says so
+)
+
+// counting is what goes on by itself in the browser, and is no change.
+var counting = regexp.MustCompile(`(<time [^>]*>)[^<]*|<progress[^>]*>[^<]*</progress><output>[^<]*|class="low"`)
+
+// until is when a lease ends, which is a change where it is renewed.
+var until = regexp.MustCompile(`data-until="(\d+)"`)
+
+// mark tells two contents of a page from each other.
+func mark(content []byte) string {
+	ends := until.FindAll(content, -1)
+	sum := sha256.Sum256(append(counting.ReplaceAll(content, []byte("$1")), bytes.Join(ends, nil)...))
+	return hex.EncodeToString(sum[:8])
+}
+
+// events pushes the content of a page whenever it changes. The rights are asked for each time.
+func (b *board) events(w http.ResponseWriter, r *http.Request) {
+	at, err := url.Parse(r.FormValue("at"))
+	if err != nil {
+		b.refuse(w, r, failure{http.StatusBadRequest, "There is no such page."})
+		return
+	}
+	looks := r.Clone(r.Context())
+	looks.URL = &url.URL{Path: "/" + strings.TrimPrefix(at.Path, "/"), RawQuery: at.RawQuery}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	out := http.NewResponseController(w)
+	_ = out.SetWriteDeadline(time.Time{})
+	seen, lost, spoke := r.FormValue("seen"), time.Time{}, time.Time{}
+	send := func(event, data string) bool {
+		spoke = time.Now()
+		_, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, strings.ReplaceAll(strings.TrimSpace(data), "\n", "\ndata: "))
+		return err == nil && out.Flush() == nil
+	}
+	ticks := time.NewTicker(pushEvery)
+	defer ticks.Stop()
+	for {
+		v := b.visit(looks)
+		var content bytes.Buffer
+		if err = v.find(); err == nil {
+			err = v.render(&content, "main")
+		}
+		alive := true
+		switch now := mark(content.Bytes()); {
+		case err != nil && refused(err):
+			send("end", err.Error())
+			return
+		case err != nil || !v.Lost.IsZero():
+			if v.Lost.IsZero() {
+				v.Lost = time.Now()
+			}
+			if lost.IsZero() || time.Since(spoke) >= beatEvery {
+				alive = send("lost", v.Lost.Format("15:04:05"))
+			}
+			lost = v.Lost
+		case now != seen:
+			seen, lost = now, time.Time{}
+			alive = send("main", content.String())
+		case !lost.IsZero():
+			lost = time.Time{}
+			alive = send("beat", "1")
+		case time.Since(spoke) >= beatEvery:
+			alive = send("beat", "1")
+		}
+		if !alive {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-ticks.C:
+		}
+	}
+}
+
+func refused(err error) bool {
+	f, ok := err.(failure)
+	return ok && f.code < 500
+}
+
+// compressed packs what is sent for those who can unpack it.
+func compressed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		p := &packer{ResponseWriter: w}
+		defer p.close()
+		next.ServeHTTP(p, r)
+	})
+}
+
+type packer struct {
+	http.ResponseWriter
+	gz    *gzip.Writer
+	began bool
+}
+
+func (p *packer) WriteHeader(code int) {
+	p.began = true
+	p.Header().Add("Vary", "Accept-Encoding")
+	if code == http.StatusOK || code >= 400 {
+		p.Header().Set("Content-Encoding", "gzip")
+		p.Header().Del("Content-Length")
+		p.gz = gzip.NewWriter(p.ResponseWriter)
+	}
+	p.ResponseWriter.WriteHeader(code)
+}
+
+func (p *packer) Write(b []byte) (int, error) {
+	if !p.began {
+		p.WriteHeader(http.StatusOK)
+	}
+	if p.gz == nil {
+		return p.ResponseWriter.Write(b)
+	}
+	return p.gz.Write(b)
+}
+
+// FlushError is what http.ResponseController calls.
+func (p *packer) FlushError() error {
+	if p.gz != nil {
+		if err := p.gz.Flush(); err != nil {
+			return err
+		}
+	}
+	return http.NewResponseController(p.ResponseWriter).Flush()
+}
+
+func (p *packer) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+func (p *packer) close() {
+	if p.gz != nil {
+		_ = p.gz.Close()
+	}
+}

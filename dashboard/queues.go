@@ -1,0 +1,359 @@
+package dashboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/internal/where"
+	"holdfast/queue"
+)
+
+func vals(pairs ...string) url.Values {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return q
+}
+
+func queuesPage(v *visit) (page, error) {
+	all, err := v.rows(v.arg("cursor"))
+	return page{name: "queues", Title: "Queues", Area: "queues", Data: all, Live: true}, err
+}
+
+// tab is one of the lists of a queue.
+type tab struct {
+	Name, Label string
+	Count       int64
+	Bad         bool
+}
+
+// queueData is what the page of a queue shows.
+type queueData struct {
+	Stream    string
+	At        queue.Overview
+	Stats     queue.Stats
+	Tabs      []tab
+	Tab       string
+	Where     string
+	Wrong     string // with the filter
+	Failures  queue.FailureReport
+	Several   bool
+	Tasks     []task
+	Looked    int
+	Next      string
+	Consumers []consumer
+	Pause     *button
+	Known     bool
+}
+
+// task is a task in a list.
+type task struct {
+	queue.Record
+	Whole time.Duration // of its lease
+	Href  string
+	Act   *button
+}
+
+type consumer struct {
+	queue.Consumer
+	Group string
+	Gone  bool
+	Act   *button
+}
+
+const shownTasks = 100
+
+func queuePage(v *visit) (page, error) {
+	stream := v.arg("q")
+	if err := v.need(View, stream); err != nil {
+		return page{}, err
+	}
+	if stream == "" {
+		return page{}, failure{http.StatusNotFound, "Which queue?"}
+	}
+	all, err := v.rows("")
+	if err != nil {
+		return page{}, err
+	}
+	d := queueData{Stream: stream, Where: v.arg("where"), At: queue.Overview{InPerMinute: -1}}
+	for _, q := range all.Queues {
+		if q.Stream == stream {
+			d.At, d.Known = q.Overview, q.InPerMinute >= 0
+		}
+	}
+	d.Stats, err = ask(v, "stats "+stream, fresh, func(ctx context.Context) (queue.Stats, error) { return v.queues.Stats(ctx, stream) })
+	if err != nil {
+		return page{}, err
+	}
+	d.Several = len(d.Stats.Groups) > 1
+	var ready, work, consumers int64
+	for _, g := range d.Stats.Groups {
+		ready, work, consumers = ready+g.Ready, work+g.Pending, consumers+g.Consumers
+	}
+	if len(d.Stats.Groups) == 0 {
+		ready = d.Stats.Length
+	}
+	d.At.Ready, d.At.InWork, d.At.Paused = ready, work, d.Stats.Paused
+	d.Tabs = []tab{
+		{"failures", "Failures", d.Stats.Dead, true}, {"dead", "Dead", d.Stats.Dead, false}, {"in-work", "In work", work, false},
+		{"ready", "Ready", ready, false}, {"delayed", "Delayed", d.Stats.Delayed, false}, {"workers", "Workers", consumers, false},
+	}
+	d.Tab = v.arg("tab")
+	if !slices.ContainsFunc(d.Tabs, func(t tab) bool { return t.Name == d.Tab }) {
+		if d.Tab = "in-work"; d.Stats.Dead > 0 {
+			d.Tab = "failures"
+		}
+	}
+	if d.Pause = v.Button("pause", "q", stream); d.Stats.Paused {
+		d.Pause = v.Button("resume", "q", stream)
+	}
+	switch d.Tab {
+	case "failures":
+		d.Failures, err = v.failures(stream, d.Stats.Dead)
+	case "workers":
+		err = v.consumers(&d)
+	default:
+		err = v.list(&d)
+	}
+	title := stream
+	if d.Stats.Dead > 0 {
+		title = number(d.Stats.Dead) + " failed – " + stream
+	}
+	return page{name: "queue", Title: title, Area: "queues", Data: d, Live: true}, err
+}
+
+// Group is the group where it has to be said.
+func (d queueData) Group(of string) string {
+	if d.Several {
+		return of
+	}
+	return ""
+}
+
+// filter reads the filter of a page.
+func (v *visit) filter(text string) (queue.Filter, error) {
+	f, err := where.Parse(text, v.Now)
+	if err == nil && v.Redact != nil && (f.Payload != "" || f.Error != "" || len(f.Headers) > 0) {
+		err = errors.New("what is hidden here cannot be searched")
+	}
+	return f, err
+}
+
+// list fills in the tasks of one state.
+func (v *visit) list(d *queueData) error {
+	filter, err := v.filter(d.Where)
+	if err != nil {
+		d.Wrong = err.Error()
+		return nil
+	}
+	o := queue.SearchOptions{Cursor: v.arg("cursor"), Filter: filter, State: queue.State(d.Tab), Newest: d.Tab == "dead", Limit: shownTasks}
+	within := fresh
+	if d.Where != "" { // a search looks at many
+		within = 5 * time.Second
+	}
+	found, err := ask(v, fmt.Sprint("list ", d.Stream, " ", d.Tab, " ", o.Cursor, " ", d.Where), within, func(ctx context.Context) (queue.SearchResult, error) {
+		found, err := v.queues.Search(ctx, d.Stream, o)
+		v.redact(d.Stream, found.Tasks)
+		return found, err
+	})
+	if err != nil {
+		return err
+	}
+	d.Looked = found.Looked
+	if found.Cursor != "" {
+		q := v.r.URL.Query()
+		q.Set("cursor", found.Cursor)
+		d.Next = link("queue", q)
+	}
+	for _, r := range found.Tasks {
+		d.Tasks = append(d.Tasks, v.task(d.Stream, r, d.Several))
+	}
+	return nil
+}
+
+func (v *visit) task(stream string, r queue.Record, several bool) task {
+	t := task{Record: r, Href: link("task", vals("q", stream, "id", r.ID))}
+	group := ""
+	if several {
+		group = r.Group
+	}
+	switch r.State {
+	case queue.Dead:
+		t.Act = v.Button("retry", "q", stream, "group", group, "ids", r.Entry)
+	case queue.InWork:
+		t.Whole = v.board.terms.of("task "+stream+" "+r.Entry+" "+r.Consumer, r.LeaseLeft, r.Idle)
+	}
+	return t
+}
+
+// redact hides what Options.Redact hides.
+func (b *board) redact(stream string, tasks []queue.Record) {
+	if b.Redact != nil {
+		for i := range tasks {
+			b.Redact(stream, &tasks[i])
+		}
+	}
+}
+
+// goneAfter is after what silence a consumer is thought gone.
+const goneAfter = time.Minute
+
+func (v *visit) consumers(d *queueData) error {
+	for _, g := range d.Stats.Groups {
+		list, err := ask(v, "consumers "+d.Stream+" "+g.Name, fresh, func(ctx context.Context) ([]queue.Consumer, error) {
+			return v.queues.Consumers(ctx, d.Stream, g.Name)
+		})
+		if err != nil {
+			return err
+		}
+		for _, c := range list {
+			one := consumer{Consumer: c, Group: g.Name, Gone: c.Idle > max(goneAfter, 3*g.Lease)}
+			if one.Gone {
+				one.Act = v.Button("forget", "q", d.Stream, "group", g.Name, "consumer", c.Name)
+			}
+			d.Consumers = append(d.Consumers, one)
+		}
+	}
+	slices.SortStableFunc(d.Consumers, func(a, b consumer) int { return int(b.Pending - a.Pending) })
+	d.Consumers = d.Consumers[:min(len(d.Consumers), shownTasks)]
+	return nil
+}
+
+// try is a point on the line of a task.
+type try struct {
+	At       time.Time
+	Name     string
+	Consumer string
+	Error    string
+	Wait     time.Duration // since the point before
+	State    string        // done, failed, now
+}
+
+// taskData is what the page of a task shows.
+type taskData struct {
+	Stream  string
+	Task    task
+	Gone    bool
+	ID      string
+	Tries   []try
+	Show    string
+	Tree    node
+	IsTree  bool
+	IsText  bool
+	Cut     bool
+	Payload []byte
+	Headers []string
+	Repair  *button
+	Discard *button
+	Cancel  *button
+	Find    string
+}
+
+func taskPage(v *visit) (page, error) {
+	stream, id := v.arg("q"), v.arg("id")
+	if err := v.need(View, stream); err != nil {
+		return page{}, err
+	}
+	d := taskData{Stream: stream, ID: id, Show: v.arg("show"), Find: command("queue", "find", stream, id)}
+	out := page{name: "task", Title: "Task " + id, Area: "queues", Live: true}
+	stats, err := ask(v, "stats "+stream, fresh, func(ctx context.Context) (queue.Stats, error) { return v.queues.Stats(ctx, stream) })
+	if err != nil {
+		return out, err
+	}
+	r, err := ask(v, "task "+stream+" "+id, fresh, func(ctx context.Context) (queue.Record, error) {
+		r, err := v.queues.Find(ctx, stream, id)
+		if err == nil && v.Redact != nil {
+			v.Redact(stream, &r)
+		}
+		return r, err
+	})
+	if errors.Is(err, queue.ErrNotFound) {
+		d.Gone = true
+		out.Data = d
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	d.Task = v.task(stream, r, len(stats.Groups) > 1)
+	d.Payload = r.Payload
+	if d.Cut = len(d.Payload) > shownMost; d.Cut {
+		d.Payload = d.Payload[:shownMost]
+	}
+	d.Tree, d.IsTree = treeOf(d.Payload)
+	d.IsText = printableText(d.Payload)
+	if d.Show != "hex" && d.Show != "text" {
+		d.Show = "tree"
+	}
+	if d.Show == "tree" && !d.IsTree {
+		d.Show = "text"
+	}
+	if d.Show == "text" && !d.IsText {
+		d.Show = "hex"
+	}
+	for name := range r.Headers {
+		d.Headers = append(d.Headers, name)
+	}
+	slices.Sort(d.Headers)
+	d.Tries = tries(r)
+	group := ""
+	if len(stats.Groups) > 1 {
+		group = r.Group
+	}
+	if r.State == queue.Dead {
+		d.Discard = v.Button("discard", "q", stream, "group", group, "ids", r.Entry)
+		if v.Redact == nil && d.IsText && !d.Cut {
+			d.Repair = v.Button("repair", "q", stream, "group", group, "ids", r.Entry)
+		}
+	} else {
+		d.Cancel = v.Button("cancel", "q", stream, "ids", r.ID)
+	}
+	out.Data = d
+	return out, nil
+}
+
+func printableText(b []byte) bool {
+	return !strings.ContainsFunc(strings.ToValidUTF8(string(b), "\x00"), func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' && r != '\r' })
+}
+
+// tries is the line of a task, from its publication to where it is now.
+func tries(r queue.Record) []try {
+	all := []try{{At: r.Published, Name: "Published", State: "done"}}
+	seen := len(r.History)
+	for i, f := range r.History {
+		n := r.Try - seen + i
+		if r.State == queue.Dead {
+			n++
+		}
+		all = append(all, try{At: f.At, Name: fmt.Sprint("Try ", max(n, 1), " failed"), Consumer: f.Consumer, Error: f.Error, State: "failed"})
+	}
+	switch r.State {
+	case queue.Dead:
+		if n := len(r.History); n > 0 && r.History[n-1].Error == r.Error && !r.Since.After(r.History[n-1].At.Add(2*time.Second)) {
+			all = append(all, try{At: r.Since, Name: "Given up", State: "now"})
+		} else {
+			all = append(all, try{At: r.Since, Name: "Given up", Consumer: r.Consumer, Error: r.Error, State: "now"})
+		}
+	case queue.Delayed:
+		all = append(all, try{At: r.Due, Name: fmt.Sprint("Try ", r.Try, " is due"), State: "now"})
+	case queue.InWork:
+		all = append(all, try{At: time.Now().Add(-r.Idle).Truncate(time.Second), Name: fmt.Sprint("Try ", r.Try, ", in work"), Consumer: r.Consumer, State: "now"})
+	default:
+		all = append(all, try{At: r.Since, Name: fmt.Sprint("Ready for try ", r.Try), State: "now"})
+	}
+	for i := 1; i < len(all); i++ {
+		if w := all[i].At.Sub(all[i-1].At); w > 0 && !all[i-1].At.IsZero() {
+			all[i].Wait = w
+		}
+	}
+	return all
+}
