@@ -156,8 +156,10 @@ func (v *visit) choose(ctx context.Context, a act, f form, d *confirmData) error
 	if seen == 0 {
 		d.Count, d.IDs = 0, ""
 	}
-	verb := map[string]string{"redrive": "Run again", "discard": "Delete"}[a.Name]
-	d.Of = fmt.Sprintf("%s %s of the %s looked at?", verb, count(d.Count, "task", "tasks"), number(d.Looked))
+	d.Of = fmt.Sprintf("Run %s of %s again?", count(d.Count, "task", "tasks"), stream)
+	if a.Name == "discard" {
+		d.Of = fmt.Sprintf("Delete %s of %s?", count(d.Count, "task", "tasks"), stream)
+	}
 	if d.Count == 0 {
 		d.Of = "Nothing to do: no such dead letter is there any more."
 	}
@@ -167,7 +169,7 @@ func (v *visit) choose(ctx context.Context, a act, f form, d *confirmData) error
 // longest is the longest part of a cause that errors have literally.
 func longest(cause string) (best string) {
 	for _, part := range strings.FieldsFunc(cause, func(r rune) bool { return strings.ContainsRune("#…\"'`\\", r) }) {
-		if part = strings.TrimSpace(part); len(part) > len(best) {
+		if part = strings.Trim(part, " :;,.<>()[]=-"); len(part) > len(best) {
 			best = part
 		}
 	}

@@ -146,12 +146,12 @@ func TestEveryPageIsShownAndLetsNothingElseIn(t *testing.T) {
 	s.bury("mail", "dial tcp 10.0.0.7:587: refused", "dial tcp 10.0.0.8:587: refused", "no such user")
 	s.do("LOCK.ACQUIRE", "nightly", "ann", 60000)
 	for path, want := range map[string]string{
-		"": "Two things need you", "queues": "mail", "queue?q=mail": "2 causes among the 3", "queue?q=mail&tab=dead": "ann-0@example.com", "queue?q=mail&tab=ready": "first=1",
+		"": "Three things need you", "queues": "mail", "queue?q=mail": "2 causes among the 3", "queue?q=mail&tab=dead": "ann-0@example.com", "queue?q=mail&tab=ready": "first=1",
 		"queue?q=mail&tab=in-work": "No task is in work", "queue?q=mail&tab=delayed": "No task is delayed", "queue?q=mail&tab=workers": "Nobody works on mail",
 		"queue?q=mail&tab=dead&where=error~user": "1 task matches", "queue?q=mail&tab=dead&where=nonsense": "no term of a filter",
 		"task?q=mail&id=1790000000000-1": "9007199254740993", "task?q=mail&id=1790000000000-1&show=hex": "00000000", "task?q=mail&id=17-1": "It is done, was cancelled",
 		"locks": "nightly", "lock?name=nightly": "ann", "lock?name=free": "Nobody holds it", "cache": "Nothing is being loaded", "cache?key=user:1": "none", "audit": "Nothing was done",
-		"confirm?act=redrive&q=mail&error=" + url.QueryEscape("dial tcp #: refused"): "Run again 2 tasks of the 3 looked at?",
+		"confirm?act=redrive&q=mail&error=" + url.QueryEscape("dial tcp #: refused"): "Run 2 tasks of mail again?",
 	} {
 		r, _ := http.NewRequestWithContext(t.Context(), "GET", s.url(path), nil)
 		code, body, header := s.send(r)
@@ -332,7 +332,7 @@ func TestTheTasksLookedAtAreTheTasksMoved(t *testing.T) {
 	s.bury("mail", "refused 1", "other", "refused 2")
 	_, body := s.get("confirm?act=redrive&q=mail&error=" + url.QueryEscape("refused #"))
 	form := forms(body)
-	if len(form) != 1 || !strings.Contains(body, "Run again 2 tasks of the 3 looked at?") {
+	if len(form) != 1 || !strings.Contains(body, "Run 2 tasks of mail again?") || !strings.Contains(body, "3 dead letters were looked at") {
 		t.Fatal(body)
 	}
 	s.bury("mail", "refused 3") // after the look

@@ -63,16 +63,14 @@ func moment(at, now time.Time, manner string) template.HTML {
 		return "–"
 	}
 	at = at.Round(time.Second)
-	text := span(max(now.Sub(at).Truncate(time.Second), 0))
-	if at.After(now) {
-		text = span(at.Sub(now))
-	}
+	ahead := at.Sub(now) > time.Second
+	text := span(now.Sub(at).Truncate(time.Second))
 	if text == "0ms" {
 		text = "0s"
 	}
 	switch {
 	case manner == "age":
-	case at.After(now):
+	case ahead:
 		text = "in " + text
 	default:
 		text += " ago"
