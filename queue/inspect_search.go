@@ -89,12 +89,19 @@ func (i *Inspector) each(ctx context.Context, stream string, o SearchOptions, f 
 	if window <= 0 {
 		window = DefaultWindow
 	}
-	list := ListOptions{Cursor: o.Cursor, From: o.Filter.From, Group: o.Group, Newest: o.Newest, State: o.State, To: o.Filter.To}
-	for {
-		list.Limit = min(window, 1000)
-		page, err := i.List(ctx, stream, list)
-		if err != nil {
-			return list.Cursor, err
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	list := ListOptions{Cursor: o.Cursor, From: o.Filter.From, Group: o.Group, Limit: min(window, 1000), Newest: o.Newest, State: o.State, To: o.Filter.To}
+	for pages := i.fetch(ctx, stream, list); ; {
+		page := <-pages
+		if page.err != nil {
+			return list.Cursor, page.err
+		}
+		window -= len(page.Tasks)
+		list.Cursor, list.Limit = page.Cursor, min(window, 1000)
+		more := list.Cursor != "" && window > 0
+		if more { // the next page comes while f looks at this one
+			pages = i.fetch(ctx, stream, list)
 		}
 		for n := range page.Tasks {
 			if !f(&page.Tasks[n]) {
@@ -104,11 +111,26 @@ func (i *Inspector) each(ctx context.Context, stream string, o SearchOptions, f 
 				return fmt.Sprint(page.Tasks[n].place, ":", page.Tasks[n].cursor), nil
 			}
 		}
-		window -= len(page.Tasks)
-		if list.Cursor = page.Cursor; list.Cursor == "" || window <= 0 {
+		if !more {
 			return list.Cursor, nil
 		}
 	}
+}
+
+// fetched is a page that was asked for, or why it did not come.
+type fetched struct {
+	Page
+	err error
+}
+
+// fetch lists a page in the background.
+func (i *Inspector) fetch(ctx context.Context, stream string, o ListOptions) <-chan fetched {
+	pages := make(chan fetched, 1)
+	go func() {
+		page, err := i.List(ctx, stream, o)
+		pages <- fetched{page, err}
+	}()
+	return pages
 }
 
 // Find returns a task by its id, or by the id of one of its entries: wherever it is, in the
