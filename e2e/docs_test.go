@@ -137,8 +137,8 @@ func hasSection(page, anchor string) bool {
 // pages are the Markdown files of the project.
 func pages(t *testing.T) (paths []string) {
 	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
-		if d != nil && d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != ".." {
-			return filepath.SkipDir
+		if d != nil && d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "node_modules") {
+			return filepath.SkipDir // what is not ours
 		}
 		if err == nil && strings.HasSuffix(path, ".md") {
 			paths = append(paths, path)
