@@ -117,6 +117,7 @@ var gauges = map[string]string{
 	"taskqueue_delayed":           "Delayed tasks of the streams that are known.",
 	"taskqueue_waiting":           "Consumers that wait.",
 	"taskqueue_streams":           "Streams that are known.",
+	"taskqueue_waiting_streams":   "Streams that consumers wait for.",
 	"taskqueue_delayed_known":     "Delayed tasks that are known.",
 	"taskqueue_waiting_consumers": "Consumers that wait.",
 }
