@@ -61,8 +61,10 @@ $(TOOL): $(GOFILES) $(wildcard docs/*.md docs/commands/*)
 	@mv -f $(BUILD)/.holdfast.new $@
 
 .PHONY: generate
-generate: tools ## write docs/commands from the modules
+generate: tools $(TOOL) ## write docs/commands from the modules, and docs/man from the tool
 	$(GO) run ./modules/library/commands docs/commands
+	@mkdir -p docs/man && rm -f docs/man/*.1
+	$(TOOL) man docs/man
 
 .PHONY: api
 api: ## take the public Go packages as they are at HEAD for the API that must not break

@@ -75,7 +75,7 @@ what failed, and steers it.
 		c.GroupID = "see"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newMetrics(), newServe(), newModules(), newDocs(), newVersion()} {
+	for _, c := range []*cobra.Command{newMetrics(), newServe(), newModules(), newDocs(), newMan(), newVersion()} {
 		c.GroupID = "run"
 		root.AddCommand(c)
 	}
