@@ -74,11 +74,13 @@ func (v *visit) rows(cursor string) (rows, error) {
 	return mine, err
 }
 
-// failures groups the dead letters of a queue. They are looked at anew when there are more or fewer.
+// failures groups the dead letters of a queue. Of many it is done less often.
 func (v *visit) failures(stream string, dead int64) (queue.FailureReport, error) {
-	return ask(v, fmt.Sprint("failures ", dead, " ", stream), 5*time.Second, func(ctx context.Context) (queue.FailureReport, error) {
-		return v.deadByCause(ctx, stream)
-	})
+	within := fresh
+	if dead > 1000 {
+		within = costly
+	}
+	return ask(v, "failures "+stream, within, func(ctx context.Context) (queue.FailureReport, error) { return v.deadByCause(ctx, stream) })
 }
 
 func (v *visit) deadByCause(ctx context.Context, stream string) (queue.FailureReport, error) {
@@ -161,11 +163,11 @@ func home(v *visit) (page, error) {
 		d.Locks = locks[:min(5, len(locks))]
 		d.Locked = true
 	}
-	findings, err := ask(v, "doctor", 15*time.Second, func(ctx context.Context) (*doctor.Report, error) {
+	findings, err := ask(v, "doctor", 3*costly, func(ctx context.Context) (*doctor.Report, error) {
 		return doctor.Examine(ctx, v.rdb, doctor.Options{Queues: queuesMost})
 	})
 	if err != nil {
-		return page{}, err
+		findings = &doctor.Report{Findings: []doctor.Finding{{What: "The server could not be examined.", Why: err.Error(), Cure: "holdfast doctor"}}}
 	}
 	for _, f := range findings.Findings {
 		if f.ID == "dead-letters" || f.ID == "paused" || !v.May(View, f.Queue) { // said above, with a button

@@ -13,7 +13,9 @@ import (
 
 const (
 	fresh        = 900 * time.Millisecond  // how long what was seen is shown to others too
-	answerWithin = 1500 * time.Millisecond // how long the server may take to answer
+	costly       = 5 * time.Second         // the same of what looks at many tasks
+	answerWithin = 1500 * time.Millisecond // after what silence the last figures are shown instead
+	answerMost   = 10 * time.Second        // how long the server may take where there are none, or for what is costly
 	memoryMost   = 256                     // answers kept
 )
 
@@ -61,7 +63,11 @@ func ask[T any](v *visit, key string, within time.Duration, load func(context.Co
 	defer a.mu.Unlock()
 	silent := !v.Lost.IsZero() && !a.at.IsZero() // one wait for a silent server is enough
 	if time.Since(a.tried) >= within && !silent {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), answerWithin)
+		patience := answerWithin
+		if a.at.IsZero() || within >= costly {
+			patience = answerMost
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), patience)
 		value, err := load(ctx)
 		cancel()
 		a.err, a.tried = err, time.Now()

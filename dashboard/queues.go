@@ -46,7 +46,8 @@ type queueData struct {
 	Where     string
 	Wrong     string // with the filter
 	Failures  queue.FailureReport
-	Several   bool
+	Several   bool   // there are several groups
+	Chosen    string // of these
 	Tasks     []task
 	Looked    int
 	Next      string
@@ -84,7 +85,7 @@ func queuePage(v *visit) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	d := queueData{Stream: stream, Where: v.arg("where"), At: queue.Overview{InPerMinute: -1}}
+	d := queueData{Stream: stream, Where: v.arg("where"), Chosen: v.arg("group"), At: queue.Overview{InPerMinute: -1}}
 	for _, q := range all.Queues {
 		if q.Stream == stream {
 			d.At, d.Known = q.Overview, q.InPerMinute >= 0
@@ -155,12 +156,12 @@ func (v *visit) list(d *queueData) error {
 		d.Wrong = err.Error()
 		return nil
 	}
-	o := queue.SearchOptions{Cursor: v.arg("cursor"), Filter: filter, State: queue.State(d.Tab), Newest: d.Tab == "dead", Limit: shownTasks}
+	o := queue.SearchOptions{Cursor: v.arg("cursor"), Filter: filter, Group: d.Chosen, State: queue.State(d.Tab), Newest: d.Tab == "dead", Limit: shownTasks}
 	within := fresh
 	if d.Where != "" { // a search looks at many
-		within = 5 * time.Second
+		within = costly
 	}
-	found, err := ask(v, fmt.Sprint("list ", d.Stream, " ", d.Tab, " ", o.Cursor, " ", d.Where), within, func(ctx context.Context) (queue.SearchResult, error) {
+	found, err := ask(v, fmt.Sprint("list ", d.Stream, " ", d.Tab, " ", d.Chosen, " ", o.Cursor, " ", d.Where), within, func(ctx context.Context) (queue.SearchResult, error) {
 		found, err := v.queues.Search(ctx, d.Stream, o)
 		v.redact(d.Stream, found.Tasks)
 		return found, err
