@@ -63,7 +63,7 @@ func (v *visit) lockRows(match string) (all []lockRow, more bool, err error) {
 
 // whole is how long a holder's lease is.
 func (v *visit) whole(name string, h lock.HolderInfo) time.Duration {
-	return v.terms.of("lock "+name+" "+h.Owner, h.Left, h.Held)
+	return v.terms.of("lock "+name+" "+h.Owner, h.Left)
 }
 
 type locksData struct {
@@ -165,6 +165,6 @@ func cachePage(v *visit) (page, error) {
 }
 
 // Term is how long the lease of a load is.
-func (v *visit) Term(key string, left, age time.Duration) time.Duration {
-	return v.terms.of("load "+key, left, age)
+func (v *visit) Term(key string, left time.Duration) time.Duration {
+	return v.terms.of("load "+key, left)
 }

@@ -94,28 +94,33 @@ func answered(err error) bool {
 	return errors.As(err, &said) || errors.Is(err, queue.ErrNotFound)
 }
 
-// terms remembers how long leases are that were seen to run down: a server tells what is left.
+// terms remembers how long leases are: a server tells what is left of them.
 type terms struct {
 	mu  sync.Mutex
 	all map[string]time.Duration
 }
 
-// of is the whole of a lease of which some is left.
-func (t *terms) of(key string, left, held time.Duration) time.Duration {
+// usual are lengths that people give leases.
+var usual = []time.Duration{
+	time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 20 * time.Second, 30 * time.Second, 45 * time.Second,
+	time.Minute, 90 * time.Second, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour,
+}
+
+// of is the whole of a lease of which some is left: the shortest usual one that was never exceeded.
+func (t *terms) of(key string, left time.Duration) time.Duration {
+	whole := left
+	for _, u := range usual {
+		if u >= left {
+			whole = u
+			break
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.all == nil || len(t.all) > 10_000 {
 		t.all = map[string]time.Duration{}
 	}
-	whole, seen := t.all[key]
-	switch {
-	case seen:
-	case held <= left: // perhaps not renewed yet
-		whole = left + held
-	default:
-		whole = left + left/2
-	}
-	whole = max(whole, left)
+	whole = max(whole, t.all[key])
 	t.all[key] = whole
 	return whole
 }

@@ -191,7 +191,7 @@ func (v *visit) task(stream string, r queue.Record, several bool) task {
 	case queue.Dead:
 		t.Act = v.Button("retry", "q", stream, "group", group, "ids", r.Entry)
 	case queue.InWork:
-		t.Whole = v.board.terms.of("task "+stream+" "+r.Entry+" "+r.Consumer, r.LeaseLeft, r.Idle)
+		t.Whole = v.board.terms.of("task "+stream+" "+r.Entry+" "+r.Consumer, r.LeaseLeft)
 	}
 	return t
 }
