@@ -138,16 +138,19 @@ static int cache_fetch(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv
 
 /* Streams that the Handler of TASK.PUBLISH has seen, by their hashes. It notes each stream
  * once, so the first publication goes there, and the next one when a stream was forgotten
- * (the module counts that in its first shared word) or another one took its place. */
-static uint64_t noted[4096];
+ * (the module counts that in its first shared word) or four others took its place. With
+ * four places for each hash, busy streams do not send each other to the Handler for ever. */
+static uint64_t noted[1024][4];
 
 static int is_noted(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString *stream) {
     size_t len;
     const char *p = RM_StringPtrLen(stream, &len);
     uint64_t h = hf_hash_name(RM_GetSelectedDb(ctx), p, len);
-    uint64_t *at = &noted[h % 4096], is = h + (uint64_t)hf_shared[f->module][0] * 0x9e3779b97f4a7c15ull;
-    if (*at == is) return 1;
-    *at = is;
+    uint64_t *at = noted[h % 1024], is = h + (uint64_t)hf_shared[f->module][0] * 0x9e3779b97f4a7c15ull;
+    for (int i = 0; i < 4; i++)
+        if (at[i] == is) return 1;
+    memmove(at + 1, at, 3 * sizeof *at); /* the oldest gives way */
+    at[0] = is;
     return 0;
 }
 
