@@ -203,15 +203,21 @@ func (b *board) act(w http.ResponseWriter, r *http.Request) {
 	}
 	b.memory.forget()
 	id := b.trail.add(b, entry{At: v.Now, User: b.User(r), Act: a.Name, Target: f.target(), Command: a.Command(f), Said: said, Err: err})
-	back, parseErr := url.Parse(f.Get("back"))
-	if parseErr != nil || back.IsAbs() || back.Host != "" || strings.HasPrefix(back.Path, "/") || strings.HasPrefix(back.Path, "\\") {
-		back = &url.URL{Path: "./"}
-	}
+	back := pageOf(f.Get("back"))
 	q := back.Query()
 	q.Set("did", fmt.Sprint(id))
 	back.RawQuery = q.Encode()
 	w.Header().Set("Location", back.String()) // relative, whatever the prefix
 	w.WriteHeader(http.StatusSeeOther)
+}
+
+// pageOf is one of these pages by its address, which may be forged: never another site.
+func pageOf(address string) *url.URL {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "" || u.Host != "" || strings.ContainsAny(strings.TrimPrefix(u.Path, "./"), `/\:.`) {
+		return &url.URL{Path: "./"}
+	}
+	return &url.URL{Path: first(u.Path, "./"), RawQuery: u.RawQuery}
 }
 
 func first(texts ...string) string {

@@ -82,7 +82,7 @@ func confirmPage(v *visit) (page, error) {
 	if d.IDs != "" {
 		q.Set("ids", d.IDs)
 	}
-	d.Act = &button{act: a, Form: form{q}, Back: first(f.Get("back"), "./")}
+	d.Act = &button{act: a, Form: form{q}, Back: pageOf(f.Get("back")).String()}
 	if d.Command == "" {
 		d.Command = a.Command(form{q})
 	}

@@ -538,3 +538,70 @@ func TestManyViewersCostTheServerWhatOneDoes(t *testing.T) {
 		t.Errorf("%v calls, at most %v would do", calls(), most)
 	}
 }
+
+func TestThePagesShowAllOfACluster(t *testing.T) {
+	c := holdfasttest.Cluster(t, 3, 0)
+	rdb := c.Client()
+	pages := httptest.NewServer(dashboard.Handler(rdb, dashboard.Options{Logger: slog.New(slog.DiscardHandler)}))
+	defer pages.Close()
+	for i := range 9 {
+		name := fmt.Sprint("part-", i)
+		for _, args := range [][]any{{"TASK.PUBLISH", name, "x"}, {"TASK.RESUME", name}, {"LOCK.ACQUIRE", "lock-" + name, "ann", 60000}} {
+			if err := rdb.Do(t.Context(), args...).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for path, want := range map[string]string{"/queues": "part-%d<", "/locks": "lock-part-%d<", "/queue?tab=ready&q=part-0": "part-0", "/": "Locks", "/cache": "Cache"} {
+		answer, err := http.Get(pages.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		for i := range 9 {
+			text := strings.ReplaceAll(want, "%d", fmt.Sprint(i))
+			if answer.StatusCode != 200 || !strings.Contains(string(body), text) {
+				t.Errorf("%s: %d, without %s: %s", path, answer.StatusCode, text, body)
+			}
+		}
+	}
+}
+
+func TestOfSeveralGroupsOneIsChosen(t *testing.T) {
+	s := open(t, dashboard.Options{})
+	s.bury("mail", "refused")
+	s.do("XGROUP", "CREATE", "mail", "others", "0")
+	s.do("XADD", queue.DeadStream("mail", "others"), "*", "payload", "theirs", "reason", "refused", "task_id", "1790000000000-7", "origin_group", "others")
+	_, both := s.get("queue?q=mail&tab=dead&where=error~refused")
+	if !strings.Contains(both, "theirs") || strings.Contains(both, "confirm?") {
+		t.Error("of both groups:", both)
+	}
+	_, one := s.get("queue?q=mail&tab=dead&group=others&where=error~refused")
+	if strings.Contains(one, "ann-0") || !strings.Contains(one, "confirm?") {
+		t.Fatal("of one group:", one)
+	}
+	_, ask := s.get("confirm?act=redrive&q=mail&group=others&where=error~refused")
+	if code, body := s.post(forms(ask)[0]); code != http.StatusSeeOther || s.dead("mail") != 1 || s.rdb.XLen(t.Context(), queue.DeadStream("mail", "others")).Val() != 0 {
+		t.Error(code, body)
+	}
+}
+
+func TestAForgedWayBackLeadsToNoOtherSite(t *testing.T) {
+	s := open(t, dashboard.Options{})
+	s.bury("mail", "refused")
+	for back, want := range map[string]string{
+		"queue?q=mail": "queue?did=", "./": "./?did=", "": "./?did=",
+		"https://evil.example/queue": "./?did=", "//evil.example/queue": "./?did=", `\\evil.example`: "./?did=", "javascript:alert(1)": "./?did=", "/queue": "./?did=", "../queue": "./?did=",
+	} {
+		form := q("act", "pause", "q", "mail", "back", back)
+		r, _ := http.NewRequestWithContext(t.Context(), "POST", s.url("act"), strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if code, _, header := s.send(r); code != http.StatusSeeOther || !strings.HasPrefix(header.Get("Location"), want) {
+			t.Errorf("%q: %d, to %q", back, code, header.Get("Location"))
+		}
+		if _, body := s.get("confirm?act=discard&q=mail&ids=" + s.id("mail") + "&back=" + url.QueryEscape(back)); strings.Contains(body, "evil") || strings.Contains(body, "alert") {
+			t.Errorf("%q: %s", back, body)
+		}
+	}
+}
