@@ -104,11 +104,14 @@ func (v *visit) choose(ctx context.Context, a act, f form, d *confirmData) error
 			return err
 		}
 		for _, g := range report.Groups {
-			if g.Error == cause && (f.group() == "" || f.group() == g.Group) {
+			if v.Cause(g) == cause && (f.group() == "" || f.group() == g.Group) {
 				ids = append(ids, g.Entries...)
 			}
 		}
-		d.Looked, d.More, d.Cause = report.Looked, report.Cursor != "", cause
+		d.Looked, d.More = report.Looked, report.Cursor != ""
+		if v.Redact == nil {
+			d.Cause = cause
+		}
 		if text := longest(cause); text != "" && v.Redact == nil {
 			d.Command, err = v.sameByFilter(ctx, a, f, text, ids)
 			if err != nil {

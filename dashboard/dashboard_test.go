@@ -424,12 +424,17 @@ func TestTheCommandForAGroupMovesTheSameGroup(t *testing.T) {
 }
 
 func TestWhatIsHiddenIsNowhere(t *testing.T) {
-	s := open(t, dashboard.Options{Redact: func(_ string, r *queue.Record) { r.Payload = []byte(`"hidden"`) }})
-	s.bury("mail", "refused")
-	for _, path := range []string{"", "queue?q=mail", "queue?q=mail&tab=dead", "queue?q=mail&tab=ready", "task?q=mail&id=1790000000000-0", "task?q=mail&id=1790000000000-0&show=hex", "confirm?act=redrive&q=mail&error=refused", "queue?q=mail&tab=dead&where=payload~ann"} {
-		if code, body := s.get(path); code != 200 || strings.Contains(body, "example.com") || strings.Contains(body, "first=1") {
+	s := open(t, dashboard.Options{Redact: func(_ string, r *queue.Record) { r.Payload, r.Error = []byte(`"hidden"`), "" }})
+	s.bury("mail", "swordfish refused")
+	_, home := s.get("")
+	link := html.UnescapeString(regexp.MustCompile(`href="(confirm[^"]*)"`).FindStringSubmatch(home)[1])
+	for _, path := range []string{"", "queue?q=mail", "queue?q=mail&tab=dead", "queue?q=mail&tab=ready", "task?q=mail&id=1790000000000-0", "task?q=mail&id=1790000000000-0&show=hex", link, "queue?q=mail&tab=dead&where=payload~ann"} {
+		if code, body := s.get(path); code != 200 || strings.Contains(body, "example.com") || strings.Contains(body, "first=1") || strings.Contains(body, "swordfish") {
 			t.Errorf("%s: %d: %s", path, code, body)
 		}
+	}
+	if _, body := s.get(link); !strings.Contains(body, "Run 1 task of mail again?") {
+		t.Error("the group is not found:", body)
 	}
 	if code, _ := s.post(q("act", "repair", "q", "mail", "ids", s.id("mail"), "payload", "x")); code != http.StatusForbidden {
 		t.Error("repair:", code)

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
@@ -232,7 +233,7 @@ func (v *visit) failed(stream string, g queue.FailureGroup, several bool) need {
 	}
 	return need{
 		Bad: true, Count: number(g.Count), What: noun + stream + " failed", Cause: cut(110, text), Since: g.First, rank: 1<<30 + int64(g.Count),
-		Look: v.Like(stream, g), Act: v.Button("redrive", "q", stream, "group", group, "error", g.Error),
+		Look: v.Like(stream, g), Act: v.Button("redrive", "q", stream, "group", group, "error", v.Cause(g)),
 	}
 }
 
@@ -241,7 +242,18 @@ func (v *visit) Example(g queue.FailureGroup) string {
 	if n := len(g.Sample); n > 0 && g.Sample[n-1].Error != "" {
 		return g.Sample[n-1].Error
 	}
+	if v.Redact != nil {
+		return "no reason shown"
+	}
 	return first(g.Error, "no reason given")
+}
+
+// Cause names a group in links: by its text, or where that may be secret, by its digest.
+func (v *visit) Cause(g queue.FailureGroup) string {
+	if v.Redact == nil {
+		return g.Error
+	}
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(g.Error)))
 }
 
 // Like is where the tasks are listed that failed as a group did.
