@@ -131,6 +131,9 @@ func (i *Inspector) places(ctx context.Context, stream string, o ListOptions) (a
 	return all, nil
 }
 
+// pageWithin bounds how long one page may take.
+const pageWithin = 10 * time.Second
+
 // readEntries reads entries of a stream, from the cursor on.
 func readEntries(i *Inspector, ctx context.Context, p place, o ListOptions, from string) ([]Record, string, error) {
 	state := Dead
@@ -159,7 +162,7 @@ func readEntries(i *Inspector, ctx context.Context, p place, o ListOptions, from
 	if name == "XREVRANGE" {
 		low, high = high, low
 	}
-	reply, err := i.conns.Send(ctx, name, p.key, low, high, "COUNT", o.Limit)
+	reply, err := i.conns.Do(ctx, pageWithin, p.key, name, p.key, low, high, "COUNT", o.Limit)
 	if err != nil {
 		return nil, "", err
 	}

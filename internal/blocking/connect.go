@@ -60,7 +60,7 @@ func (c *Conn) connect(ctx context.Context, within time.Duration) error {
 		return net.ErrClosed
 	}
 	c.ready, c.late = true, time.Time{}
-	c.r = bufio.NewReader(c.raw)
+	c.r = bufio.NewReaderSize(c.raw, 16<<10)
 	return c.raw.SetDeadline(time.Time{})
 }
 

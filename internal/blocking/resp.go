@@ -66,7 +66,7 @@ func readValue(r *bufio.Reader) (any, error) {
 	if len(line) < 3 {
 		return nil, fmt.Errorf("%w: %q", errReply, line)
 	}
-	kind, text := line[0], bytes.TrimRight(line[1:], "\r\n")
+	kind, text := line[0], bytes.TrimSuffix(line[1:len(line)-1], []byte{'\r'})
 	switch kind {
 	case '+':
 		return string(text), nil
@@ -112,9 +112,18 @@ func readValue(r *bufio.Reader) (any, error) {
 	return nil, fmt.Errorf("%w: %q", errReply, line)
 }
 
-// commonTexts are texts that stand in each task's entry: they are made once, not with each
-// reply.
-var commonTexts = map[string]any{"payload": "payload", "timestamp": "timestamp", "retry_count": "retry_count", "0": "0"}
+// commonTexts are texts that stand in each task's entry or dead letter: they are made once, not
+// with each reply.
+var commonTexts = common("0", "payload", "timestamp", "retry_count", "task_id", "error", "history",
+	"reason", "origin_stream", "origin_group", "origin_consumer", "origin_id", "deliveries", "failed_at")
+
+func common(texts ...string) map[string]any {
+	m := make(map[string]any, len(texts))
+	for _, t := range texts {
+		m[t] = t
+	}
+	return m
+}
 
 // readBulk reads a text of n bytes.
 func readBulk(r *bufio.Reader, kind byte, n int64) (any, error) {
