@@ -50,17 +50,26 @@ func newContextAdd() *cobra.Command {
 	return cmd
 }
 
+// contextsWith reads the contexts, of which one must have the name.
+func contextsWith(name string) (*cli.Contexts, error) {
+	all, err := cli.LoadContexts()
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := all.Contexts[name]; !ok {
+		return nil, cli.Try(cli.NotMet("", "no context %q", name), "holdfast context ls")
+	}
+	return all, nil
+}
+
 func newContextUse() *cobra.Command {
 	return &cobra.Command{
 		Use: "use NAME", Short: "Choose the server that verbs talk to", Example: "  holdfast context use live", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: contextNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			all, err := cli.LoadContexts()
+			all, err := contextsWith(args[0])
 			if err != nil {
 				return err
-			}
-			if _, ok := all.Contexts[args[0]]; !ok {
-				return cli.Try(cli.NotMet("", "no context %q", args[0]), "holdfast context ls")
 			}
 			all.Current = args[0]
 			return all.Save()
@@ -123,12 +132,9 @@ func newContextRm() *cobra.Command {
 		Use: "rm NAME", Short: "Forget a server's name", Example: "  holdfast context rm local", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: contextNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			all, err := cli.LoadContexts()
+			all, err := contextsWith(args[0])
 			if err != nil {
 				return err
-			}
-			if _, ok := all.Contexts[args[0]]; !ok {
-				return cli.Try(cli.NotMet("", "no context %q", args[0]), "holdfast context ls")
 			}
 			delete(all.Contexts, args[0])
 			if all.Current == args[0] {
