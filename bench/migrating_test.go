@@ -224,10 +224,8 @@ func TestTheLockOfRedisPyAndOursExcludeEachOther(t *testing.T) {
 	if exec.Command(python, "-c", "import redis").Run() != nil {
 		t.Skip("there is no redis-py for " + python)
 	}
-	s := holdfasttest.Server(t)
-	c := s.Client()
-	_, port, _ := strings.Cut(s.Addr, ":")
-	cmd := exec.Command(python, "-c", `
+	sideBySide(t, func(port string) *exec.Cmd {
+		return exec.Command(python, "-c", `
 import redis, sys
 r = redis.Redis(port=int(sys.argv[1]))
 for i in range(300):
@@ -242,14 +240,63 @@ r.set("ready", 1)
 r.blpop("go", 10)
 held.release()
 `, port)
+	})
+}
+
+// Node's redlock, on the one server that it is told of.
+func TestTheLockOfNodesRedlockAndOursExcludeEachOther(t *testing.T) {
+	const dir = "../examples/node"
+	if _, err := os.Stat(dir + "/node_modules/redlock"); err != nil {
+		t.Skip("there is no redlock in " + dir + ": scripts/clients installs it")
+	}
+	sideBySide(t, func(port string) *exec.Cmd {
+		cmd := exec.Command("node", "--input-type=module", "-e", `
+import { Redis } from "ioredis"
+import redlock from "redlock"
+const r = new Redis(Number(process.argv[1]))
+const locks = new (redlock.default ?? redlock)([r], { retryCount: 5000, retryDelay: 2, retryJitter: 2 })
+for (let i = 0; i < 300; i++) {
+  const held = await locks.acquire(["report"], 20000)
+  const n = await r.incr("inside")
+  if (n !== 1) { console.error(n + " are inside"); process.exit(1) }
+  await r.decr("inside")
+  await held.release()
+}
+let held = await locks.acquire(["report"], 20000)
+held = await held.extend(5000)
+await r.set("ready", 1)
+await r.blpop("go", 10)
+await held.release()
+r.disconnect()
+`, port)
+		cmd.Dir = dir
+		return cmd
+	})
+}
+
+// sideBySide runs a program that takes the lock report 300 times, counting who is inside, then
+// takes it once more, sets ready, and releases it when the list go has something; and
+// meanwhile takes the lock itself.
+func sideBySide(t *testing.T, program func(port string) *exec.Cmd) {
+	s := holdfasttest.Server(t)
+	c := s.Client()
+	_, port, _ := strings.Cut(s.Addr, ":")
+	cmd := program(port)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
 	ctx := context.Background()
 	ours := lockings(c)["holdfast"]
 	for c.Exists(ctx, "ready").Val() == 0 {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended too early: %v: %s", err, out.String())
+		default:
+		}
 		if _, err := ours(ctx, "report", 20*time.Second, false, func() {
 			if n := c.Incr(ctx, "inside").Val(); n != 1 && c.Exists(ctx, "ready").Val() == 0 {
 				t.Errorf("%d are inside", n)
@@ -258,15 +305,12 @@ held.release()
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if cmd.ProcessState != nil {
-			break
-		}
 	}
 	if got := fmt.Sprint(c.Do(ctx, "LOCK.INFO", "report").Val()); !strings.Contains(got, "foreign:1") && !strings.Contains(got, "foreign 1") {
-		t.Errorf("INFO of redis-py's lock: %s", got)
+		t.Errorf("INFO of its lock: %s", got)
 	}
 	c.RPush(ctx, "go", 1)
-	if err := cmd.Wait(); err != nil {
+	if err := <-ended; err != nil {
 		t.Fatalf("%v: %s", err, out.String())
 	}
 }

@@ -25,7 +25,13 @@ func (f form) target() string { return first(f.Get("q"), f.Get("lock"), f.Get("k
 
 // words are a verb of the tool with the queue, the ids and the group.
 func (f form) words(verb string, more ...string) string {
-	words := append([]string{"queue", verb, f.queue()}, f.ids()...)
+	words := []string{"queue", verb, f.queue()}
+	for _, id := range f.ids() {
+		if verb != "cancel" { // the ids of dead letters are their entries'
+			id = "entry:" + id
+		}
+		words = append(words, id)
+	}
 	if f.group() != "" && verb != "cancel" {
 		words = append(words, "--group="+f.group())
 	}
@@ -76,7 +82,7 @@ var acts = []act{
 			}
 			// A browser sends line ends as CR LF.
 			payload := strings.ReplaceAll(f.Get("payload"), "\r\n", "\n")
-			there, err := b.queues.Repair(ctx, f.queue(), f.group(), f.ids()[0], []byte(payload))
+			there, err := b.queues.Repair(ctx, f.queue(), f.group(), "entry:"+f.ids()[0], []byte(payload))
 			if err == nil && !there {
 				return "Nothing to repair: the task is not dead any more", nil
 			}

@@ -2,7 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"holdfast/holdfasttest"
@@ -244,5 +248,41 @@ func TestALimitThatIsNeverReleasedIsARateLimiter(t *testing.T) {
 		if between := times[i] - times[i-n]; between < window {
 			t.Errorf("%d grants in %d ms", n+1, between)
 		}
+	}
+}
+
+// Many ask again and again, and as many pass as may: n in each window, and never more.
+func TestALimitIsReachedUnderLoad(t *testing.T) {
+	l := lockServer(t, holdfasttest.WithArgs("--hz", "100"))
+	const n, window, callers, windows = 20, 100, 60, 15
+	var mu sync.Mutex
+	var times []int64
+	var over atomic.Bool
+	var all sync.WaitGroup
+	for i := range callers {
+		c := l.another()
+		all.Go(func() {
+			for k := 0; !over.Load(); k++ {
+				us, err := strconv.ParseInt(c.do("LOCK.ACQUIRE api % % LIMIT % BLOCK 20000 WITHTOKEN", fmt.Sprint(i, ":", k), window, n), 10, 64)
+				if err != nil || us == 0 {
+					t.Errorf("%d, %v", us, err)
+					return
+				}
+				mu.Lock()
+				times = append(times, us/1000)
+				over.Store(len(times) >= n*windows)
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(times)
+	for i := n; i < len(times); i++ {
+		if between := times[i] - times[i-n]; between < window {
+			t.Errorf("%d grants in %d ms", n+1, between)
+		}
+	}
+	if took, least := times[n*windows-1]-times[0], int64((windows-1)*window); took > least*12/10 {
+		t.Errorf("%d grants took %d ms, want %d", n*windows, took, least)
 	}
 }

@@ -82,3 +82,30 @@ func TestManyIdsAreSettledInFewCalls(t *testing.T) {
 	}
 	q.wants(int64(0), "XLEN s")
 }
+
+// Streams give their ids independently, so an entry of a dead stream may have the id of
+// another task that died there.
+func TestAnEntryCanBeNamedExactly(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	for _, e := range []string{"5-0 a 4-0", "6-0 b 5-0", "7-0 c 6-0"} {
+		var entry, payload, task string
+		fmt.Sscan(e, &entry, &payload, &task)
+		q.do("XADD dead % payload % timestamp 1 retry_count 1 task_id % origin_stream s", entry, payload, task)
+		q.do("HSET {dead}:tasks % %", task, entry)
+	}
+	for _, ambiguous := range []string{"5-0", "6-0"} {
+		q.wants(int64(0), "TASK.REDRIVE dead IDS 1 %", ambiguous)
+		q.wants(int64(0), "TASK.CANCEL dead %", ambiguous)
+	}
+	for _, nothing := range []string{"entry:4-0", "entry:", "entry:x", "entry:5-0-0", "entry:entry:5-0", "ENTRY:5-0"} {
+		q.wants(int64(0), "TASK.CANCEL dead %", nothing)
+	}
+	q.wants(int64(1), "TASK.CANCEL dead entry:5")
+	q.wants(int64(1), "TASK.REDRIVE dead IDS 1 entry:6-0")
+	if got := q.one("TASK.CONSUME g c s"); got.payload() != "b" || got.field("task_id") != "5-0" {
+		t.Errorf("%q", got.fields)
+	}
+	q.wants(int64(1), "TASK.CANCEL dead entry:7-0 entry:7-0 6-0")
+	q.wants(int64(0), "XLEN dead")
+	q.wants(int64(0), "EXISTS {dead}:tasks")
+}

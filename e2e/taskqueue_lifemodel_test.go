@@ -49,18 +49,22 @@ func (m *lifeModel) pick(where ...string) *modelTask {
 	return rapid.SampledFrom(some).Draw(m.t, "task")
 }
 
-// name is a name of the task: its own id, or its entry's. A dead task's id may also be
-// the id of another's entry in the dead stream, and then names neither.
+// name is a name of the task: its own id, or its entry's, with or without saying so. A dead
+// task's id may also be the id of another's entry in the dead stream, and then names neither.
 func (m *lifeModel) name(k *modelTask) string {
 	if k.where == "gone" {
 		return k.id
 	}
-	name := rapid.SampledFrom([]string{k.id, k.entry}).Draw(m.t, "name")
+	names := []string{k.id, k.entry}
+	if k.where != "delayed" {
+		names = append(names, "entry:"+k.entry)
+	}
+	name := rapid.SampledFrom(names).Draw(m.t, "name")
 	for _, o := range m.in("dead") {
 		if k.where == "dead" && o != k && (o.id == name || o.entry == name) {
 			m.want(0, "TASK.CANCEL dead %", name)
 			m.want(0, "TASK.REDRIVE dead IDS 1 %", name)
-			m.t.Skip()
+			return "entry:" + k.entry
 		}
 	}
 	return name

@@ -5,17 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
-// Selection says which dead letters to act on: those named by Entries, or else those that
-// Filter chooses among the next Window ones.
+// Selection says which dead letters to act on: those named by Entries and IDs, or else those
+// that Filter chooses among the next Window ones. With several groups, names want a Group.
 type Selection struct {
 	Cursor  string   // of a filter: where to go on
 	DryRun  bool     // look, and change nothing
-	Entries []string // entry ids or task ids. With several groups, Group must be set
+	Entries []string // ids of entries of the dead stream
 	Filter  Filter
-	Group   string // empty is every group
-	Window  int    // of a filter: how many to look at, at most. Defaults to 10,000
+	Group   string   // empty is every group
+	IDs     []string // as people name them: a task's id, an entry's, or entry: and an entry's, which names no task
+	Window  int      // of a filter: how many to look at, at most. Defaults to 10,000
 }
 
 // Outcome is what an act did, or in a dry run would do. The tasks that a dry run chose
@@ -55,13 +57,13 @@ func redriveTarget(stream, group string, several bool) string {
 }
 
 // Repair gives a dead letter another payload and brings it back, in one step. It tells
-// whether the dead letter was there.
-func (i *Inspector) Repair(ctx context.Context, stream, group, entry string, payload []byte) (bool, error) {
+// whether the dead letter was there. id is one of Selection.IDs.
+func (i *Inspector) Repair(ctx context.Context, stream, group, id string, payload []byte) (bool, error) {
 	several, err := hasSeveralGroups(ctx, i.conns, stream)
 	if err != nil {
 		return false, failed("repair a task of", stream, err)
 	}
-	n, resent, err := sendForCount(ctx, i.conns, outageOfActs, "TASK.REDRIVE", DeadStream(stream, group), "IDS", 1, entry,
+	n, resent, err := sendForCount(ctx, i.conns, outageOfActs, "TASK.REDRIVE", DeadStream(stream, group), "IDS", 1, id,
 		"TO", redriveTarget(stream, groupOr(group), several), "PAYLOAD", payload)
 	if err == nil && n == 0 && resent {
 		err = ErrUnknown
@@ -84,7 +86,7 @@ func (i *Inspector) Discard(ctx context.Context, stream string, s Selection) (Ou
 func (i *Inspector) act(ctx context.Context, what, stream string, s Selection, command func(group string, entries []any) (args []any, dead string)) (out Outcome, err error) {
 	chosen := map[string][]any{}
 	var order []string
-	if len(s.Entries) > 0 {
+	if named := s.named(); len(named) > 0 {
 		group := s.Group
 		if group == "" {
 			groups, err := groupsOf(ctx, i.conns, stream)
@@ -97,11 +99,9 @@ func (i *Inspector) act(ctx context.Context, what, stream string, s Selection, c
 				group = groups[0].name
 			}
 		}
-		out.Entries, out.Looked = s.Entries, len(s.Entries)
+		out.Entries, out.Looked = s.Entries, len(named)
 		order = append(order, group)
-		for _, e := range s.Entries {
-			chosen[group] = append(chosen[group], e)
-		}
+		chosen[group] = named
 	} else {
 		search := SearchOptions{Cursor: s.Cursor, Filter: s.Filter, Group: s.Group, State: Dead, Window: s.Window}
 		out.Cursor, err = i.each(ctx, stream, search, func(r *Record) bool {
@@ -109,7 +109,7 @@ func (i *Inspector) act(ctx context.Context, what, stream string, s Selection, c
 				if chosen[r.Group] == nil {
 					order = append(order, r.Group)
 				}
-				chosen[r.Group] = append(chosen[r.Group], r.Entry)
+				chosen[r.Group] = append(chosen[r.Group], exactly(r.Entry))
 				out.Entries = append(out.Entries, r.Entry)
 				if len(out.Sample) < sampleSize {
 					out.Sample = append(out.Sample, *r)
@@ -128,7 +128,7 @@ func (i *Inspector) act(ctx context.Context, what, stream string, s Selection, c
 			if err != nil {
 				return out, failed(what, stream, err)
 			}
-			if resent || n < len(part) {
+			if resent {
 				if n, err = i.complete(ctx, dead, part, func(ids []any) []any { args, _ := command(group, ids); return args }); err != nil {
 					return out, failed(what, stream, err)
 				}
@@ -139,38 +139,51 @@ func (i *Inspector) act(ctx context.Context, what, stream string, s Selection, c
 	return out, nil
 }
 
-// complete counts the entries that a stream does not have any more: those acted on, though a
-// reply was lost. To what is left the command is sent once more, by the tasks' ids: the
-// server acts on no entry whose id is another task's, too.
-func (i *Inspector) complete(ctx context.Context, stream string, entries []any, command func(ids []any) []any) (n int, err error) {
-	for again := true; ; again = false {
-		commands := make([][]any, len(entries))
-		for k, e := range entries {
-			commands[k] = []any{"XRANGE", stream, e, e}
+// complete acts on those entries that the stream still has, after a reply was lost, and
+// counts them and those that it has no more. What a task's id named cannot be known then.
+func (i *Inspector) complete(ctx context.Context, stream string, names []any, command func(names []any) []any) (int, error) {
+	commands := make([][]any, len(names))
+	for k, name := range names {
+		entry, exact := strings.CutPrefix(name.(string), exactly(""))
+		if !exact {
+			return 0, ErrUnknown
 		}
-		replies, errs := i.conns.SendAll(ctx, commands)
-		if err := errors.Join(errs...); err != nil {
-			return 0, err
-		}
-		var left []any
-		n = 0
-		for _, reply := range replies {
-			list, _ := reply.([]any)
-			if len(list) == 0 {
-				n++
-				continue
-			}
-			id, fields := entryFields(list[0])
-			left = append(left, recordOf(Dead, stream, id, fields).ID)
-		}
-		if len(left) == 0 || !again {
-			return n, nil
-		}
-		if _, _, err := sendForCount(ctx, i.conns, outageOfActs, command(left)...); err != nil {
-			return n, err
+		commands[k] = []any{"XRANGE", stream, entry, entry}
+	}
+	replies, errs := i.conns.SendAll(ctx, commands)
+	if err := errors.Join(errs...); err != nil {
+		return 0, err
+	}
+	var left []any
+	for k, reply := range replies {
+		if list, _ := reply.([]any); len(list) > 0 {
+			left = append(left, names[k])
 		}
 	}
+	gone := len(names) - len(left)
+	if len(left) == 0 {
+		return gone, nil
+	}
+	n, resent, err := sendForCount(ctx, i.conns, outageOfActs, command(left)...)
+	if err == nil && resent {
+		err = ErrUnknown
+	}
+	return gone + n, err
 }
+
+// named returns the names in a selection, as the server takes them.
+func (s *Selection) named() (names []any) {
+	for _, e := range s.Entries {
+		names = append(names, exactly(e))
+	}
+	for _, id := range s.IDs {
+		names = append(names, id)
+	}
+	return names
+}
+
+// exactly names an entry by its id, which could be another task's id too.
+func exactly(entry string) string { return "entry:" + entry }
 
 // Cancel takes tasks out of the queue by their ids, wherever they are: delayed, ready,
 // or in work, in which case the handler's context ends with [ErrLost] at the next
@@ -235,7 +248,11 @@ func (i *Inspector) Purge(ctx context.Context, stream string, state State, group
 			if state == Delayed {
 				key = streamOfDelayed(key)
 			}
-			byKey[key] = append(byKey[key], r.Entry)
+			name := r.Entry
+			if state != Delayed {
+				name = exactly(name)
+			}
+			byKey[key] = append(byKey[key], name)
 		}
 		n := 0
 		for key, entries := range byKey {

@@ -574,6 +574,23 @@ func TestWhereWaitingIsNotAllowedNobodyIsMadeToWait(t *testing.T) {
 	want(t, "called by a module", do(t, c, "PROBE.CALL E PROBE.WAIT x 0"), "CANNOT")
 }
 
+// Neither another module's call nor a script that it runs has a user who could be asked.
+func TestAKeyIsAllowedWhereNobodyCanBeRefused(t *testing.T) {
+	s, c := server(t, "probe")
+	do(t, c, "ACL SETUSER guest on nopass ~its:* +@all")
+	guest := redis.NewClient(&redis.Options{Addr: s.Addr, Username: "guest", Password: "any"})
+	defer guest.Close()
+	script := "EVAL return(redis.call('PROBE.ALLOWED',KEYS[1])) 1 "
+	for line, want1 := range map[string]int64{
+		"PROBE.ALLOWED its:key": 1, "PROBE.ALLOWED key": 0, script + "its:key": 1,
+		"PROBE.CALL E PROBE.ALLOWED key": 1, "PROBE.CALL E " + script + "key": 1,
+		"PROBE.CALL EC PROBE.ALLOWED its:key": 1,
+	} {
+		want(t, line, do(t, guest, line), any(want1))
+		want(t, line, do(t, c, line), any(int64(1)))
+	}
+}
+
 func TestWhoeverWaitsIsToldWhenThePrimaryBecomesAReplica(t *testing.T) {
 	_, c := server(t, "probe")
 	_, _, reply := wait(t, c, "w", 0)

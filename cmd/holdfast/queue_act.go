@@ -56,7 +56,7 @@ func (f *actFlags) register(cmd *cobra.Command) {
 // run chooses first, shows what it chose, and acts on exactly that.
 func (a act) run(cmd *cobra.Command, s *cli.Server, f *actFlags, stream string, ids []string) error {
 	i := queue.Inspect(s.UniversalClient)
-	selection := queue.Selection{Entries: ids, Group: f.group, Window: f.window}
+	selection := queue.Selection{IDs: ids, Group: f.group, Window: f.window}
 	total := outcomeRow{Chosen: len(ids), Looked: len(ids)}
 	var sample []string
 	if len(ids) == 0 {
@@ -79,13 +79,15 @@ func (a act) run(cmd *cobra.Command, s *cli.Server, f *actFlags, stream string, 
 		if total.Chosen == 0 {
 			return cli.NotMet("holdfast queue peek "+stream+" --dead", "no dead letter matches, of %s looked at", cli.Number(int64(total.Looked)))
 		}
-		selection = queue.Selection{Entries: chosen.Entries, Group: f.group}
+		for _, entry := range chosen.Entries {
+			ids = append(ids, "entry:"+entry)
+		}
 	}
 	what := fmt.Sprintf("%s %s of %s (%s looked at)", a.word, plural(int64(total.Chosen), "dead letter", "dead letters"), stream, cli.Number(int64(total.Looked)))
 	if ok, err := f.consent.Ask(cmd, s, cli.Act{What: what, Sample: sample, Name: stream}); err != nil || !ok {
 		return err
 	}
-	err := inSteps(cmd, selection, func(part queue.Selection) (int, error) {
+	err := inSteps(cmd, queue.Selection{Group: f.group}, ids, func(part queue.Selection) (int, error) {
 		out, err := a.do(i, cmd, stream, part)
 		total.Done += out.Done
 		return total.Done, err
@@ -104,15 +106,15 @@ func (a act) run(cmd *cobra.Command, s *cli.Server, f *actFlags, stream string, 
 }
 
 // inSteps acts on a selection by parts, and shows the progress of long ones.
-func inSteps(cmd *cobra.Command, s queue.Selection, step func(queue.Selection) (done int, err error)) error {
-	p := newProgress(cmd, len(s.Entries))
+func inSteps(cmd *cobra.Command, s queue.Selection, names []string, step func(queue.Selection) (done int, err error)) error {
+	p := newProgress(cmd, len(names))
 	defer p.end()
-	for part := range slices.Chunk(s.Entries, 1000) {
+	for part := range slices.Chunk(names, 1000) {
 		if err := cmd.Context().Err(); err != nil {
 			return err
 		}
 		of := s
-		of.Entries = part
+		of.IDs = part
 		done, err := step(of)
 		if err != nil {
 			return err

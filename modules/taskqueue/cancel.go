@@ -23,12 +23,8 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	var entries []redismodule.Arg
 	seen := make(map[string]bool, len(args)-2) // entries; a task may be named twice
 	for _, a := range args[2:] {
-		name := a.Bytes()
-		if full, err := fullID(a); err == nil {
-			name = view(full)
-		}
 		found := false
-		for _, at := range s.placesOf(ctx, stream, name) {
+		for _, at := range s.placesOf(ctx, stream, a.Bytes()) {
 			if due, is := dispatch.DueOf(at); is {
 				was := s.cancelDelayed(ctx, stream, due, at)
 				found, delayed = found || was, delayed || was

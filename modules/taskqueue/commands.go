@@ -192,7 +192,7 @@ var commands = []rm.Command{
 		Args: []rm.Argument{
 			keyArg("dead_stream", 0, "The dead stream."),
 			oneOf("which",
-				option("IDS", "The tasks of these ids, or of the entries of these ids.",
+				option("IDS", "The tasks of these ids, or of the entries of these ids. entry:id is an entry's id and no task's.",
 					arg("ids", rm.ArgInteger, "Their number."), multiple(arg("id", rm.ArgString, ""))),
 				option("COUNT", "The most tasks to move, from the beginning of the dead stream; 1000 by default, taskqueue.max-count at most.", arg("count", rm.ArgInteger, "")),
 			),

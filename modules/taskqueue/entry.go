@@ -147,6 +147,8 @@ func (s *state) task(payload []byte, timestamp, retries int64) [][]byte {
 // put adds a task to the stream, or to the delayed tasks when at is later than now. It
 // returns a copy of the id.
 func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]byte) ([]byte, error) {
+	// The fields are memory of the server, which the scratch must not outlive.
+	defer func() { clear(fields); clear(s.fields) }()
 	l, _ := readLife(fields)
 	if at > ctx.Now() {
 		id, err := s.schedule(ctx, stream, at, fields)

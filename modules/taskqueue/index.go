@@ -100,12 +100,25 @@ func (s *state) newest(ctx *redismodule.Ctx, stream string, task []byte) []byte 
 	return bytes.Clone(p.Bytes())
 }
 
+// entryPrefix in front of an id says that it is an entry's.
+const entryPrefix = "entry:"
+
 // placesOf returns where in the stream a task is: the ids of its entries or of a delayed
 // task. name is the task's id or one of these ids. There are two places when one of several
 // groups has retried the task and others have not. An id can name one task as its own and
 // another as its entry's, because streams give their ids independently; it then names none.
-// What is returned may be gone.
+// A name that begins with entryPrefix is an entry's id and nothing else. What is returned may be gone.
 func (s *state) placesOf(ctx *redismodule.Ctx, stream string, name []byte) (places [][]byte) {
+	name, exact := bytes.CutPrefix(name, []byte(entryPrefix))
+	if full, err := fullID(redismodule.Text(name)); err == nil {
+		name = view(full)
+	}
+	if exact {
+		if _, ok := dispatch.ParseID(name); ok && s.source.read(ctx, stream, text(name)) {
+			places = append(places, bytes.Clone(name))
+		}
+		return places
+	}
 	newest := s.newest(ctx, stream, name)
 	if newest != nil && !s.isOf(ctx, stream, newest, name) {
 		newest = nil // the index was out of date

@@ -105,11 +105,8 @@ func (s *state) redriveIDs(ctx *redismodule.Ctx, r *redriving) (moved int64, err
 }
 
 // entryOf reads a task's entry into s.source and returns the entry's id, or "" when the
-// stream holds none. name is the id of the entry or of the task.
+// stream holds none. name is as in placesOf.
 func (s *state) entryOf(ctx *redismodule.Ctx, stream string, name []byte) string {
-	if id, err := fullID(redismodule.Text(name)); err == nil {
-		name = view(id)
-	}
 	for _, at := range s.placesOf(ctx, stream, name) {
 		if s.source.read(ctx, stream, text(at)) {
 			return text(at)

@@ -145,6 +145,10 @@ var module = redismodule.Module{
 			return nil
 		}, key1),
 		command("misuse", 2, "write", misuse, key1),
+		command("allowed", 2, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			ctx.ReplyBool(ctx.KeyAllowed(args[1].Bytes(), redismodule.KeyInsert))
+			return nil
+		}),
 		usual("task.publish", -3, key1),
 		usual("task.consume", -4, redismodule.KeySpec{Flags: key1.Flags, Index: 3}),
 		usual("task.ack", -4, key1),
