@@ -16,9 +16,11 @@ BUILD ?= build
 LIBRARY := $(BUILD)/libholdfast.so
 SO := $(MODULES:%=$(BUILD)/%.so)
 TOOL := $(BUILD)/holdfast
-GOFILES := $(shell find . -name '*.go' ! -name '*_test.go' -o -name '*.[ch]' -o -name 'exports.map' | grep -v -e '^./build/' -e '^./bench/') go.mod go.sum
+GOFILES := $(shell find . -name '*.go' ! -name '*_test.go' -o -name '*.[ch]' -o -name 'exports.map' -o -name go.mod -o -name go.sum | grep -v -e '^./build/' -e '^./bench/')
 GO ?= go
 export GO
+# Each Go module is built and tested by its own go.mod; go.work is for editors.
+export GOWORK := off
 # make's own default, cc, may be another compiler than the one that scripts/need looks for.
 ifeq ($(origin CC),default)
 CC := gcc
@@ -47,7 +49,7 @@ build: $(SO) $(TOOL) ## build the three modules, their library and the tool into
 $(LIBRARY): $(GOFILES) | tools
 	@scripts/need go
 	@mkdir -p $(BUILD)
-	CGO_ENABLED=1 $(GO) build $(GOFLAGS_SO) -ldflags='-s -w -buildid= -extldflags "$(LD_SO)"' -o $(BUILD)/.libholdfast.so.new ./modules/library
+	CGO_ENABLED=1 $(GO) build -C modules $(GOFLAGS_SO) -ldflags='-s -w -buildid= -extldflags "$(LD_SO)"' -o $(abspath $(BUILD))/.libholdfast.so.new ./library
 	@rm -f $(BUILD)/.libholdfast.so.h $(BUILD)/.libholdfast.h
 	@chmod 0755 $(BUILD)/.libholdfast.so.new && mv -f $(BUILD)/.libholdfast.so.new $@
 
@@ -57,12 +59,12 @@ $(SO): $(BUILD)/%.so: modules/entry/entry.c $(LIBRARY)
 
 $(TOOL): $(GOFILES) $(wildcard docs/*.md docs/commands/*)
 	@mkdir -p $(BUILD)
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X main.version=$(VERSION)' -o $(BUILD)/.holdfast.new ./cmd/holdfast
+	CGO_ENABLED=0 $(GO) build -C cmd -trimpath -buildvcs=false -ldflags='-s -w -X main.version=$(VERSION)' -o $(abspath $(BUILD))/.holdfast.new ./holdfast
 	@mv -f $(BUILD)/.holdfast.new $@
 
 .PHONY: generate
 generate: tools $(TOOL) ## write docs/commands from the modules, and docs/man from the tool
-	$(GO) run ./modules/library/commands docs/commands
+	$(GO) run -C modules ./library/commands ../docs/commands
 	@mkdir -p docs/man && rm -f docs/man/*.1
 	$(TOOL) man docs/man
 
@@ -72,8 +74,10 @@ api: ## take the public Go packages as they are at HEAD for the API that must no
 
 .PHONY: lint
 lint: tools ## golangci-lint where it is installed, else gofmt and go vet
-	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; \
-	else echo "golangci-lint is not installed: gofmt and go vet only"; test -z "$$(gofmt -l . | tee /dev/stderr)" && $(GO) vet ./...; fi
+	@command -v golangci-lint >/dev/null || echo "golangci-lint is not installed: gofmt and go vet only"
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	@set -e; for m in go.mod */go.mod; do cd $(CURDIR)/$$(dirname $$m); \
+	  if command -v golangci-lint >/dev/null; then golangci-lint run ./...; else $(GO) vet ./...; fi; done
 
 .PHONY: matrix
 matrix: build ## the server tests against Redis 7.0 and 8 and Valkey 8 and 9, fetched into a cache folder
@@ -93,7 +97,7 @@ bench-check: ## what moved more than the noise between two results: the newest t
 
 .PHONY: soak
 soak: server build ## the long tests (FOR=30m)
-	HOLDFAST_SOAK=$(or $(FOR),30m) $(GO) test -count 1 -timeout 0 -v -run Soak $(ARGS) ./e2e/...
+	HOLDFAST_SOAK=$(or $(FOR),30m) $(GO) test -C e2e -count 1 -timeout 0 -v -run Soak $(ARGS) ./...
 
 .PHONY: install
 install: build ## install into PREFIX (default /usr/local): lib/holdfast and bin

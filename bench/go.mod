@@ -11,6 +11,7 @@ require (
 	github.com/redis/rueidis/rueidisaside v1.0.64
 	golang.org/x/sync v0.24.0
 	holdfast v0.0.0
+	holdfast/modules v0.0.0
 )
 
 require (
@@ -24,4 +25,7 @@ require (
 	google.golang.org/protobuf v1.36.10 // indirect
 )
 
-replace holdfast => ../
+replace (
+	holdfast => ../
+	holdfast/modules => ../modules
+)

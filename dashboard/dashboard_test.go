@@ -375,7 +375,7 @@ func TestTwoOperatorsMoveEachTaskOnce(t *testing.T) {
 func tool(t *testing.T) func(line, addr string) ([]byte, error) {
 	t.Helper()
 	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "holdfast"), "../cmd/holdfast").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-C", "../cmd", "-o", filepath.Join(dir, "holdfast"), "./holdfast").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return func(line, addr string) ([]byte, error) {

@@ -1,6 +1,6 @@
 /* The fast path of the locks: an exclusive lock without META and SESSION is taken, extended
  * and released here while nobody waits for it and nothing is out of the ordinary. The form
- * of the string, and what a lease is, are internal/locktable's (record.go). */
+ * of the string, and what a lease is, are modules/internal/locktable's (record.go). */
 #include "bridge.h"
 #include <stdio.h>
 #include <string.h>

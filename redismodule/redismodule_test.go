@@ -7,12 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/holdfasttest"
@@ -72,8 +72,8 @@ func do(t *testing.T, c interface {
 
 func want(t *testing.T, what string, got, want any) {
 	t.Helper()
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("%s: (-want +got)\n%s", what, d)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: %#v, want %#v", what, got, want)
 	}
 }
 

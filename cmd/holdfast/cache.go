@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/cache"
-	"holdfast/internal/cli"
+	"holdfast/cmd/internal/cli"
 )
 
 func newCache() *cobra.Command {

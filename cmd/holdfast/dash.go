@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/cmd/internal/cli"
 	"holdfast/dashboard"
-	"holdfast/internal/cli"
 )
 
 func newDash() *cobra.Command {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/cli"
+	"holdfast/cmd/internal/cli"
 	"holdfast/internal/doctor"
 )
 

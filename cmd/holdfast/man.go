@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"holdfast/internal/cli"
+	"holdfast/cmd/internal/cli"
 )
 
 // newMan is the verb that make generate uses to write docs/man. Nobody else needs it.

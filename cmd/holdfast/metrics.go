@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/cli"
-	"holdfast/internal/metrics"
+	"holdfast/cmd/internal/cli"
+	"holdfast/cmd/internal/metrics"
 )
 
 // scrapeWithin bounds how long a scrape may take.

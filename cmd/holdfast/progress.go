@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/cli"
+	"holdfast/cmd/internal/cli"
 )
 
 // progress shows on a terminal how far long work is. Nothing is shown for work of less than a second.

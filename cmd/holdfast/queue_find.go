@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/cli"
+	"holdfast/cmd/internal/cli"
 	"holdfast/internal/where"
 	"holdfast/queue"
 )

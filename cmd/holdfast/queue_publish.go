@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"holdfast/internal/cli"
+	"holdfast/cmd/internal/cli"
 	"holdfast/queue"
 )
 

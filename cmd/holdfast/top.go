@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"holdfast/internal/cli"
-	"holdfast/internal/top"
+	"holdfast/cmd/internal/cli"
+	"holdfast/cmd/internal/top"
 )
 
 func newTop() *cobra.Command {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"holdfast/internal/cli"
+	"holdfast/cmd/internal/cli"
 )
 
 // verbs are all commands that do something.

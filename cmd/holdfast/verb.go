@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/cli"
+	"holdfast/cmd/internal/cli"
 )
 
 // verb is a command that talks to a server. It gets the flags that say to which.

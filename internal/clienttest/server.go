@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"holdfast/holdfasttest"
 )
@@ -31,18 +30,6 @@ func Start(t *testing.T, patience time.Duration, options ...holdfasttest.Option)
 	WatchGoroutines(t)
 	s := holdfasttest.Server(t, options...)
 	return &Server{s, s.Client(), t, patience}
-}
-
-// WatchGoroutines checks at the end of a test that none is left of those that begin
-// from now on.
-func WatchGoroutines(t *testing.T) {
-	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() {
-		// The one thread that starts servers stays, and a client that found nobody to
-		// connect to sleeps before it sees that it was closed.
-		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("holdfast/internal/redisserver.startPinned.func1.1"),
-			goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
-	})
 }
 
 // Context ends with the test, or with its patience.

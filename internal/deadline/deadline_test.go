@@ -1,9 +1,8 @@
 package deadline_test
 
 import (
+	"math/rand/v2"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"holdfast/internal/deadline"
 )
@@ -11,53 +10,48 @@ import (
 // However deadlines are set, moved and removed, what is due comes out earliest
 // first, once each, and nothing comes out early.
 func TestWhatIsDueComesOutOnceEarliestFirst(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 0))
 		var h deadline.Heap[int]
 		items := make([]deadline.Item[int], 20)
-		model := map[int]int64{}
 		for i := range items {
 			items[i].Value = i
 		}
-		who := rapid.IntRange(0, len(items)-1)
-		when := rapid.Int64Range(0, 50)
-		t.Repeat(map[string]func(*rapid.T){
-			"put": func(t *rapid.T) {
-				i, at := who.Draw(t, "who"), when.Draw(t, "at")
+		model := map[int]int64{}
+		for range 100 {
+			i, at := r.IntN(len(items)), r.Int64N(51)
+			switch r.IntN(4) {
+			case 0, 1:
 				h.Put(&items[i], at)
 				model[i] = at
-			},
-			"remove": func(t *rapid.T) {
-				i := who.Draw(t, "who")
+			case 2:
 				h.Remove(&items[i])
 				delete(model, i)
-			},
-			"pop": func(t *rapid.T) {
-				now, last := when.Draw(t, "now"), int64(-1)
-				for it := h.PopDue(now); it != nil; it = h.PopDue(now) {
-					at, there := model[it.Value]
-					if !there || at != it.At() || at > now || at < last {
-						t.Fatalf("item %d came out at %d, due %d (known %v), after one due %d", it.Value, now, at, there, last)
+			case 3:
+				last := int64(-1)
+				for it := h.PopDue(at); it != nil; it = h.PopDue(at) {
+					due, there := model[it.Value]
+					if !there || due != it.At() || due > at || due < last {
+						t.Fatalf("seed %d: item %d came out at %d, due %d (known %v), after one due %d", seed, it.Value, at, due, there, last)
 					}
-					last = at
+					last = due
 					delete(model, it.Value)
 				}
-				for i, at := range model {
-					if at <= now {
-						t.Fatalf("item %d due at %d did not come out at %d", i, at, now)
+				for i, due := range model {
+					if due <= at {
+						t.Fatalf("seed %d: item %d due at %d did not come out at %d", seed, i, due, at)
 					}
 				}
-			},
-			"": func(t *rapid.T) {
-				at, ok := h.Next()
-				if h.Len() != len(model) || ok != (len(model) > 0) {
-					t.Fatalf("len %d, want %d", h.Len(), len(model))
+			}
+			next, some := h.Next()
+			if h.Len() != len(model) || some != (len(model) > 0) {
+				t.Fatalf("seed %d: %d are in it, want %d", seed, h.Len(), len(model))
+			}
+			for i, due := range model {
+				if due < next || !items[i].Set() {
+					t.Fatalf("seed %d: item %d is due at %d, before the next at %d", seed, i, due, next)
 				}
-				for i, m := range model {
-					if m < at || !items[i].Set() {
-						t.Fatalf("item %d is due at %d, before the next at %d", i, m, at)
-					}
-				}
-			},
-		})
-	})
+			}
+		}
+	}
 }

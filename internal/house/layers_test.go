@@ -11,23 +11,23 @@ import (
 // docs/architecture.md.
 var layers = map[string][]string{
 	// The cores decide, without a server. They know each other at most.
-	"internal/deadline":   {},
-	"internal/histogram":  {},
-	"internal/resp":       {},
-	"internal/slot":       {},
-	"internal/waitq":      {},
-	"internal/dispatch":   {"internal/deadline", "internal/histogram", "internal/slot", "internal/waitq"},
-	"internal/leasetable": {"internal/deadline", "internal/waitq"},
-	"internal/locktable":  {"internal/deadline", "internal/histogram", "internal/waitq"},
+	"internal/deadline":           {},
+	"modules/internal/histogram":  {},
+	"modules/internal/resp":       {},
+	"modules/internal/slot":       {},
+	"modules/internal/waitq":      {},
+	"modules/internal/dispatch":   {"internal/deadline", "modules/internal/histogram", "modules/internal/slot", "modules/internal/waitq"},
+	"modules/internal/leasetable": {"internal/deadline", "modules/internal/waitq"},
+	"modules/internal/locktable":  {"internal/deadline", "modules/internal/histogram", "modules/internal/waitq"},
 
 	// The modules carry out what the cores decide, through the binding.
 	"redismodule":                  {"internal/deadline"},
 	"redismodule/example/doorbell": {"redismodule"},
 	"redismodule/internal/probe":   {"redismodule"},
 	"modules/syntax":               {"redismodule"},
-	"modules/cachelock":            {"internal/histogram", "internal/leasetable", "modules/syntax", "redismodule"},
-	"modules/distlock":             {"internal/histogram", "internal/locktable", "internal/slot", "modules/syntax", "redismodule"},
-	"modules/taskqueue":            {"internal/dispatch", "internal/histogram", "internal/resp", "internal/slot", "modules/syntax", "redismodule"},
+	"modules/cachelock":            {"modules/internal/histogram", "modules/internal/leasetable", "modules/syntax", "redismodule"},
+	"modules/distlock":             {"modules/internal/histogram", "modules/internal/locktable", "modules/internal/slot", "modules/syntax", "redismodule"},
+	"modules/taskqueue":            {"modules/internal/dispatch", "modules/internal/histogram", "modules/internal/resp", "modules/internal/slot", "modules/syntax", "redismodule"},
 	"modules/library":              {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
 	"modules/library/commands":     {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
 
@@ -43,25 +43,29 @@ var layers = map[string][]string{
 	"docs":                         {},
 	"internal/redisserver":         {},
 	"internal/transcript":          {},
-	"cmd/holdfast":                 {"cache", "dashboard", "docs", "internal/cli", "internal/doctor", "internal/metrics", "internal/redisserver", "internal/top", "internal/transcript", "internal/where", "lock", "queue"},
+	"cmd/holdfast":                 {"cache", "cmd/internal/cli", "cmd/internal/metrics", "cmd/internal/top", "dashboard", "docs", "internal/doctor", "internal/redisserver", "internal/transcript", "internal/where", "lock", "queue"},
 	"holdfasttest":                 {"internal/redisserver"},
 	"internal/clienttest":          {"holdfasttest"},
 	"internal/house":               {},
 	"internal/doctor":              {"queue"},
 	"dashboard":                    {"cache", "internal/doctor", "internal/where", "lock", "queue"},
-	"internal/metrics":             {"queue"},
-	"internal/top":                 {"cache", "internal/cli", "lock", "queue"},
+	"cmd/internal/metrics":         {"queue"},
+	"cmd/internal/top":             {"cache", "cmd/internal/cli", "lock", "queue"},
 	"internal/where":               {"queue"},
-	"internal/cli":                 {},
+	"cmd/internal/cli":             {},
 	"examples":                     {},
 	"clients/conformance":          {},
 	"clients/conformance/godriver": {"cache", "lock", "queue"},
 	"e2e":                          {},
+	"bench":                        {"bench/internal/chart", "bench/internal/result", "cache", "internal/redisserver", "lock", "queue"},
+	"bench/gomodule":               {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
+	"bench/internal/chart":         {},
+	"bench/internal/result":        {},
 }
 
 func TestLayersPointInOneDirection(t *testing.T) {
 	seen := map[string]bool{}
-	for _, p := range list(t, "holdfast/...") {
+	for _, p := range ours(t) {
 		name := strings.TrimPrefix(p.ImportPath, "holdfast/")
 		seen[name] = true
 		allowed, known := layers[name]

@@ -14,7 +14,7 @@ import (
 // loads.
 func each(t *testing.T, look func(p pkg, at token.Position, n ast.Node)) {
 	files := token.NewFileSet()
-	for _, p := range list(t, "-deps", "holdfast/modules/library") {
+	for _, p := range list(t, "modules", "-deps", "./library") {
 		if p.Standard {
 			continue
 		}
@@ -48,7 +48,7 @@ func TestTheCoresAreToldTimeAndChance(t *testing.T) {
 	clocks := []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Now", "Since", "Sleep", "Tick", "Until"}
 	each(t, func(p pkg, at token.Position, n ast.Node) {
 		s, ok := n.(*ast.SelectorExpr)
-		if !ok || !strings.HasPrefix(p.ImportPath, "holdfast/internal/") {
+		if !ok || !strings.Contains(p.ImportPath, "/internal/") {
 			return
 		}
 		x, ok := s.X.(*ast.Ident)

@@ -3,7 +3,7 @@ package cachelock
 import (
 	"strings"
 
-	"holdfast/internal/histogram"
+	"holdfast/modules/internal/histogram"
 	"holdfast/redismodule"
 )
 

@@ -1,7 +1,7 @@
 package cachelock
 
 import (
-	"holdfast/internal/leasetable"
+	"holdfast/modules/internal/leasetable"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )

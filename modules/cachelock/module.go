@@ -1,13 +1,13 @@
 // Package cachelock is the module of that name: a cache that cannot stampede. The
 // handlers read arguments, let the lease table decide who loads, write values as
 // plain strings, and answer. What is hard about leases and waiters is in
-// internal/leasetable.
+// modules/internal/leasetable.
 package cachelock
 
 import (
 	"encoding/binary"
 
-	"holdfast/internal/leasetable"
+	"holdfast/modules/internal/leasetable"
 	"holdfast/redismodule"
 )
 

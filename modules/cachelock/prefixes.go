@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"holdfast/internal/histogram"
+	"holdfast/modules/internal/histogram"
 	"holdfast/redismodule"
 )
 

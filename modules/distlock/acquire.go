@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"holdfast/internal/locktable"
+	"holdfast/modules/internal/locktable"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )

@@ -3,8 +3,8 @@ package distlock
 import (
 	"math"
 
-	"holdfast/internal/histogram"
-	"holdfast/internal/locktable"
+	"holdfast/modules/internal/histogram"
+	"holdfast/modules/internal/locktable"
 	"holdfast/redismodule"
 )
 

@@ -3,7 +3,7 @@ package distlock
 import (
 	"math"
 
-	"holdfast/internal/locktable"
+	"holdfast/modules/internal/locktable"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )

@@ -1,10 +1,10 @@
 // Package distlock is the module of that name: the LOCK commands and their
 // handlers. The handlers read arguments, let the lock table decide, and answer;
-// everything that is hard about locks is in internal/locktable.
+// everything that is hard about locks is in modules/internal/locktable.
 package distlock
 
 import (
-	"holdfast/internal/locktable"
+	"holdfast/modules/internal/locktable"
 	"holdfast/redismodule"
 )
 

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"holdfast/internal/dispatch"
+	"holdfast/modules/internal/dispatch"
 	"holdfast/redismodule"
 )
 

@@ -3,7 +3,7 @@ package taskqueue
 import (
 	"strconv"
 
-	"holdfast/internal/dispatch"
+	"holdfast/modules/internal/dispatch"
 	"holdfast/redismodule"
 )
 

@@ -5,8 +5,8 @@ import (
 	"math"
 	"strconv"
 
-	"holdfast/internal/dispatch"
-	"holdfast/internal/resp"
+	"holdfast/modules/internal/dispatch"
+	"holdfast/modules/internal/resp"
 	"holdfast/redismodule"
 )
 

@@ -1,8 +1,8 @@
 package taskqueue
 
 import (
-	"holdfast/internal/dispatch"
-	"holdfast/internal/resp"
+	"holdfast/modules/internal/dispatch"
+	"holdfast/modules/internal/resp"
 	"holdfast/redismodule"
 )
 

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"holdfast/internal/dispatch"
+	"holdfast/modules/internal/dispatch"
 	"holdfast/redismodule"
 )
 

@@ -3,8 +3,8 @@ package taskqueue
 import (
 	"strconv"
 
-	"holdfast/internal/dispatch"
-	"holdfast/internal/resp"
+	"holdfast/modules/internal/dispatch"
+	"holdfast/modules/internal/resp"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )

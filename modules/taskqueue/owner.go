@@ -3,7 +3,7 @@ package taskqueue
 import (
 	"slices"
 
-	"holdfast/internal/dispatch"
+	"holdfast/modules/internal/dispatch"
 	"holdfast/redismodule"
 )
 

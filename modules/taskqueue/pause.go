@@ -1,7 +1,7 @@
 package taskqueue
 
 import (
-	"holdfast/internal/dispatch"
+	"holdfast/modules/internal/dispatch"
 	"holdfast/redismodule"
 )
 

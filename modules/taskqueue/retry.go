@@ -3,7 +3,7 @@ package taskqueue
 import (
 	"math/rand/v2"
 
-	"holdfast/internal/dispatch"
+	"holdfast/modules/internal/dispatch"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )

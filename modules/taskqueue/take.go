@@ -3,8 +3,8 @@ package taskqueue
 import (
 	"bytes"
 
-	"holdfast/internal/dispatch"
-	"holdfast/internal/resp"
+	"holdfast/modules/internal/dispatch"
+	"holdfast/modules/internal/resp"
 	"holdfast/redismodule"
 )
 

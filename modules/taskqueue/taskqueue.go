@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"unsafe"
 
-	"holdfast/internal/dispatch"
+	"holdfast/modules/internal/dispatch"
 	"holdfast/redismodule"
 )
 

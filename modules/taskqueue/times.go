@@ -1,9 +1,9 @@
 package taskqueue
 
 import (
-	"holdfast/internal/dispatch"
-	"holdfast/internal/histogram"
-	"holdfast/internal/resp"
+	"holdfast/modules/internal/dispatch"
+	"holdfast/modules/internal/histogram"
+	"holdfast/modules/internal/resp"
 	"holdfast/redismodule"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"holdfast/internal/dispatch"
+	"holdfast/modules/internal/dispatch"
 	"holdfast/redismodule"
 )
 

@@ -37,7 +37,7 @@ func (d *dist) build() error {
 		}
 	}
 	for _, t := range toolTargets {
-		if err := d.goBuild(d.source, d.tool(t[0], t[1]), "./cmd/holdfast", t[0], t[1]); err != nil {
+		if err := d.goBuild(filepath.Join(d.source, "cmd"), d.tool(t[0], t[1]), "./holdfast", t[0], t[1]); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,9 @@ func (d *dist) sbom() error {
 			if m.Replace != nil {
 				m = m.Replace
 			}
+			if m.Version == "" || m.Version == "(devel)" { // a folder beside it: the project itself
+				continue
+			}
 			purl := "pkg:golang/" + m.Path + "@" + m.Version
 			part := cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: m.Path, Version: m.Version, PackageURL: purl}
 			parts = append(parts, part)
