@@ -25,7 +25,7 @@ type streamCounters struct{ retried, dead, expired, cancelled int64 }
 // the number of a place: a stream that is known all the time is listed once.
 type catalog struct {
 	seed   maphash.Seed
-	places [][]*listed
+	places map[int][]*listed
 	used   []uint64 // a bit for each place that may hold something
 	n      int
 	hand   int // the place that sweep looks at next
@@ -37,7 +37,7 @@ const (
 )
 
 func newCatalog() catalog {
-	return catalog{seed: maphash.MakeSeed(), places: make([][]*listed, catalogPlaces), used: make([]uint64, catalogPlaces/64)}
+	return catalog{seed: maphash.MakeSeed(), places: map[int][]*listed{}, used: make([]uint64, catalogPlaces/64)}
 }
 
 func (x *catalog) place(k dispatch.Key) int {
@@ -96,7 +96,7 @@ func (s *state) unlist(ctx *redismodule.Ctx, k dispatch.Key) {
 
 func (x *catalog) emptied(i int) {
 	if len(x.places[i]) == 0 {
-		x.places[i] = nil
+		delete(x.places, i)
 		x.used[i/64] &^= 1 << (i % 64)
 	}
 }
