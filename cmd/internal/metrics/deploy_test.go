@@ -80,6 +80,49 @@ func TestAlertsAndDashboardUseMetricsThatExist(t *testing.T) {
 	}
 }
 
+var (
+	alert  = regexp.MustCompile(`alert: (\w+)`)
+	series = regexp.MustCompile(`series: '(\w+)(?:\{([^}]*)\})?'`)
+)
+
+// promtool runs rules.test.yml on samples that are written down there. They have to be such as a
+// server gives, with the same labels: an alert whose operands have different labels never fires.
+func TestEachAlertIsTriedOnSamplesThatServersGive(t *testing.T) {
+	labels := map[string]string{}
+	for sample := range scraped(t) {
+		if name, by, ok := strings.Cut(sample, " "); ok {
+			labels[name] += by + " "
+		}
+	}
+	rules, err := os.ReadFile("../../deploy/prometheus/rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := os.ReadFile("../../deploy/prometheus/rules.test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range alert.FindAllStringSubmatch(string(rules), -1) {
+		if !strings.Contains(string(tests), "alertname: "+m[1]+"\n") {
+			t.Errorf("rules.test.yml never has %s fire", m[1])
+		}
+	}
+	for _, m := range series.FindAllStringSubmatch(string(tests), -1) {
+		if m[1] == "up" {
+			continue // Prometheus' own
+		}
+		given := label.FindAllStringSubmatch(m[2], -1)
+		for _, by := range given {
+			if !strings.Contains(" "+labels[m[1]], " "+by[1]+" ") {
+				t.Errorf("rules.test.yml has %s with the label %s, servers have %s", m[1], by[1], labels[m[1]])
+			}
+		}
+		if len(given) != len(strings.Fields(labels[m[1]])) {
+			t.Errorf("rules.test.yml has %s with %d labels, servers have %s", m[1], len(given), labels[m[1]])
+		}
+	}
+}
+
 // counted are the counters of a scrape.
 func counted(t *testing.T, c *redis.Client) map[string]float64 {
 	var page bytes.Buffer
