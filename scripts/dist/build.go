@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The machines that packages are made for.
+// What packages are made of, and for which machines.
 var (
 	moduleArchs = []string{"amd64", "arm64"}
 	toolTargets = [][2]string{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}}
@@ -17,8 +17,9 @@ var (
 	compilers   = map[string]string{"amd64": "x86_64-linux-gnu-gcc", "arm64": "aarch64-linux-gnu-gcc"}
 )
 
-// oldestGlibc is Debian 12's. What needs a newer one would not load there.
-const oldestGlibc = "2.36"
+// oldestGlibc is the oldest C library that a module may need. The package depends on it, and
+// docs/install.md names it; Ubuntu 22.04 has 2.35 and Debian 12 has 2.36.
+const oldestGlibc = "2.34"
 
 func (d *dist) lib(arch string) string { return filepath.Join(d.work, "lib", arch) }
 func (d *dist) tool(os, arch string) string {
@@ -76,7 +77,7 @@ func (d *dist) buildModules(arch string) error {
 	return nil
 }
 
-// check looks at what a server will look at: the machine, the C library's version, the mode.
+// check tests what a server will test when it loads a module: machine, C library and mode.
 func check(path, arch string) error {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -92,7 +93,7 @@ func check(path, arch string) error {
 	}
 	for _, s := range symbols {
 		if v, ok := strings.CutPrefix(s.Version, "GLIBC_"); ok && newer(v, oldestGlibc) {
-			return fmt.Errorf("%s needs %s of glibc %s, which Debian 12 has not", path, s.Name, v)
+			return fmt.Errorf("%s needs %s of glibc %s, later than %s", path, s.Name, v, oldestGlibc)
 		}
 	}
 	info, err := os.Stat(path)
@@ -105,7 +106,7 @@ func check(path, arch string) error {
 	return nil
 }
 
-// newer compares versions such as 2.34.
+// newer reports whether version a, such as 2.34, is newer than b.
 func newer(a, b string) bool {
 	var x, y [3]int
 	_, _ = fmt.Sscanf(a, "%d.%d.%d", &x[0], &x[1], &x[2])

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/deb" // the format is registered by its package
@@ -15,7 +14,7 @@ import (
 
 const maintainer = "Holdfast maintainers <maintainers@holdfast.invalid>"
 
-// debs are packages for Debian and Ubuntu, for its servers of Redis and of Valkey.
+// debs makes packages for Debian and Ubuntu, whose servers are Redis and Valkey.
 func (d *dist) debs() error {
 	for _, arch := range moduleArchs {
 		body, err := d.moduleFiles(arch, "/usr/lib/holdfast", "/usr/share/doc/holdfast-modules")
@@ -33,7 +32,7 @@ func (d *dist) debs() error {
 				"They are loaded by the line 'include /etc/holdfast/holdfast.conf' in the server's\n" +
 				"configuration; installing the package changes no server.",
 			Overridables: nfpm.Overridables{
-				Depends:  []string{"libc6 (>= 2.34)"},
+				Depends:  []string{"libc6 (>= " + oldestGlibc + ")"},
 				Suggests: []string{"redis-server | valkey-server", "holdfast"},
 				Scripts:  d.scripts("holdfast-modules"),
 			},
@@ -58,7 +57,7 @@ func (d *dist) debs() error {
 	return nil
 }
 
-// toolFiles are the tool, its pages, its completions and its service.
+// toolFiles returns the tool, its manual pages, its completions and its service.
 func (d *dist) toolFiles(arch string) ([]file, error) {
 	var all []file
 	add := func(f file, err error) error {
@@ -77,7 +76,7 @@ func (d *dist) toolFiles(arch string) ([]file, error) {
 	if err := add(read(filepath.Join(d.source, "deploy", "systemd", "holdfast.default"), "/etc/default/holdfast", 0o640)); err != nil {
 		return nil, err
 	}
-	// The tool that runs here says what every tool would.
+	// Completions are the same on every machine: the tool that runs on this one prints them.
 	host := d.tool("linux", "amd64")
 	for shell, to := range map[string]string{
 		"bash": "/usr/share/bash-completion/completions/holdfast", "zsh": "/usr/share/zsh/vendor-completions/_holdfast", "fish": "/usr/share/fish/vendor_completions.d/holdfast.fish",
@@ -105,7 +104,7 @@ func (d *dist) toolFiles(arch string) ([]file, error) {
 	return all, nil
 }
 
-// scripts are what a package runs when it is installed or removed, where deploy/deb has one.
+// scripts returns the maintainer scripts of a package that deploy/deb has.
 func (d *dist) scripts(name string) (s nfpm.Scripts) {
 	for what, to := range map[string]*string{"postinst": &s.PostInstall, "prerm": &s.PreRemove, "postrm": &s.PostRemove} {
 		path := filepath.Join(d.source, "deploy", "deb", name+"."+what)
@@ -148,6 +147,6 @@ func (d *dist) deb(info *nfpm.Info, body []file, conffile string) error {
 	if err := packager.Package(info, &b); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s_%s_%s.deb", info.Name, strings.ReplaceAll(d.version, "+", "+"), info.Arch)
+	name := fmt.Sprintf("%s_%s_%s.deb", info.Name, d.version, info.Arch)
 	return os.WriteFile(filepath.Join(d.out, name), b.Bytes(), 0o644)
 }

@@ -25,8 +25,8 @@ func read(from, to string, mode int64) (file, error) {
 	return file{to, mode, b}, err
 }
 
-// archive is a tar of files and the folders that they need, in the order of their names, of one
-// owner and one time.
+// archive packs files, and the folders that they need, into a tar. Files are sorted by name and have
+// one owner and one time, so that the same files give the same bytes.
 func archive(files []file, at time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -62,7 +62,7 @@ func archive(files []file, at time.Time) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// moduleFiles are the modules, their licence and their settings, below a folder.
+// moduleFiles returns the modules, for the folder lib of a package, and their licence, for doc.
 func (d *dist) moduleFiles(arch, lib, doc string) ([]file, error) {
 	var all []file
 	for _, m := range modules {
@@ -76,14 +76,14 @@ func (d *dist) moduleFiles(arch, lib, doc string) ([]file, error) {
 	return append(all, licence), err
 }
 
-// conf is the commented settings, with the modules' folder filled in.
+// conf returns the commented settings, which load the modules from a folder.
 func (d *dist) conf(to, folder string) (file, error) {
 	f, err := read(filepath.Join(d.source, "deploy", "holdfast.conf"), to, 0o644)
 	f.body = bytes.ReplaceAll(f.body, []byte("/usr/lib/holdfast/"), []byte(folder+"/"))
 	return f, err
 }
 
-// tarballs are for who has no package manager that we make packages for.
+// tarballs are for systems without Debian's package manager.
 func (d *dist) tarballs() error {
 	for _, arch := range moduleArchs {
 		name := fmt.Sprintf("holdfast-modules_%s_linux_%s", d.version, arch)

@@ -13,20 +13,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// images are OCI layouts: folders that podman, skopeo and buildah read, and registries take. No
-// engine is needed to make them.
+// images makes OCI layouts: folders that podman, skopeo and buildah read, and registries take. No
+// container engine is needed to make them.
 func (d *dist) images() error {
 	if err := d.modulesImage(); err != nil {
 		return err
 	}
-	skipped := d.servers()
-	if _, ok := skipped.(errSkipped); ok || skipped != nil {
-		return skipped
-	}
-	return nil
+	return d.servers()
 }
 
-// modulesImage has the modules and nothing else, for init containers.
+// modulesImage makes the image for init containers. It has the modules and a program that copies
+// them, and nothing else.
 func (d *dist) modulesImage() error {
 	var all []v1.Image
 	for _, arch := range moduleArchs {

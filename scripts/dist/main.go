@@ -1,5 +1,6 @@
-// dist makes what people install: tarballs, Debian packages, images, a list of what is in them and
-// their checksums. The same source and toolchain give the same bytes. Run it by make dist.
+// dist makes what people install: tarballs, Debian packages, images, lists of what is linked into
+// them, and checksums. The same source and toolchain give the same bytes. make dist runs it, and
+// make dist-test tries what it made.
 package main
 
 import (
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-// dist is one run.
+// dist is one run of the program.
 type dist struct {
 	source  string    // the project's folder
 	out     string    // where packages go
@@ -23,7 +24,7 @@ type dist struct {
 	time    time.Time // of every file in them
 }
 
-// step is a part of a run. A step that needs what this machine lacks says so by errSkipped.
+// step is a part of a run. It returns errSkipped where this machine lacks what the step needs.
 type step struct {
 	name string
 	run  func(*dist) error
@@ -72,7 +73,7 @@ func (d *dist) run(only string) (err error) {
 	if err := os.MkdirAll(d.out, 0o755); err != nil {
 		return err
 	}
-	// The build's folder has one name whatever the output's is: it stands in no file, but who knows.
+	// The folder's name differs from run to run. -trimpath keeps it out of the files.
 	if d.work, err = os.MkdirTemp("", "holdfast-dist-"); err != nil {
 		return err
 	}
@@ -95,8 +96,9 @@ func (d *dist) run(only string) (err error) {
 	return nil
 }
 
-// debVersion makes a version of what git describe says: v1.2.0-4-gabc becomes 1.2.0+4.gabc, and a
-// commit without a tag before it 0.0.0+abc. It must begin with a number and sort after its tag.
+// debVersion turns what git describe says into a version of a Debian package, which begins with a
+// digit and sorts after its tag: v1.2.0-4-gabc becomes 1.2.0+4.gabc, and abc, a commit without a tag
+// before it, becomes 0.0.0+abc.
 func debVersion(describe string) string {
 	v := strings.TrimPrefix(describe, "v")
 	if v == "" || v[0] < '0' || v[0] > '9' || !strings.Contains(v, ".") {
@@ -109,7 +111,7 @@ func debVersion(describe string) string {
 	return tag + "+" + strings.ReplaceAll(rest, "-", ".")
 }
 
-// sums writes SHA256SUMS over all files, as sha256sum -c reads them.
+// sums writes the checksums of all files into SHA256SUMS, which sha256sum -c reads.
 func (d *dist) sums() error {
 	var lines []string
 	err := filepath.WalkDir(d.out, func(path string, e os.DirEntry, err error) error {

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// server is an image of a server with the modules in it.
+// server describes an image of a server with the modules in it.
 type server struct {
 	name, suite, pkg, program, user string
 }
@@ -27,7 +27,8 @@ var serverImages = []server{
 	{"valkey-holdfast", "trixie", "valkey-server", "valkey-server", "valkey"},
 }
 
-// servers are made of Debian's packages, which debootstrap puts into a folder. That needs root.
+// servers makes the images of servers from Debian's packages. debootstrap installs those into a
+// folder, which needs root.
 func (d *dist) servers() error {
 	if _, err := exec.LookPath("debootstrap"); err != nil {
 		return errSkipped("the images of servers need debootstrap (the image of the modules is there)")
@@ -76,10 +77,11 @@ func (d *dist) servers() error {
 	return nil
 }
 
-// left is what installing leaves behind, and a server does not need: it differs from run to run.
+// left lists what debootstrap leaves behind that a server does not need, or that differs from run
+// to run.
 var left = []string{"/var/cache/", "/var/log/", "/var/lib/apt/lists/", "/tmp/", "/proc/", "/sys/", "/dev/", "/etc/machine-id", "/etc/hostname", "/etc/resolv.conf", "/var/lib/dpkg/info/*-old", "/var/cache/ldconfig/aux-cache", "/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/"}
 
-// rootfs is a layer of a folder's files, with our time and in the order of their names.
+// rootfs makes a layer of a folder's files, sorted by name, with one time for all.
 func (d *dist) rootfs(root string) (v1.Layer, error) {
 	var paths []string
 	err := filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {
