@@ -1,12 +1,15 @@
-"""What the threaded and the asyncio client share: the commands, when to send one
-again, and what its reply means. Nothing here does input or output. An operation is
-a generator that yields a Call or a Pause; whoever drives it sends back the reply, or
-throws Broken in where the connection was lost and nobody knows what the server did.
+"""What the threaded and the asyncio client share: the commands, when to send one again,
+what its reply means, and what becomes of a load or a task. Nothing here does input or output.
+
+An operation is a generator that yields a Call, a Pause or a Work. Its driver carries that
+out and sends the result in. It throws in what went wrong: Broken where the connection was lost
+and nobody knows what the server did, Refused where the server answered with an error.
 """
 
+import contextlib
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Dict, Generator, List, Optional
+from typing import Any, Callable, Dict, Generator, List, Optional
 
 SLICE = 5.0      # longest wait of one command; longer waits are a loop of these
 MARGIN = 2.0     # a waiting connection gives up so long after the server should have answered
@@ -85,6 +88,19 @@ class Call:
 @dataclass
 class Pause:
     seconds: float
+
+
+@dataclass
+class Work:
+    """The caller's function, to be run while the command renew keeps its lease. lost is
+    called when the lease is lost; with stop the function is then cancelled where it can be."""
+
+    run: Callable[[], Any]
+    renew: List[Any]
+    key: str
+    lease: float
+    lost: Callable[[], None] = lambda: None
+    stop: bool = False
 
 
 Op = Generator[Any, Any, Any]
@@ -174,16 +190,37 @@ def renew(args: List[Any], key: str, ttl: float, clock, stopped) -> Op:
 # ---- the cache ---------------------------------------------------------------
 
 
-@dataclass
-class Load:
-    """You load: store with this token. old is the value that is there still, if any."""
+def fetch(key: str, load: Callable[[], Any], ttl: float, lease: float, budget: float, wait: float, refresh: float, clock) -> Op:
+    """The value, or None for a known absence. Loads it where the server says so, and where
+    the server cannot be reached."""
+    try:
+        value, token = yield from find(key, lease, budget, wait, refresh, clock)
+    except Broken:
+        token = 0
+    else:
+        if token is None:
+            return value
+    end: List[Any] = ["CACHE.UNLOCK", key, token]
+    try:
+        value = yield Work(load, ["CACHE.EXTEND", key, token, ms(lease)] if token else [], key, lease)
+        end = ["CACHE.SET", key, value, ms(ttl), "TOKEN", token]
+        return value
+    except Absent as e:
+        end = ["CACHE.SETNIL", key, ms(e.ttl), "TOKEN", token]
+        return None
+    except NoStore as e:
+        return e.value
+    except Exception as e:
+        end = ["CACHE.FAIL", key, token, type(e).__name__, "BACKOFF", 1000]
+        raise
+    finally:
+        if token:
+            with contextlib.suppress(Broken, Refused):  # the lease ends by itself
+                yield Call(end, key)
 
-    token: int
-    old: Optional[bytes]
 
-
-def fetch(key: str, lease: float, budget: float, wait: float, refresh: float, clock) -> Op:
-    """The value, None for a known absence, or a Load."""
+def find(key: str, lease: float, budget: float, wait: float, refresh: float, clock) -> Op:
+    """A value and None, or None and the token of the caller that is to load it."""
     end = clock() + wait
     while True:
         left = min(max(end - clock(), 0.001), SLICE)
@@ -198,11 +235,11 @@ def fetch(key: str, lease: float, budget: float, wait: float, refresh: float, cl
             raise
         status = text(status)
         if status in ("HIT", "STALE"):
-            return value
+            return value, None
         if status == "ABSENT":
-            return None
+            return None, None
         if status == "LOAD":
-            return Load(int(token), value)
+            return None, int(token)
         if clock() >= end:
             raise Busy(key)
 
@@ -312,3 +349,24 @@ def consume(p: Policy, consumer: str, count: int, resume: bool) -> Op:
     args: List[Any] = ["TASK.CONSUME", p.group, consumer, p.stream, count, ms(SLICE), "LEASE", ms(p.lease)]
     reply = yield Call(args + (["RESUME"] if resume else []), p.stream, SLICE)
     return tasks(reply, consumer)
+
+
+def handle(p: Policy, t: Task, run: Callable[[], Any], lost: Callable[[], None], clock) -> Op:
+    """Runs a task's handler, then acknowledges the task or gives it back, unless it is somebody
+    else's by then."""
+    gone = False
+
+    def lose() -> None:
+        nonlocal gone
+        gone = True
+        lost()
+
+    try:
+        yield Work(run, ["TASK.EXTEND", p.stream, p.group, t.owner, t.entry], p.stream, p.lease, lose, stop=True)
+        end = p.ack(t)
+    except BaseException as e:
+        if not gone and not isinstance(e, Exception):
+            raise
+        end = p.give_back(t, e)
+    if not gone:
+        yield from settle(end, p.stream, p.lease, clock)

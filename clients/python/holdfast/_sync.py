@@ -13,7 +13,7 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from . import _core
-from ._core import Absent, Lost, NotHeld, NoStore, Policy, Task
+from ._core import Lost, NotHeld, Policy, Task
 from ._redis import duplicate, parse
 
 log = logging.getLogger("holdfast")
@@ -24,13 +24,10 @@ class Lease:
     """A lock that is held. token is its fencing token: give it to what the lock guards."""
 
     def __init__(self, name: str, owner: str, token: int):
-        self.name, self.owner, self.token = name, owner, token
-        self._lost, self._done = threading.Event(), threading.Event()
+        self.name, self.owner, self.token, self.lost = name, owner, token, False
 
-    @property
-    def lost(self) -> bool:
-        """Whether the lease ended before it was released."""
-        return self._lost.is_set()
+    def _lose(self) -> None:
+        self.lost = True
 
     def check(self) -> None:
         """Raises Lost when the lock is not held any more: call it before each step that matters."""
@@ -53,23 +50,53 @@ class Holdfast:
         self._side.close()
 
     def _drive(self, op: Any, waiter: Any = None, sleep: Callable[[float], Any] = time.sleep) -> Any:
-        value, error = None, None
+        value: Any = None
+        error: Optional[BaseException] = None
         while True:
             try:
                 todo = op.throw(error) if error else op.send(value)
             except StopIteration as done:
                 return done.value
             value, error = None, None
-            if isinstance(todo, _core.Pause):
-                sleep(todo.seconds)
-                continue
             try:
-                via = (waiter or self._waiter) if todo.wait else self._side
-                value = via.execute_command(*todo.args)
-            except (redis.ConnectionError, redis.TimeoutError, OSError) as e:
-                error = _core.Broken(str(e))
-            except redis.ResponseError as e:
-                error = parse(e)
+                if isinstance(todo, _core.Pause):
+                    sleep(todo.seconds)
+                elif isinstance(todo, _core.Work):
+                    with self._renewed(todo.renew, todo.key, todo.lease, todo.lost):
+                        value = todo.run()
+                else:
+                    value = self._call(todo, waiter)
+            except BaseException as e:
+                error = e
+
+    def _call(self, call: _core.Call, waiter: Any) -> Any:
+        via = (waiter or self._waiter) if call.wait else self._side
+        try:
+            return via.execute_command(*call.args)
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as e:
+            raise _core.Broken(str(e)) from e
+        except redis.ResponseError as e:
+            raise parse(e) from e
+
+    @contextlib.contextmanager
+    def _renewed(self, args: List[Any], key: str, ttl: float, lost: Callable[[], None]) -> Iterator[None]:
+        """Keeps a lease while the block runs, and calls lost when it could not. Without args
+        there is none to keep."""
+        done = threading.Event()
+
+        def renew() -> None:
+            if not self._drive(_core.renew(args, key, ttl, clock, done.is_set), sleep=done.wait):
+                lost()
+
+        thread = threading.Thread(target=renew, name="holdfast-renew", daemon=True)
+        if args:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if args:
+                thread.join()
 
     # ---- locks
 
@@ -87,19 +114,10 @@ class Holdfast:
         if token is None:
             raise NotHeld(name)
         lease = Lease(name, owner, token)
-
-        def renew() -> None:
-            args = ["LOCK.EXTEND", name, owner, _core.ms(ttl)]
-            if not self._drive(_core.renew(args, name, ttl, clock, lease._done.is_set), sleep=lease._done.wait):
-                lease._lost.set()
-
-        thread = threading.Thread(target=renew, name="holdfast-renew", daemon=True)
-        thread.start()
         try:
-            yield lease
+            with self._renewed(["LOCK.EXTEND", name, owner, _core.ms(ttl)], name, ttl, lease._lose):
+                yield lease
         finally:
-            lease._done.set()
-            thread.join()
             self._drive(_core.release(name, owner, ttl, clock))
         lease.check()
 
@@ -117,48 +135,13 @@ class Holdfast:
         if not mine:
             return flight.result()
         try:
-            flight.set_result(self._fetch(key, load, ttl, lease, budget, wait, refresh))
+            flight.set_result(self._drive(_core.fetch(key, load, ttl, lease, budget, wait, refresh, clock)))
         except BaseException as e:
             flight.set_exception(e)
         finally:
             with self._mu:
                 del self._flights[key]
         return flight.result()
-
-    def _fetch(self, key: str, load: Callable[[], bytes], ttl: float, lease: float, budget: float, wait: float, refresh: float) -> Optional[bytes]:
-        try:
-            got = self._drive(_core.fetch(key, lease, budget, wait, refresh, clock))
-        except _core.Broken:
-            try:
-                return load()
-            except NoStore as e:
-                return e.value
-            except Absent:
-                return None
-        if not isinstance(got, _core.Load):
-            return got
-        done = threading.Event()
-        extend = ["CACHE.EXTEND", key, got.token, _core.ms(lease)]
-        thread = threading.Thread(target=lambda: self._drive(_core.renew(extend, key, lease, clock, done.is_set), sleep=done.wait), daemon=True)
-        thread.start()
-        end: List[Any] = ["CACHE.UNLOCK", key, got.token]
-        try:
-            value = load()
-            end = ["CACHE.SET", key, value, _core.ms(ttl), "TOKEN", got.token]
-            return value
-        except Absent as e:
-            end = ["CACHE.SETNIL", key, _core.ms(e.ttl), "TOKEN", got.token]
-            return None
-        except NoStore as e:
-            return e.value
-        except Exception as e:
-            end = ["CACHE.FAIL", key, got.token, type(e).__name__, "BACKOFF", 1000]
-            raise
-        finally:
-            done.set()
-            thread.join()
-            with contextlib.suppress(_core.Broken, _core.Refused):
-                self._drive(_core.once(end, key))
 
     def delete(self, *keys: str) -> int:
         """Removes values, and ends loads that are under way: they read what was before."""
@@ -239,26 +222,11 @@ class Worker:
             self._hf._drive(_core.once(["TASK.FORGET", self._p.stream, self._p.group, self.consumer], self._p.stream))
 
     def _one(self, t: Task) -> None:
-        done = threading.Event()
-        extend = ["TASK.EXTEND", self._p.stream, self._p.group, t.owner, t.entry]
+        def lost() -> None:
+            self._hand[t.entry] = True
 
-        def renew() -> None:
-            if not self._hf._drive(_core.renew(extend, self._p.stream, self._p.lease, clock, done.is_set), sleep=done.wait):
-                self._hand[t.entry] = True
-
-        thread = threading.Thread(target=renew, daemon=True)
-        thread.start()
         try:
-            try:
-                self._handler(t)
-                end = self._p.ack(t)
-            except Exception as e:
-                end = self._p.give_back(t, e)
-            finally:
-                done.set()
-                thread.join()
-            if not self._hand[t.entry]:
-                self._hf._drive(_core.settle(end, self._p.stream, self._p.lease, clock))
+            self._hf._drive(_core.handle(self._p, t, lambda: self._handler(t), lost, clock))
         except _core.Refused as e:
             log.error("holdfast: task %s of %s: %s", t.id, self._p.stream, e)
         finally:

@@ -5,14 +5,14 @@ import contextlib
 import logging
 import socket
 import time
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Optional
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Optional
 
 import redis
 from redis.asyncio import RedisCluster
 from redis.asyncio.retry import Retry
 
 from . import _core
-from ._core import Absent, Lost, NotHeld, NoStore, Policy, Task
+from ._core import Lost, NotHeld, Policy, Task
 from ._redis import duplicate, parse
 
 __all__ = ["Holdfast", "Lease", "Worker"]
@@ -47,30 +47,54 @@ class Holdfast:
         await shut(self._side)
 
     async def _drive(self, op: Any, waiter: Any = None) -> Any:
-        value, error = None, None
+        value: Any = None
+        error: Optional[BaseException] = None
         while True:
             try:
                 todo = op.throw(error) if error else op.send(value)
             except StopIteration as done:
                 return done.value
             value, error = None, None
-            if isinstance(todo, _core.Pause):
-                await asyncio.sleep(todo.seconds)
-                continue
             try:
-                via = (waiter or self._waiter) if todo.wait else self._side
-                value = await via.execute_command(*todo.args)
-            except (redis.ConnectionError, redis.TimeoutError, OSError, asyncio.TimeoutError) as e:
-                error = _core.Broken(str(e))
-            except redis.ResponseError as e:
-                error = parse(e)
+                if isinstance(todo, _core.Pause):
+                    await asyncio.sleep(todo.seconds)
+                elif isinstance(todo, _core.Work):
+                    value = await self._work(todo)
+                else:
+                    value = await self._call(todo, waiter)
+            except BaseException as e:
+                error = e
+
+    async def _call(self, call: _core.Call, waiter: Any) -> Any:
+        via = (waiter or self._waiter) if call.wait else self._side
+        try:
+            return await via.execute_command(*call.args)
+        except (redis.ConnectionError, redis.TimeoutError, OSError, asyncio.TimeoutError) as e:
+            raise _core.Broken(str(e)) from e
+        except redis.ResponseError as e:
+            raise parse(e) from e
+
+    async def _work(self, w: _core.Work) -> Any:
+        work = asyncio.ensure_future(w.run())
+
+        def lost() -> None:
+            w.lost()
+            if w.stop:
+                work.cancel()
+
+        try:
+            async with self._renewed(w.renew, w.key, w.lease, lost):
+                return await work
+        finally:
+            work.cancel()
 
     @contextlib.asynccontextmanager
-    async def _renewed(self, args: Any, key: str, ttl: float, lost: Callable[[], None]) -> AsyncIterator[None]:
-        """Keeps a lease while the block runs, and calls lost when it could not."""
+    async def _renewed(self, args: List[Any], key: str, ttl: float, lost: Callable[[], None]) -> AsyncIterator[None]:
+        """Keeps a lease while the block runs, and calls lost when it could not. Without args
+        there is none to keep."""
 
         async def renew() -> None:
-            if not await self._drive(_core.renew(args, key, ttl, clock, lambda: False)):
+            if args and not await self._drive(_core.renew(args, key, ttl, clock, lambda: False)):
                 lost()
 
         task = asyncio.ensure_future(renew())
@@ -118,39 +142,9 @@ class Holdfast:
         cancelled leaves; the load goes on for the others."""
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = asyncio.ensure_future(self._fetch(key, load, ttl, lease, budget, wait, refresh))
+            flight = self._flights[key] = asyncio.ensure_future(self._drive(_core.fetch(key, load, ttl, lease, budget, wait, refresh, clock)))
             flight.add_done_callback(lambda _: self._flights.pop(key, None))
         return await asyncio.shield(flight)
-
-    async def _fetch(self, key: str, load: Callable[[], Awaitable[bytes]], ttl: float, lease: float, budget: float, wait: float, refresh: float) -> Optional[bytes]:
-        try:
-            got = await self._drive(_core.fetch(key, lease, budget, wait, refresh, clock))
-        except _core.Broken:
-            try:
-                return await load()
-            except NoStore as e:
-                return e.value
-            except Absent:
-                return None
-        if not isinstance(got, _core.Load):
-            return got
-        end = ["CACHE.UNLOCK", key, got.token]
-        try:
-            async with self._renewed(["CACHE.EXTEND", key, got.token, _core.ms(lease)], key, lease, lambda: None):
-                value = await load()
-            end = ["CACHE.SET", key, value, _core.ms(ttl), "TOKEN", got.token]
-            return value
-        except Absent as e:
-            end = ["CACHE.SETNIL", key, _core.ms(e.ttl), "TOKEN", got.token]
-            return None
-        except NoStore as e:
-            return e.value
-        except Exception as e:
-            end = ["CACHE.FAIL", key, got.token, type(e).__name__, "BACKOFF", 1000]
-            raise
-        finally:
-            with contextlib.suppress(_core.Broken, _core.Refused):
-                await self._drive(_core.once(end, key))
 
     async def delete(self, *keys: str) -> int:
         """Removes values, and ends loads that are under way: they read what was before."""
@@ -231,25 +225,7 @@ class Worker:
         await shut(self._waiter)
 
     async def _one(self, t: Task) -> None:
-        work = asyncio.ensure_future(self._handler(t))
-        lost = False
-
-        def stop() -> None:
-            nonlocal lost
-            lost = True
-            work.cancel()
-
         try:
-            try:
-                async with self._hf._renewed(["TASK.EXTEND", self._p.stream, self._p.group, t.owner, t.entry], self._p.stream, self._p.lease, stop):
-                    await work
-                end = self._p.ack(t)
-            except asyncio.CancelledError:
-                if not lost:
-                    raise
-                return
-            except Exception as e:
-                end = self._p.give_back(t, e)
-            await self._hf._drive(_core.settle(end, self._p.stream, self._p.lease, clock))
+            await self._hf._drive(_core.handle(self._p, t, lambda: self._handler(t), lambda: None, clock))
         except _core.Refused as e:
             log.error("holdfast: task %s of %s: %s", t.id, self._p.stream, e)
