@@ -4,14 +4,17 @@ package examples
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 )
 
 // runner runs the programs of a folder.
@@ -34,7 +37,48 @@ func runners(t *testing.T) []runner {
 	}
 }
 
+// commands are those whose replies the tests lose.
+var commands = []string{
+	"CACHE.EXTEND", "CACHE.FETCH", "CACHE.SET", "CACHE.SETNIL", "LOCK.ACQUIRE", "LOCK.EXTEND", "LOCK.RELEASE",
+	"TASK.ACK", "TASK.CONSUME", "TASK.EXTEND", "TASK.FORGET", "TASK.NACK", "TASK.PUBLISH",
+}
+
+// lossy is a program that shows lost replies itself.
+const lossy = "node/defaults.mjs"
+
 func TestEachExamplePrintsWhatItSays(t *testing.T) {
+	each(t, func(t *testing.T, run func(env ...string)) {
+		s := holdfasttest.Server(t)
+		proxy := clienttest.NewProxy(t, s.Addr)
+		for n := range 5 {
+			for _, key := range []string{"lock", "mail", "user"} {
+				proxy.CutReplies(key+strconv.Itoa(n+1), 1)
+			}
+		}
+		run("REDIS_URL=redis://"+s.Addr, "LOSSY_URL=redis://"+proxy.Addr)
+	})
+}
+
+// The first two replies to each command are lost, and the connection breaks with them.
+func TestEachExamplePrintsTheSameWhereRepliesAreLost(t *testing.T) {
+	each(t, func(t *testing.T, run func(env ...string)) {
+		if strings.HasSuffix(t.Name(), lossy) {
+			t.Skip("it has lost replies of its own")
+		}
+		s := holdfasttest.Server(t)
+		proxy := clienttest.NewProxy(t, s.Addr)
+		for _, command := range commands {
+			proxy.CutReplies(command, 2)
+		}
+		run("REDIS_URL=redis://" + proxy.Addr)
+		if held := s.Client().Do(t.Context(), "LOCK.LIST").Val(); !strings.Contains(fmt.Sprint(held), "[]") {
+			t.Errorf("locks that are still held: %v", held)
+		}
+	})
+}
+
+// each calls f for each program that this machine can run. run runs it, and compares what it prints.
+func each(t *testing.T, f func(t *testing.T, run func(env ...string))) {
 	for _, r := range runners(t) {
 		programs, err := filepath.Glob(r.pattern)
 		if err != nil || len(programs) == 0 {
@@ -47,18 +91,19 @@ func TestEachExamplePrintsWhatItSays(t *testing.T) {
 				if out, err := probe.CombinedOutput(); err != nil {
 					t.Skipf("this machine cannot run it: %v\n%s", err, out)
 				}
-				s := holdfasttest.Server(t)
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				defer cancel()
-				cmd := exec.CommandContext(ctx, r.command[0], append(r.command[1:], filepath.Base(path))...)
-				cmd.Dir = filepath.Dir(path)
-				cmd.Env = append(append(os.Environ(), "REDIS_URL=redis://"+s.Addr), r.env...)
-				var stderr strings.Builder
-				cmd.Stderr = &stderr
-				out, err := cmd.Output()
-				if want := promised(t, path); string(out) != want || err != nil {
-					t.Errorf("%v\nprinted:\n%swant:\n%s%s", err, out, want, stderr.String())
-				}
+				f(t, func(env ...string) {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					cmd := exec.CommandContext(ctx, r.command[0], append(r.command[1:], filepath.Base(path))...)
+					cmd.Dir = filepath.Dir(path)
+					cmd.Env = append(append(os.Environ(), r.env...), env...)
+					var stderr strings.Builder
+					cmd.Stderr = &stderr
+					out, err := cmd.Output()
+					if want := promised(t, path); string(out) != want || err != nil {
+						t.Errorf("%v\nprinted:\n%swant:\n%s%s", err, out, want, stderr.String())
+					}
+				})
 			})
 		}
 	}

@@ -20,7 +20,7 @@ async def main():
         worker.stop()
 
     worker = hf.worker("mail-async", send)
-    await hf.publish("mail-async", b"ann")
+    await hf.publish("mail-async", b"ann", unique="welcome-ann")
     await worker.run()
     await hf.close()
 
