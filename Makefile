@@ -111,6 +111,10 @@ dist: ## packages of all kinds into dist/: tarballs, debs, images, checksums (AR
 	@scripts/need go cc aarch64-linux-gnu-gcc
 	cd scripts/dist && $(GO) run . -out $(CURDIR)/dist -version $(VERSION) -time $(shell git log -1 --format=%ct 2>/dev/null || echo 0) $(ARGS)
 
+.PHONY: dist-test
+dist-test: dist ## try what make dist made in Debians and servers of their own; as root (STEPS="sums debs")
+	@scripts/dist-test
+
 .PHONY: clean
 clean: ## remove build/
 	rm -rf $(BUILD) dist
