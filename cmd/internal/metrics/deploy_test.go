@@ -94,11 +94,11 @@ func TestEachAlertIsTriedOnSamplesThatServersGive(t *testing.T) {
 			labels[name] += by + " "
 		}
 	}
-	rules, err := os.ReadFile("../../deploy/prometheus/rules.yml")
+	rules, err := os.ReadFile("../../../deploy/prometheus/rules.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests, err := os.ReadFile("../../deploy/prometheus/rules.test.yml")
+	tests, err := os.ReadFile("../../../deploy/prometheus/rules.test.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
