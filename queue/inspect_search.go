@@ -13,6 +13,7 @@ import (
 
 // Filter chooses tasks. Each field that is set must match; the zero Filter matches all.
 type Filter struct {
+	Cause    string    // of the last error, as [NormalizeError] writes it
 	Error    string    // part of the last error, whatever the case
 	From     time.Time // as in ListOptions
 	Headers  Headers   // headers that the task must have, with these values
@@ -32,6 +33,7 @@ func (f *Filter) Match(r *Record) bool {
 	switch {
 	case f.Kind != "" && f.Kind != r.Kind, r.Try < f.MinTries,
 		!f.From.IsZero() && at.Before(f.From), !f.To.IsZero() && !at.Before(f.To),
+		f.Cause != "" && f.Cause != NormalizeError(r.Error),
 		f.Error != "" && !strings.Contains(strings.ToLower(r.Error), strings.ToLower(f.Error)),
 		f.Payload != "" && !bytes.Contains(r.Payload, []byte(f.Payload)):
 		return false

@@ -13,7 +13,8 @@ import (
 )
 
 // Help says what a filter may be made of.
-const Help = `error~TEXT  payload~TEXT  kind:NAME  header.NAME:VALUE  tries>N  since:2h  until:10m
+const Help = `error~TEXT  cause:CAUSE  payload~TEXT  kind:NAME  header.NAME:VALUE  tries>N  since:2h  until:10m
+CAUSE is what errors have in common, as "holdfast queue failures" prints it.
 TEXT is part of the error or payload, quoted where it has spaces; since and until are how
 long ago, or a time such as 2026-11-29T10:00Z. Several terms must all hold.`
 
@@ -32,6 +33,11 @@ func Parse(text string, now time.Time) (queue.Filter, error) {
 	return f, nil
 }
 
+// Term writes a term that Parse reads, such as cause:"no such user".
+func Term(name, value string) string {
+	return name + ":\"" + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+}
+
 func add(f *queue.Filter, term string, now time.Time) (err error) {
 	at := strings.IndexAny(term, "~:=>")
 	if at <= 0 || at == len(term)-1 {
@@ -41,6 +47,8 @@ func add(f *queue.Filter, term string, now time.Time) (err error) {
 	switch {
 	case name == "error" && op != '>':
 		f.Error = value
+	case name == "cause" && (op == ':' || op == '='):
+		f.Cause = value
 	case name == "payload" && op != '>':
 		f.Payload = value
 	case name == "kind" && (op == ':' || op == '='):
@@ -65,7 +73,7 @@ func add(f *queue.Filter, term string, now time.Time) (err error) {
 	case name == "until" && (op == ':' || op == '='):
 		f.To, err = moment(value, now)
 	default:
-		return fmt.Errorf("%q is no term of a filter: error, payload, kind, header.NAME, tries, since, until", term)
+		return fmt.Errorf("%q is no term of a filter: error, cause, payload, kind, header.NAME, tries, since, until", term)
 	}
 	return err
 }

@@ -16,6 +16,8 @@ func TestAFilterMeansWhatItSays(t *testing.T) {
 		"error~timeout":                {Error: "timeout"},
 		"error:timeout":                {Error: "timeout"},
 		`error~"dial tcp" tries>2`:     {Error: "dial tcp", MinTries: 3},
+		`cause:"dial tcp #: refused"`:  {Cause: "dial tcp #: refused"},
+		Term("cause", `a "…" \ b`):     {Cause: `a "…" \ b`},
 		"tries>=2":                     {MinTries: 2},
 		`payload~"a \"b\" c"`:          {Payload: `a "b" c`},
 		"kind:mail header.Trace-Id:7":  {Kind: "mail", Headers: queue.Headers{"Trace-Id": "7"}},
