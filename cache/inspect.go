@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,6 +134,75 @@ func (i *Inspector) Stats(ctx context.Context) (map[string]int64, error) {
 		return nil, fmt.Errorf("cache: stats: %w", err)
 	}
 	return total, nil
+}
+
+// PrefixStats tells of the keys that begin with one of the prefixes in the server's setting
+// cachelock.stats-prefixes. A key counts for the longest prefix that it begins with.
+type PrefixStats struct {
+	Prefix    string        `json:"prefix"`
+	Hits      int64         `json:"hits"` // old values and remembered absences included
+	Misses    int64         `json:"misses"`
+	Loads     int64         `json:"loads"`
+	Coalesced int64         `json:"coalesced"` // loads avoided: a caller waited for another's load
+	LoadP50   time.Duration `json:"load_p50"`
+	LoadP99   time.Duration `json:"load_p99"`
+	LoadMax   time.Duration `json:"load_max"`
+}
+
+// Prefixes returns the counters of each prefix in cachelock.stats-prefixes, summed over all
+// primaries, in the order of the prefixes. Load times are the greatest of any server.
+func (i *Inspector) Prefixes(ctx context.Context) ([]PrefixStats, error) {
+	byPrefix := map[string]*PrefixStats{}
+	err := i.each(ctx, func(node redis.UniversalClient) error {
+		text, err := node.Info(ctx, "cachelock").Result()
+		for line := range strings.Lines(text) {
+			name, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+			counts, prefix, there := strings.Cut(value, ",prefix=") // the prefix may have commas in it
+			if !there || !strings.HasPrefix(name, "cachelock_prefix_") {
+				continue
+			}
+			s := byPrefix[prefix]
+			if s == nil {
+				s = &PrefixStats{Prefix: prefix}
+				byPrefix[prefix] = s
+			}
+			s.add(counts)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cache: stats by prefix: %w", err)
+	}
+	var all []PrefixStats
+	for _, prefix := range slices.Sorted(maps.Keys(byPrefix)) {
+		all = append(all, *byPrefix[prefix])
+	}
+	return all, nil
+}
+
+// add adds what one server counted, such as hits=20,misses=4.
+func (s *PrefixStats) add(counts string) {
+	for field := range strings.SplitSeq(counts, ",") {
+		name, value, _ := strings.Cut(field, "=")
+		n, _ := strconv.ParseInt(value, 10, 64)
+		ms := time.Duration(n) * time.Millisecond
+		switch name {
+		case "hits":
+			s.Hits += n
+		case "misses":
+			s.Misses += n
+		case "loads":
+			s.Loads += n
+		case "coalesced":
+			s.Coalesced += n
+		case "load_ms_p50":
+			s.LoadP50 = max(s.LoadP50, ms)
+		case "load_ms_p99":
+			s.LoadP99 = max(s.LoadP99, ms)
+		case "load_ms_max":
+			s.LoadMax = max(s.LoadMax, ms)
+		}
+	}
 }
 
 // each calls f for each primary, one after the other.

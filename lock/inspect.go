@@ -137,6 +137,38 @@ func (i *Inspector) Info(ctx context.Context, name string) (Info, error) {
 	return info, nil
 }
 
+// Stats returns the counters of INFO distlock, summed over all primaries: held, waiting, grants,
+// contended, expired_while_held and so on. Times (wait_ms_…, hold_ms_…) are the greatest of any
+// server, but for their counts.
+func (i *Inspector) Stats(ctx context.Context) (map[string]int64, error) {
+	nodes, err := i.primaries(ctx)
+	if err != nil {
+		return nil, failed("stats of", "locks", err)
+	}
+	total := map[string]int64{}
+	for _, node := range nodes {
+		text, err := node.Info(ctx, "distlock").Result()
+		if err != nil {
+			return nil, failed("stats of", "locks", err)
+		}
+		for line := range strings.Lines(text) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			n, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				continue
+			}
+			name = strings.TrimPrefix(name, "distlock_")
+			switch {
+			case name == "last_token", strings.Contains(name, "_ms_") && !strings.HasSuffix(name, "_count"):
+				total[name] = max(total[name], n)
+			default:
+				total[name] += n
+			}
+		}
+	}
+	return total, nil
+}
+
 // Break takes a lock away from its holders, or from one owner, whose wait in the line it ends too.
 // Waiters are served at once. The holder's context ends at its next renewal, and its fencing token
 // is smaller than the next one's. It tells how many holders there were.
