@@ -95,6 +95,11 @@ bench-quick: server build ## the same in two minutes: a look, not a measurement,
 bench-check: ## what moved more than the noise between two results: the newest two, or OLD=… NEW=…
 	cd bench && $(GO) run . -check $(if $(OLD),$(abspath $(OLD)) $(abspath $(NEW)))
 
+.PHONY: screenshots
+screenshots: server build ## take the pictures in docs/pictures again, in a browser
+	@scripts/need chromium
+	cd dashboard/walk && HOLDFAST_PICTURES=$(CURDIR)/docs/pictures $(GO) test -count 1 -run TestThePicturesOfTheDocumentation .
+
 .PHONY: soak
 soak: server build ## the long tests (FOR=30m)
 	HOLDFAST_SOAK=$(or $(FOR),30m) $(GO) test -C e2e -count 1 -timeout 0 -v -run Soak $(ARGS) ./...

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"holdfast/queue"
@@ -20,11 +21,17 @@ func (f form) group() string    { return f.Get("group") }
 func (f form) ids() []string    { return strings.Fields(f.Get("ids")) }
 func (f form) consumer() string { return f.Get("consumer") }
 
-// target is what the act is done to: what has to be typed in production.
-func (f form) target() string { return first(f.Get("q"), f.Get("lock"), f.Get("key")) }
+// isBulk reports whether the form chooses dead letters by what they are and not by their ids.
+func (f form) isBulk() bool { return f.Has("where") || f.Has("cause") }
 
-// words are a verb of the tool with the queue, the ids and the group.
+// nameOf is the field of a form that names the target.
+var nameOf = map[Kind]string{Queue: "q", Lock: "lock", Cache: "key"}
+
+// words are a verb of the tool with the queue, the ids or the filter, and the group.
 func (f form) words(verb string, more ...string) string {
+	if f.Has("cause") { // only its digest is known here, see visit.Cause
+		return ""
+	}
 	words := []string{"queue", verb, f.queue()}
 	for _, id := range f.ids() {
 		if verb != "cancel" { // the ids of dead letters are their entries'
@@ -32,10 +39,21 @@ func (f form) words(verb string, more ...string) string {
 		}
 		words = append(words, id)
 	}
+	if where := f.Get("where"); where != "" {
+		words = append(words, "--where="+where)
+	}
+	if n, _ := strconv.Atoi(f.Get("of")); n > queue.DefaultWindow {
+		words = append(words, fmt.Sprint("--window=", n))
+	}
 	if f.group() != "" && verb != "cancel" {
 		words = append(words, "--group="+f.group())
 	}
 	return command(append(words, more...)...)
+}
+
+// selection are the dead letters that a form names by their ids.
+func (f form) selection() queue.Selection {
+	return queue.Selection{Entries: f.ids(), Group: f.group()}
 }
 
 // act is something that can be done from the pages. Each is a verb of the tool.
@@ -43,35 +61,45 @@ type act struct {
 	Name    string
 	Button  string
 	Right   Right
+	Kind    Kind // of its target
 	Asks    bool // is confirmed on a page of its own
 	Command func(f form) string
 	Warning string // what cannot be undone
-	do      func(ctx context.Context, b *board, f form) (string, error)
+
+	do   func(ctx context.Context, b *board, f form) (string, error)
+	bulk func(ctx context.Context, b *board, stream string, s queue.Selection) (queue.Outcome, error) // do for one step of many
+	past string                                                                                       // of bulk: what was done
 }
 
+// over is the target that a form names for the act.
+func (a act) over(f form) Target { return Target{a.Kind, f.Get(nameOf[a.Kind])} }
+
+// asks reports whether the act is confirmed on a page of its own: a bulk act always is.
+func (a act) asks(f form) bool { return a.Asks || f.isBulk() }
+
 var acts = []act{
-	{Name: "redrive", Button: "Run again", Right: Operate, Asks: true,
+	{Name: "redrive", Button: "Run again", Right: Operate, Kind: Queue,
 		Command: func(f form) string { return f.words("redrive") },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
-			out, err := b.queues.Redrive(ctx, f.queue(), queue.Selection{Entries: f.ids(), Group: f.group()})
-			return fmt.Sprintf("%s of %d moved back to %s", count(out.Done, "task", "tasks"), len(f.ids()), f.queue()), err
-		}},
-	{Name: "discard", Button: "Delete", Right: Destroy, Asks: true, Warning: "They are deleted for good and cannot be run again.",
-		Command: func(f form) string { return f.words("discard") },
-		do: func(ctx context.Context, b *board, f form) (string, error) {
-			out, err := b.queues.Discard(ctx, f.queue(), queue.Selection{Entries: f.ids(), Group: f.group()})
-			return fmt.Sprintf("%s of %d of %s deleted", count(out.Done, "task", "tasks"), len(f.ids()), f.queue()), err
-		}},
-	{Name: "retry", Button: "Run again", Right: Operate,
-		Command: func(f form) string { return f.words("redrive") },
-		do: func(ctx context.Context, b *board, f form) (string, error) {
-			out, err := b.queues.Redrive(ctx, f.queue(), queue.Selection{Entries: f.ids(), Group: f.group()})
+			out, err := b.queues.Redrive(ctx, f.queue(), f.selection())
 			if err == nil && out.Done == 0 {
 				return "Nothing to move: somebody else has done it, or it is gone", nil
 			}
 			return count(out.Done, "task", "tasks") + " moved back to " + f.queue(), err
-		}},
-	{Name: "repair", Button: "Repair and run again", Right: Operate,
+		},
+		bulk: func(ctx context.Context, b *board, stream string, s queue.Selection) (queue.Outcome, error) {
+			return b.queues.Redrive(ctx, stream, s)
+		}, past: "moved back to"},
+	{Name: "discard", Button: "Delete", Right: Destroy, Kind: Queue, Asks: true, Warning: "Deleted tasks are gone for good and cannot be run again.",
+		Command: func(f form) string { return f.words("discard") },
+		do: func(ctx context.Context, b *board, f form) (string, error) {
+			out, err := b.queues.Discard(ctx, f.queue(), f.selection())
+			return fmt.Sprintf("%s of %s deleted", count(out.Done, "task", "tasks"), f.queue()), err
+		},
+		bulk: func(ctx context.Context, b *board, stream string, s queue.Selection) (queue.Outcome, error) {
+			return b.queues.Discard(ctx, stream, s)
+		}, past: "deleted from"},
+	{Name: "repair", Button: "Repair and run again", Right: Operate, Kind: Queue,
 		Command: func(f form) string { return f.words("redrive", "--payload="+f.Get("payload")) },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			if b.Redact != nil {
@@ -80,37 +108,35 @@ var acts = []act{
 			if len(f.ids()) != 1 {
 				return "", failure{http.StatusBadRequest, "Name the one task to repair."}
 			}
-			// A browser sends line ends as CR LF.
-			payload := strings.ReplaceAll(f.Get("payload"), "\r\n", "\n")
-			there, err := b.queues.Repair(ctx, f.queue(), f.group(), "entry:"+f.ids()[0], []byte(payload))
+			there, err := b.queues.Repair(ctx, f.queue(), f.group(), "entry:"+f.ids()[0], []byte(f.Get("payload")))
 			if err == nil && !there {
 				return "Nothing to repair: the task is not dead any more", nil
 			}
 			return "1 task repaired and moved back to " + f.queue(), err
 		}},
-	{Name: "cancel", Button: "Cancel", Right: Destroy, Asks: true, Warning: "It is taken out of the queue. A worker that has it is told when it next renews its lease.",
+	{Name: "cancel", Button: "Cancel", Right: Destroy, Kind: Queue, Asks: true, Warning: "The task is taken out of the queue. A worker that has it is told when it next renews its lease.",
 		Command: func(f form) string { return f.words("cancel") },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			n, err := b.queues.Cancel(ctx, f.queue(), f.ids()...)
 			return count(n, "task", "tasks") + " of " + f.queue() + " cancelled", err
 		}},
-	{Name: "pause", Button: "Pause", Right: Operate,
+	{Name: "pause", Button: "Pause", Right: Operate, Kind: Queue,
 		Command: func(f form) string { return command("queue", "pause", f.queue()) },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			return f.queue() + " is paused", b.queues.Pause(ctx, f.queue())
 		}},
-	{Name: "resume", Button: "Resume", Right: Operate,
+	{Name: "resume", Button: "Resume", Right: Operate, Kind: Queue,
 		Command: func(f form) string { return command("queue", "resume", f.queue()) },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			return f.queue() + " goes on", b.queues.Resume(ctx, f.queue())
 		}},
-	{Name: "forget", Button: "Forget", Right: Destroy, Asks: true, Warning: "If it still works, what it does is done twice: its tasks go to the others at once.",
+	{Name: "forget", Button: "Forget", Right: Destroy, Kind: Queue, Asks: true, Warning: "The worker's tasks go to the others at once. If the worker still runs, they are done twice.",
 		Command: func(f form) string { return f.words("forget", f.consumer()) },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			n, err := b.queues.Forget(ctx, f.queue(), f.group(), f.consumer())
 			return fmt.Sprintf("%s forgotten, %s given to the others", f.consumer(), count(n, "task", "tasks")), err
 		}},
-	{Name: "break", Button: "Break", Right: Destroy, Asks: true, Warning: "A holder that still works learns of it at its next renewal. The next in line is served at once.",
+	{Name: "break", Button: "Break", Right: Destroy, Kind: Lock, Asks: true, Warning: "A holder that still works learns of it at its next renewal. The next in line is served at once.",
 		Command: func(f form) string {
 			words := []string{"lock", "break", f.Get("lock")}
 			if owner := f.Get("owner"); owner != "" {
@@ -122,7 +148,7 @@ var acts = []act{
 			n, err := b.locks.Break(ctx, f.Get("lock"), f.Get("owner"))
 			return fmt.Sprintf("%s of %s removed", count(n, "holder", "holders"), f.Get("lock")), err
 		}},
-	{Name: "delete", Button: "Delete", Right: Destroy, Asks: true, Warning: "The next who asks for it loads it. A load that goes on ends.",
+	{Name: "delete", Button: "Delete", Right: Destroy, Kind: Cache, Asks: true, Warning: "The next reader loads the value again. A load that is under way ends.",
 		Command: func(f form) string { return command("cache", "del", f.Get("key")) },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			n, err := b.caches.Delete(ctx, f.Get("key"))
@@ -143,23 +169,18 @@ type button struct {
 	Form    form
 	Command string
 	Back    string
-	Strong  bool
+	Asks    bool
 }
 
-// Button is the button of an act for whoever has the right, else nothing. The pairs are the
-// names and values of what it is about.
+// Button is the button of an act for a visitor who has the right, else nil. The pairs are the
+// names and values of the form.
 func (v *visit) Button(name string, pairs ...string) *button {
 	a, err := actOf(name)
-	f := form{url.Values{}}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			f.Set(pairs[i], pairs[i+1])
-		}
-	}
-	if err != nil || !v.May(a.Right, f.queue()) {
+	f := form{vals(pairs...)}
+	if err != nil || !v.May(a.Right, a.over(f)) {
 		return nil
 	}
-	return &button{act: a, Form: f, Command: a.Command(f), Back: v.Here()}
+	return &button{act: a, Form: f, Command: a.Command(f), Back: v.Here(), Asks: a.asks(f)}
 }
 
 // Link is where the act is confirmed.
@@ -173,10 +194,12 @@ func (b button) Link() string {
 	return link("confirm", q)
 }
 
-// formMost bounds what a form may bring: the ids of 10,000 tasks take some 400 KB.
-const formMost = 4 << 20
+const (
+	formMost = 1 << 20 // bytes of a form
+	idsMost  = 1000    // tasks named in one form
+)
 
-// act does what a form says: the right is asked for again, whatever the page showed.
+// act does what a form says. The right is asked for again, whatever the page showed.
 func (b *board) act(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, formMost)
 	if err := r.ParseForm(); err != nil {
@@ -184,36 +207,70 @@ func (b *board) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v, f := b.visit(r), form{r.PostForm}
+	if f.Has("payload") { // a browser sends line ends as CR LF
+		f.Set("payload", strings.ReplaceAll(f.Get("payload"), "\r\n", "\n"))
+	}
 	a, err := actOf(f.Get("act"))
 	if err == nil {
-		err = v.need(a.Right, f.queue())
-	}
-	if err == nil && f.target() == "" {
-		err = failure{http.StatusBadRequest, "The form does not say what to act on."}
-	}
-	if err == nil && f.Has("ids") && len(f.ids()) == 0 {
-		err = failure{http.StatusBadRequest, "The form names no tasks."}
-	}
-	if err == nil && b.Production && a.Right == Destroy && f.Get("typed") != f.target() {
-		err = failure{http.StatusBadRequest, fmt.Sprintf("This is production: type %s to go on. Nothing was done.", f.target())}
+		err = v.check(a, f)
 	}
 	if err != nil {
 		b.refuse(w, r, err)
 		return
 	}
-	said, err := a.do(r.Context(), b, f)
-	var refused failure
-	if errors.As(err, &refused) {
-		b.refuse(w, r, refused)
+	e := entry{At: v.Now, User: b.User(r), Act: a.Name, Over: a.over(f), Command: a.Command(f)}
+	if f.isBulk() {
+		e.Job, err = v.begin(a, f, e)
+	} else {
+		e.Said, e.Err = a.do(r.Context(), b, f)
+		b.memory.forget()
+		if refused := (failure{}); errors.As(e.Err, &refused) {
+			err = refused
+		}
+	}
+	if err != nil {
+		b.refuse(w, r, err)
 		return
 	}
-	b.memory.forget()
-	id := b.trail.add(b, entry{At: v.Now, User: b.User(r), Act: a.Name, Target: f.target(), Command: a.Command(f), Said: said, Err: err})
+	id := fmt.Sprint(b.trail.add(e))
+	if e.Job == nil {
+		e.log(b)
+	}
+	if e.Job != nil && !e.Job.endsSoon(r.Context()) {
+		redirect(w, link("job", vals("id", id)))
+		return
+	}
 	back := pageOf(f.Get("back"))
 	q := back.Query()
-	q.Set("did", fmt.Sprint(id))
+	q.Set("did", id)
 	back.RawQuery = q.Encode()
-	w.Header().Set("Location", back.String()) // relative, whatever the prefix
+	redirect(w, back.String())
+}
+
+// check refuses forms that are not complete, and visitors without the right.
+func (v *visit) check(a act, f form) error {
+	over := a.over(f)
+	if err := v.need(a.Right, over); err != nil {
+		return err
+	}
+	switch {
+	case over.Name == "":
+		return failure{http.StatusBadRequest, "The form does not say what to act on."}
+	case f.isBulk() && a.bulk == nil, f.isBulk() && f.Has("ids"):
+		return failure{http.StatusBadRequest, "The form chooses tasks in two ways."}
+	case len(f.ids()) > idsMost:
+		return failure{http.StatusBadRequest, fmt.Sprintf("The form names %d tasks; %d are the most.", len(f.ids()), idsMost)}
+	case len(f.ids()) == 0 && !f.isBulk() && (f.Has("ids") || a.bulk != nil):
+		return failure{http.StatusBadRequest, "The form names no tasks."}
+	case v.Production && a.Right == Destroy && f.Get("typed") != over.Name:
+		return failure{http.StatusBadRequest, fmt.Sprintf("This is production: type %s to go on. Nothing was done.", over.Name)}
+	}
+	return nil
+}
+
+// redirect leads to a page. The address is relative, so that it holds under any prefix.
+func redirect(w http.ResponseWriter, to string) {
+	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
 }
 
@@ -243,8 +300,7 @@ func (b *board) theme(w http.ResponseWriter, r *http.Request) {
 		choice = ""
 	}
 	http.SetCookie(w, &http.Cookie{Name: "holdfast_theme", Value: choice, MaxAge: 365 * 86400, HttpOnly: true, SameSite: http.SameSiteLaxMode})
-	w.Header().Set("Location", "./")
-	w.WriteHeader(http.StatusSeeOther)
+	redirect(w, "./")
 }
 
 // Theme is light, dark, or "" for what the system says.

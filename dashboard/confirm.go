@@ -5,25 +5,27 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"holdfast/queue"
 )
 
+// sampleMost is how many of what an act is done to are shown before it.
+const sampleMost = 5
+
 // confirmData is what is shown before an act: what it would do, and to what.
 type confirmData struct {
-	Act     *button
-	Of      string   // what would be done, in one sentence
-	IDs     string   // exactly the tasks that the form names
-	Sample  []task   // the first five
-	Lines   []string // the first five of what is no task
-	Count   int
-	Looked  int
-	More    bool // there are dead letters that were not looked at
-	Typed   string
-	Command string
-	Cause   string
+	Act    *button
+	Of     string   // what would be done, in one sentence
+	Sample []task   // the first tasks
+	Lines  []string // the first of what is no task
+	Count  int
+	Looked int
+	Typed  string
+	Cause  string
+	All    *button // of a bulk act: the same for all dead letters, where only some were looked at
+	Total  int     // about how many those are
 }
 
 // searchWithin is how long the search before an act may take.
@@ -35,39 +37,58 @@ func confirmPage(v *visit) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	if err := v.need(a.Right, f.queue()); err != nil {
+	if err := v.need(a.Right, a.over(f)); err != nil {
 		return page{}, err
 	}
-	if f.target() == "" {
-		return page{}, failure{http.StatusBadRequest, "What is it to be done to?"}
+	if a.over(f).Name == "" {
+		return page{}, failure{http.StatusBadRequest, "The link does not say what to act on."}
+	}
+	if !a.asks(f) {
+		return page{}, failure{http.StatusNotFound, "That needs no confirmation."}
 	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), searchWithin)
 	defer cancel()
+	back := pageOf(f.Get("back")).String()
+	f.Del("back")
 	d := confirmData{Count: 1}
+	switch {
+	case f.isBulk():
+		err = v.looked(ctx, a, f, back, &d)
+	case a.Name == "discard":
+		err = v.named(ctx, f, &d)
+	default:
+		err = v.one(ctx, a, f, &d)
+	}
+	if err != nil {
+		return page{}, err
+	}
+	d.Act = &button{act: a, Form: f, Back: back, Command: a.Command(f)}
+	if v.Production && a.Right == Destroy {
+		d.Typed = a.over(f).Name
+	}
+	return page{name: "confirm", Title: a.Button, Menu: a.Kind, Data: d}, nil
+}
+
+// one describes an act on one thing.
+func (v *visit) one(ctx context.Context, a act, f form, d *confirmData) error {
 	switch a.Name {
-	case "redrive", "discard":
-		if err := v.choose(ctx, a, f, &d); err != nil {
-			return page{}, err
-		}
 	case "cancel":
 		r, err := v.queues.Find(ctx, f.queue(), f.Get("ids"))
 		if err != nil {
-			return page{}, failure{http.StatusNotFound, "The task is not there any more: it is done, or was cancelled."}
+			return failure{http.StatusNotFound, "The task is not there any more: it is done, or was cancelled."}
 		}
-		one := []queue.Record{r}
-		v.redact(f.queue(), one)
-		d.Of, d.IDs, d.Sample = "Cancel one task of "+f.queue()+"?", f.Get("ids"), []task{v.task(f.queue(), one[0], false)}
+		d.Of, d.Sample = "Cancel one task of "+f.queue()+"?", v.sample(f.queue(), []queue.Record{r})
 	case "forget":
 		d.Of = "Forget the consumer " + f.consumer() + " of " + f.queue() + "?"
 	case "break":
 		info, err := v.locks.Info(ctx, f.Get("lock"))
 		if err != nil {
-			return page{}, err
+			return err
 		}
 		d.Count = 0
 		for _, h := range info.Holders {
 			if owner := f.Get("owner"); owner == "" || owner == h.Owner {
-				if d.Count++; d.Count <= 5 {
+				if d.Count++; d.Count <= sampleMost {
 					d.Lines = append(d.Lines, fmt.Sprintf("%s, for %s, %s left", h.Owner, span(h.Held), span(h.Left)))
 				}
 			}
@@ -75,121 +96,110 @@ func confirmPage(v *visit) (page, error) {
 		d.Of = fmt.Sprintf("Take the lock %s from %s? %s in line.", info.Name, count(d.Count, "holder", "holders"), count(len(info.Waiters), "waits", "wait"))
 	case "delete":
 		d.Of = "Delete the cached value " + f.Get("key") + "?"
-	default:
-		return page{}, failure{http.StatusNotFound, "That needs no confirmation."}
-	}
-	q := f.Values
-	if d.IDs != "" {
-		q.Set("ids", d.IDs)
-	}
-	d.Act = &button{act: a, Form: form{q}, Back: pageOf(f.Get("back")).String()}
-	if d.Command == "" {
-		d.Command = a.Command(form{q})
-	}
-	if v.Production && a.Right == Destroy {
-		d.Typed = f.target()
-	}
-	return page{name: "confirm", Title: a.Button, Area: map[bool]string{true: "queues"}[f.queue() != ""], Data: d}, nil
-}
-
-// choose finds the dead letters that are meant: those with one cause, those a filter chooses, or
-// those named.
-func (v *visit) choose(ctx context.Context, a act, f form, d *confirmData) error {
-	stream := f.queue()
-	var ids []string
-	switch cause := f.Get("error"); {
-	case f.Has("error"):
-		report, err := v.queues.Failures(ctx, stream, queue.SearchOptions{Group: f.group()})
-		if err != nil {
-			return err
-		}
-		for _, g := range report.Groups {
-			if v.Cause(g) == cause && (f.group() == "" || f.group() == g.Group) {
-				ids = append(ids, g.Entries...)
-			}
-		}
-		d.Looked, d.More = report.Looked, report.Cursor != ""
-		if v.Redact == nil {
-			d.Cause = cause
-		}
-		if text := longest(cause); text != "" && v.Redact == nil {
-			d.Command, err = v.sameByFilter(ctx, a, f, text, ids)
-			if err != nil {
-				return err
-			}
-		}
-	case f.Has("where"):
-		filter, err := v.filter(f.Get("where"))
-		if err != nil {
-			return failure{http.StatusBadRequest, err.Error()}
-		}
-		out, err := v.queues.Redrive(ctx, stream, queue.Selection{DryRun: true, Filter: filter, Group: f.group()})
-		if err != nil {
-			return err
-		}
-		ids, d.Looked, d.More = out.Entries, out.Looked, out.Cursor != ""
-	default:
-		ids = f.ids()
-		d.Looked = len(ids)
-	}
-	wanted := map[string]bool{}
-	for _, id := range ids {
-		wanted[id] = true
-	}
-	// The first five, which also tells whether named ones are still there.
-	seen := 0
-	for cursor := ""; seen < min(5, len(ids)); {
-		found, err := v.queues.Search(ctx, stream, queue.SearchOptions{State: queue.Dead, Group: f.group(), Cursor: cursor, Window: 1000, Limit: 1000})
-		if err != nil {
-			return err
-		}
-		for _, r := range found.Tasks {
-			if wanted[r.Entry] && seen < 5 {
-				seen++
-				one := []queue.Record{r}
-				v.redact(stream, one)
-				d.Sample = append(d.Sample, v.task(stream, one[0], false))
-			}
-		}
-		if cursor = found.Cursor; cursor == "" {
-			break
-		}
-	}
-	d.Count, d.IDs = len(ids), strings.Join(ids, " ")
-	if seen == 0 {
-		d.Count, d.IDs = 0, ""
-	}
-	d.Of = fmt.Sprintf("Run %s of %s again?", count(d.Count, "task", "tasks"), stream)
-	if a.Name == "discard" {
-		d.Of = fmt.Sprintf("Delete %s of %s?", count(d.Count, "task", "tasks"), stream)
-	}
-	if d.Count == 0 {
-		d.Of = "Nothing to do: no such dead letter is there any more."
 	}
 	return nil
 }
 
-// longest is the longest part of a cause that errors have literally.
-func longest(cause string) (best string) {
-	for _, part := range strings.FieldsFunc(cause, func(r rune) bool { return strings.ContainsRune("#…\"'`\\", r) }) {
-		if part = strings.Trim(part, " :;,.<>()[]=-"); len(part) > len(best) {
-			best = part
-		}
+// sample are the tasks as they may be shown.
+func (v *visit) sample(stream string, tasks []queue.Record) (shown []task) {
+	v.redact(stream, tasks)
+	for _, r := range tasks {
+		shown = append(shown, v.task(stream, r, false))
 	}
-	return best
+	return shown
 }
 
-// sameByFilter is a command with a filter, where it chooses exactly these tasks: shorter than all ids.
-func (v *visit) sameByFilter(ctx context.Context, a act, f form, text string, ids []string) (string, error) {
-	out, err := v.queues.Redrive(ctx, f.queue(), queue.Selection{DryRun: true, Filter: queue.Filter{Error: text}, Group: f.group()})
-	if err != nil || !slices.Equal(out.Entries, ids) || out.Cursor != "" {
-		return "", err
+// named describes an act on the dead letters that the form names by their ids.
+func (v *visit) named(ctx context.Context, f form, d *confirmData) error {
+	ids := f.ids()
+	var there []queue.Record
+	for _, id := range ids[:min(len(ids), sampleMost)] {
+		ms, _, _ := entryID(id)
+		at := time.UnixMilli(int64(ms))
+		page, err := v.queues.List(ctx, f.queue(), queue.ListOptions{State: queue.Dead, Group: f.group(), From: at, To: at.Add(time.Millisecond), Limit: 1000})
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(page.Tasks, func(r queue.Record) bool { return r.Entry == id }); i >= 0 {
+			there = append(there, page.Tasks[i])
+		}
 	}
-	words := []string{"queue", a.Name, f.queue(), `--where=error~"` + text + `"`}
-	if f.group() != "" {
-		words = append(words, "--group="+f.group())
+	d.Count, d.Sample = len(ids), v.sample(f.queue(), there)
+	if len(there) == 0 {
+		d.Count = 0
 	}
-	return command(words...), nil
+	d.ask("discard", f.queue())
+	return nil
+}
+
+// looked looks for the dead letters that a bulk act chooses. The form then names exactly them.
+func (v *visit) looked(ctx context.Context, a act, f form, back string, d *confirmData) error {
+	if a.bulk == nil {
+		return failure{http.StatusBadRequest, "The link chooses tasks in two ways."}
+	}
+	stats, err := v.queues.Stats(ctx, f.queue())
+	if err != nil {
+		return err
+	}
+	total := stats.Dead
+	if len(stats.Groups) > 1 {
+		i := slices.IndexFunc(stats.Groups, func(g queue.GroupStats) bool { return g.Name == f.group() })
+		if i < 0 {
+			return failure{http.StatusBadRequest, "The queue has several groups. Choose one of them first."}
+		}
+		total = stats.Groups[i].Dead
+	}
+	f.Del("upto")
+	c, err := v.choice(f)
+	if err != nil {
+		return err
+	}
+	var first []queue.Record
+	upto := "0-0"
+	d.Count = 0
+	more, err := v.walk(ctx, c, queue.DefaultWindow, func(looked int, chosen []queue.Record, last string) error {
+		d.Looked, d.Count, upto = d.Looked+looked, d.Count+len(chosen), last
+		first = append(first, chosen[:min(len(chosen), sampleMost-len(first))]...)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d.Sample, d.Cause = v.sample(f.queue(), first), c.filter.Cause
+	f.Set("at", strconv.FormatInt(v.Now.UnixMilli(), 10))
+	f.Set("upto", upto)
+	f.Set("of", strconv.Itoa(d.Looked))
+	if more && int(total) > d.Looked {
+		newest, err := v.queues.List(ctx, f.queue(), queue.ListOptions{State: queue.Dead, Group: f.group(), Newest: true, Limit: 1})
+		if err != nil || len(newest.Tasks) == 0 {
+			return err
+		}
+		all := form{vals()}
+		for name, values := range f.Values {
+			all.Values[name] = values
+		}
+		d.Total = int(total)
+		all.Set("upto", newest.Tasks[0].Entry)
+		all.Set("of", strconv.Itoa(d.Total))
+		d.All = &button{act: a, Form: all, Back: back, Command: a.Command(all)}
+	}
+	d.ask(a.Name, f.queue())
+	return nil
+}
+
+// ask writes the question before an act on dead letters.
+func (d *confirmData) ask(act, stream string) {
+	switch {
+	case d.Count == 0:
+		d.Of = "Nothing to do: no such dead letter is there any more."
+		if d.All != nil {
+			d.Of = "None among those looked at."
+		}
+	case act == "discard":
+		d.Of = fmt.Sprintf("Delete %s of %s?", count(d.Count, "task", "tasks"), stream)
+	default:
+		d.Of = fmt.Sprintf("Run %s of %s again?", count(d.Count, "task", "tasks"), stream)
+	}
 }
 
 // percent is a share in percent, never rounded up to all.

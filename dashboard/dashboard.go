@@ -2,12 +2,14 @@
 //
 //	mux.Handle("/holdfast/", http.StripPrefix("/holdfast", dashboard.Handler(rdb, dashboard.Options{
 //		User: func(r *http.Request) string { return session(r).Email },
-//		Can:  func(r *http.Request, right dashboard.Right, queue string) bool { return session(r).May(string(right)) },
+//		Can: func(r *http.Request, right dashboard.Right, over dashboard.Target) bool {
+//			return right == dashboard.View || session(r).Owns(over.Name)
+//		},
 //	})))
 //
-// The pages are made on the server and can be read without JavaScript. Links are relative, so that
-// they work under any prefix and behind any proxy. What changes is pushed; the server is asked at
-// most once a second for each page, however many people look at it, and not at all while nobody does.
+// The pages are rendered on the server and can be read without JavaScript. Links are relative, so
+// the pages work under any prefix and behind any proxy. Changes are pushed. The server is asked at
+// most once a second for each page, however many people look at it, and not while nobody looks.
 //
 // The pages have no login of their own: put the handler behind yours, and set Options.Can.
 package dashboard
@@ -21,6 +23,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -35,35 +38,53 @@ type Right string
 
 const (
 	View    Right = "view"    // see
-	Operate Right = "operate" // do what loses nothing: redrive, repair, pause, resume
+	Operate Right = "operate" // acts that lose nothing: redrive, repair, pause, resume
 	Destroy Right = "destroy" // discard, cancel, forget, break a lock, delete a cached value
 )
+
+// Kind is a kind of Target.
+type Kind string
+
+const (
+	Queue  Kind = "queue"  // the Name is the queue's stream
+	Lock   Kind = "lock"   // the Name is the lock's
+	Cache  Kind = "cache"  // the Name is the cached key
+	Server Kind = "server" // findings about servers, and the audit; there is no Name
+)
+
+// Target is what a right is over. An empty Name stands for a kind as a whole: its entry in the
+// menu, its list, its counters. A list shows only the rows over which the person has View.
+type Target struct {
+	Kind Kind
+	Name string
+}
 
 // Options of a Handler. The zero Options let everybody who reaches the handler do everything.
 type Options struct {
 	// User names the person who asks, for the audit. Defaults to the address.
 	User func(r *http.Request) string
 
-	// Can tells whether the person who asks has a right over a queue, which is named by its
-	// stream. For locks, the cache and the audit the queue is "". It is asked for every page,
-	// every push and every act. Defaults to yes.
-	Can func(r *http.Request, right Right, queue string) bool
+	// Can reports whether the person who asks has a right over a target. Can is called for every
+	// page, every row of a list, every push and every act, and between the steps of a bulk act
+	// with the request that began it; it must be fast and safe for concurrent use. Defaults to yes.
+	Can func(r *http.Request, right Right, over Target) bool
 
-	// Redact changes a task before it is shown: its Payload, Headers, Error and History. With
+	// Redact changes a task before the pages show it: its Payload, Headers, Error and History. With
 	// Redact, payloads can be neither searched nor repaired on the pages.
 	Redact func(stream string, task *queue.Record)
 
 	// ReadOnly refuses every act.
 	ReadOnly bool
 
-	// Production marks the pages, and what destroys wants the name typed.
+	// Production marks the pages, and asks for the target's name to be typed before an act that
+	// needs Destroy.
 	Production bool
 
 	// Name is what the server is called on the pages.
 	Name string
 
-	// Logger gets a line for each act. The audit page itself forgets: it has the last 500 acts
-	// of this process. Defaults to slog.Default().
+	// Logger gets a line for each act. The audit page shows only the last 500 acts of this
+	// process. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
@@ -77,15 +98,18 @@ type board struct {
 	memory memory
 	trail  trail
 	terms  terms
+
+	running atomic.Int32 // bulk acts
 }
 
-// Handler returns the pages over rdb. It starts no goroutines and needs no Close.
+// Handler returns the pages over rdb. It needs no Close: a goroutine runs only while a bulk act
+// does, and a bulk act that the end of the process cuts off can be repeated.
 func Handler(rdb redis.UniversalClient, o Options) http.Handler {
 	if o.User == nil {
 		o.User = func(r *http.Request) string { return r.RemoteAddr }
 	}
 	if o.Can == nil {
-		o.Can = func(*http.Request, Right, string) bool { return true }
+		o.Can = func(*http.Request, Right, Target) bool { return true }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -114,6 +138,8 @@ func (b *board) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.asset(w, r, strings.TrimPrefix(name, "assets/"))
 	case r.Method == http.MethodPost && name == "act":
 		b.act(w, r)
+	case r.Method == http.MethodPost && name == "stop":
+		b.stop(w, r)
 	case r.Method == http.MethodPost && name == "theme":
 		b.theme(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -136,16 +162,16 @@ func (f failure) Error() string { return f.text }
 // pages are the pages by their paths.
 var pages = map[string]func(*visit) (page, error){
 	"/": home, "/queues": queuesPage, "/queue": queuePage, "/task": taskPage, "/locks": locksPage, "/lock": lockPage,
-	"/cache": cachePage, "/audit": auditPage, "/confirm": confirmPage,
+	"/cache": cachePage, "/audit": auditPage, "/confirm": confirmPage, "/job": jobPage,
 }
 
 // page is what a template is given.
 type page struct {
 	name  string // of the template
 	Title string
-	Area  string // which entry of the menu it belongs to
+	Menu  Kind // the entry of the menu that the page belongs to
 	Data  any
-	Live  bool // its content is pushed
+	Live  bool // changes are pushed
 }
 
 // visit is one look at one page by one person.
@@ -154,7 +180,14 @@ type visit struct {
 	r    *http.Request
 	Now  time.Time
 	Lost time.Time // the server does not answer, and the figures are from then
+	may  map[question]bool
 	page
+}
+
+// question is one question to Options.Can.
+type question struct {
+	right Right
+	over  Target
 }
 
 func (b *board) visit(r *http.Request) *visit { return &visit{board: b, r: r, Now: time.Now()} }
@@ -169,22 +202,36 @@ func (v *visit) find() (err error) {
 	return err
 }
 
-// May tells whether the visitor has a right over a queue.
-func (v *visit) May(right Right, stream string) bool {
-	return (right == View || !v.ReadOnly) && v.Can(v.r, right, stream)
+// May reports whether the visitor has a right over a target. Options.Can is asked once a visit.
+func (v *visit) May(right Right, over Target) bool {
+	q := question{right, over}
+	yes, asked := v.may[q]
+	if !asked {
+		yes = v.allows(v.r, right, over)
+		if v.may == nil {
+			v.may = map[question]bool{}
+		}
+		v.may[q] = yes
+	}
+	return yes
 }
 
+func (b *board) allows(r *http.Request, right Right, over Target) bool {
+	return (right == View || !b.ReadOnly) && b.Can(r, right, over)
+}
+
+// Area reports whether the visitor may see a kind as a whole.
+func (v *visit) Area(kind string) bool { return v.May(View, Target{Kind: Kind(kind)}) }
+
 // need is an error where the visitor has not the right.
-func (v *visit) need(right Right, stream string) error {
+func (v *visit) need(right Right, over Target) error {
 	switch {
-	case v.May(right, stream):
+	case v.May(right, over):
 		return nil
 	case v.ReadOnly && right != View:
 		return failure{http.StatusForbidden, "These pages are read-only."}
-	case stream == "":
-		return failure{http.StatusForbidden, fmt.Sprintf("You have not the right %q here.", right)}
 	}
-	return failure{http.StatusForbidden, fmt.Sprintf("You have not the right %q over %s.", right, stream)}
+	return failure{http.StatusForbidden, strings.TrimSpace(fmt.Sprintf("You do not have the right %q over the %s %s", right, over.Kind, over.Name)) + "."}
 }
 
 func (v *visit) arg(name string) string { return v.r.URL.Query().Get(name) }
@@ -239,11 +286,15 @@ func (b *board) write(w http.ResponseWriter, v *visit, code int) {
 // refuse shows an error as a page.
 func (b *board) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	v := b.visit(r)
-	f := failure{http.StatusBadGateway, "The server does not answer: " + err.Error()}
+	f := failure{http.StatusBadGateway, err.Error()}
 	if answered(err) {
 		f = failure{http.StatusBadRequest, "The server refuses: " + err.Error()}
 	}
 	errors.As(err, &f)
 	v.page = page{name: "error", Title: http.StatusText(f.code), Data: f.text}
+	if f.code == http.StatusBadGateway {
+		// A page that stays open is filled in when the server is back.
+		v.page.Title, v.page.Live = "The server does not answer.", r.Method == http.MethodGet && pages[path.Clean("/"+r.URL.Path)] != nil
+	}
 	b.write(w, v, f.code)
 }

@@ -30,12 +30,14 @@ func number[N int | int64](n N) string {
 	return text
 }
 
-func count(n int, one, many string) string {
+func noun(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + one
+		return one
 	}
-	return number(n) + " " + many
+	return many
 }
+
+func count(n int, one, many string) string { return number(n) + " " + noun(n, one, many) }
 
 // span writes a duration in its two greatest units. script.js does the same.
 func span(d time.Duration) string {
@@ -136,15 +138,13 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, "·"))
 }
 
-// gist is a payload in one line: of an object, its fields.
-func gist(payload []byte) string {
-	if len(payload) > shownMost {
-		payload = payload[:shownMost]
-	}
+// gist is a payload in one line: of an object, its fields. The payload may be the first part of
+// so many bytes.
+func gist(payload []byte, size int) string {
 	n, ok := treeOf(payload)
 	if !ok || n.Kind != "object" {
 		if !utf8.Valid(payload) {
-			return fmt.Sprintf("%s of bytes", sizeOf(len(payload)))
+			return "binary, " + sizeOf(size)
 		}
 		return cut(120, string(payload))
 	}

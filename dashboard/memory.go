@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,70 +13,92 @@ import (
 )
 
 const (
-	fresh        = 900 * time.Millisecond  // how long what was seen is shown to others too
-	costly       = 5 * time.Second         // the same of what looks at many tasks
-	answerWithin = 1500 * time.Millisecond // after what silence the last figures are shown instead
-	answerMost   = 10 * time.Second        // how long the server may take where there are none, or for what is costly
+	fresh        = 900 * time.Millisecond  // how long an answer holds for other visitors
+	costly       = 5 * time.Second         // the same of an answer that looked at many tasks
+	answerWithin = 1500 * time.Millisecond // the silence after which the last figures are shown instead
+	answerMost   = 10 * time.Second        // how long the server may take where there are no last figures, or for what is costly
 	memoryMost   = 256                     // answers kept
 )
 
-// memory keeps what the server last answered, so that many people who look at one page cost it
-// no more than one, and so that the last figures can be shown while it is silent.
+// memory keeps what the server last answered, so that many people who look at one page cost the
+// server no more than one, and so that the last figures can be shown while the server is silent.
 type memory struct {
-	mu  sync.Mutex
-	all map[string]*answer
+	mu    sync.Mutex
+	all   map[string]*answer
+	acted atomic.Int64 // how often answers became out of date at once, because of an act
 }
 
 type answer struct {
+	used time.Time // under the lock of memory
+
 	mu    sync.Mutex
 	value any
 	at    time.Time // of the value; zero without one
 	err   error     // of the last try
 	tried time.Time
+	acted int64 // of memory, at the last try
 }
 
+// entry returns the answer of a key. The answer that was used least recently makes place.
 func (m *memory) entry(key string) *answer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.all[key]
 	if a == nil {
-		if len(m.all) >= memoryMost || m.all == nil {
+		if m.all == nil {
 			m.all = map[string]*answer{}
+		}
+		if len(m.all) >= memoryMost {
+			oldest := ""
+			for k, other := range m.all {
+				if oldest == "" || other.used.Before(m.all[oldest].used) {
+					oldest = k
+				}
+			}
+			delete(m.all, oldest)
 		}
 		a = &answer{}
 		m.all[key] = a
 	}
+	a.used = time.Now()
 	return a
 }
 
-// forget drops everything: an act has changed it.
-func (m *memory) forget() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.all = nil
+// forget has every answer asked for again: an act has changed what it says.
+func (m *memory) forget() { m.acted.Add(1) }
+
+// ask returns what load answers, or answered within the time given.
+func ask[T any](v *visit, key string, within time.Duration, load func(context.Context) (T, error)) (T, error) {
+	return askFor(v, key, func(T) time.Duration { return within }, load)
 }
 
-// ask returns what load answers, or answered within the time given. While the server is silent it is
-// what was answered last, and the visit knows since when.
-func ask[T any](v *visit, key string, within time.Duration, load func(context.Context) (T, error)) (T, error) {
+// askFor returns what load answers, or what it answered before, if within says that this still
+// holds. While the server is silent the last answer is returned, and the visit knows since when.
+func askFor[T any](v *visit, key string, within func(T) time.Duration, load func(context.Context) (T, error)) (T, error) {
 	a := v.memory.entry(key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	silent := !v.Lost.IsZero() && !a.at.IsZero() // one wait for a silent server is enough
-	if time.Since(a.tried) >= within && !silent {
+	value, there := a.value.(T)
+	holds := fresh
+	if there && a.err == nil {
+		holds = max(holds, within(value))
+	}
+	acted := v.memory.acted.Load()
+	silent := !v.Lost.IsZero() && there // one wait for a silent server is enough
+	if !silent && (acted != a.acted || time.Since(a.tried) >= holds) {
 		patience := answerWithin
-		if a.at.IsZero() || within >= costly {
+		if !there || holds >= costly {
 			patience = answerMost
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), patience)
-		value, err := load(ctx)
+		answer, err := load(ctx)
 		cancel()
-		a.err, a.tried = err, time.Now()
+		a.err, a.tried, a.acted = err, time.Now(), acted
 		if err == nil {
-			a.value, a.at = value, a.tried
+			a.value, a.at = answer, a.tried
+			value, there = answer, true
 		}
 	}
-	value, there := a.value.(T)
 	switch {
 	case a.err == nil:
 		return value, nil
@@ -88,13 +111,13 @@ func ask[T any](v *visit, key string, within time.Duration, load func(context.Co
 	return value, a.err
 }
 
-// answered tells whether an error is what the server said, and not its silence.
+// answered reports whether an error is what the server said, and not its silence.
 func answered(err error) bool {
 	var said redis.Error
 	return errors.As(err, &said) || errors.Is(err, queue.ErrNotFound)
 }
 
-// terms remembers how long leases are: a server tells what is left of them.
+// terms remembers how long leases are, because a server tells only what is left of them.
 type terms struct {
 	mu  sync.Mutex
 	all map[string]time.Duration

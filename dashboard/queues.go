@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"holdfast/internal/where"
 	"holdfast/queue"
@@ -24,9 +26,43 @@ func vals(pairs ...string) url.Values {
 	return q
 }
 
+// queuesData is what the list of queues shows.
+type queuesData struct {
+	Queues       []row
+	Match        string
+	Looked       int    // queues that the list was sorted from
+	From, To     int    // which of these are shown
+	Newer, Older string // links to the part before and behind
+	Further      string // link to the queues that were not looked into
+}
+
 func queuesPage(v *visit) (page, error) {
-	all, err := v.rows(v.arg("cursor"))
-	return page{name: "queues", Title: "Queues", Area: "queues", Data: all, Live: true}, err
+	if err := v.need(View, Target{Kind: Queue}); err != nil {
+		return page{}, err
+	}
+	d := queuesData{Match: v.arg("match")}
+	all, err := v.rows(d.Match, v.arg("cursor"))
+	d.Looked = len(all.Queues)
+	d.From, _ = strconv.Atoi(v.arg("from"))
+	d.From = min(max(d.From, 0), d.Looked)
+	d.To = min(d.From+shownTasks, d.Looked)
+	d.Queues = all.Queues[d.From:d.To]
+	part := func(from int, cursor string) string {
+		q := vals("match", d.Match, "cursor", cursor)
+		if from > 0 {
+			q.Set("from", strconv.Itoa(from))
+		}
+		return link("queues", q)
+	}
+	if d.From > 0 {
+		d.Newer = part(max(d.From-shownTasks, 0), v.arg("cursor"))
+	}
+	if d.To < d.Looked {
+		d.Older = part(d.To, v.arg("cursor"))
+	} else if all.Cursor != "" {
+		d.Further = part(0, all.Cursor)
+	}
+	return page{name: "queues", Title: "Queues", Menu: Queue, Data: d, Live: true}, err
 }
 
 // tab is one of the lists of a queue.
@@ -53,12 +89,14 @@ type queueData struct {
 	Next      string
 	Consumers []consumer
 	Pause     *button
-	Known     bool
+	RunAll    *button // all that failed, whatever the cause
+	Known     bool    // the rates are
 }
 
 // task is a task in a list.
 type task struct {
 	queue.Record
+	Size  int           // of the payload, of which only a part may be here
 	Whole time.Duration // of its lease
 	Href  string
 	Act   *button
@@ -71,31 +109,81 @@ type consumer struct {
 	Act   *button
 }
 
-const shownTasks = 100
+const (
+	shownTasks = 100     // rows of a list
+	gistMost   = 4 << 10 // bytes of a payload from which a row is made
+)
 
 func queuePage(v *visit) (page, error) {
 	stream := v.arg("q")
-	if err := v.need(View, stream); err != nil {
-		return page{}, err
-	}
 	if stream == "" {
 		return page{}, failure{http.StatusNotFound, "Which queue?"}
 	}
-	all, err := v.rows("")
-	if err != nil {
+	if err := v.need(View, Target{Queue, stream}); err != nil {
 		return page{}, err
 	}
-	d := queueData{Stream: stream, Where: v.arg("where"), Chosen: v.arg("group"), At: queue.Overview{InPerMinute: -1}}
-	for _, q := range all.Queues {
-		if q.Stream == stream {
-			d.At, d.Known = q.Overview, q.InPerMinute >= 0
-		}
+	d := queueData{Stream: stream, Where: v.arg("where"), Chosen: v.arg("group")}
+	var err error
+	if d.At, err = v.overview(stream); err != nil {
+		return page{}, err
 	}
-	d.Stats, err = ask(v, "stats "+stream, fresh, func(ctx context.Context) (queue.Stats, error) { return v.queues.Stats(ctx, stream) })
-	if err != nil {
+	d.Known = d.At.InPerMinute >= 0
+	if d.Stats, err = v.stats(stream); err != nil {
 		return page{}, err
 	}
 	d.Several = len(d.Stats.Groups) > 1
+	d.tabs(v.arg("tab"))
+	if d.Pause = v.Button("pause", "q", stream); d.Stats.Paused {
+		d.Pause = v.Button("resume", "q", stream)
+	}
+	switch d.Tab {
+	case "failures":
+		d.Failures, err = v.failures(stream, d.Stats.Dead, d.Stats.Buried)
+		if !d.Several && len(d.Failures.Groups) > 1 {
+			d.RunAll = v.Button("redrive", "q", stream, "where", "tries>=0")
+		}
+	case "workers":
+		err = v.consumers(&d)
+	default:
+		err = v.list(&d)
+	}
+	title := stream
+	if d.Stats.Dead > 0 {
+		title = number(d.Stats.Dead) + " failed – " + stream
+	}
+	return page{name: "queue", Title: title, Menu: Queue, Data: d, Live: true}, err
+}
+
+func (v *visit) stats(stream string) (queue.Stats, error) {
+	return ask(v, "stats "+stream, fresh, func(ctx context.Context) (queue.Stats, error) { return v.queues.Stats(ctx, stream) })
+}
+
+// literal escapes what a glob-style pattern does not take literally.
+var literal = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "^", `\^`)
+
+// overview is the row of one queue in the list of queues, which has the rates.
+func (v *visit) overview(stream string) (queue.Overview, error) {
+	return ask(v, "overview "+stream, fresh, func(ctx context.Context) (queue.Overview, error) {
+		none := queue.Overview{Stream: stream, InPerMinute: -1, OutPerMinute: -1}
+		for cursor := ""; ; {
+			found, err := v.queues.Overviews(ctx, literal.Replace(stream), cursor)
+			if err != nil {
+				return none, err
+			}
+			for _, q := range found.Queues {
+				if q.Stream == stream {
+					return q, nil
+				}
+			}
+			if cursor = found.Cursor; cursor == "" {
+				return none, nil
+			}
+		}
+	})
+}
+
+// tabs fills in the counts and the lists that a queue has, and which of these is shown.
+func (d *queueData) tabs(chosen string) {
 	var ready, work, consumers int64
 	for _, g := range d.Stats.Groups {
 		ready, work, consumers = ready+g.Ready, work+g.Pending, consumers+g.Consumers
@@ -108,28 +196,12 @@ func queuePage(v *visit) (page, error) {
 		{"failures", "Failures", d.Stats.Dead, true}, {"dead", "Dead", d.Stats.Dead, false}, {"in-work", "In work", work, false},
 		{"ready", "Ready", ready, false}, {"delayed", "Delayed", d.Stats.Delayed, false}, {"workers", "Workers", consumers, false},
 	}
-	d.Tab = v.arg("tab")
-	if !slices.ContainsFunc(d.Tabs, func(t tab) bool { return t.Name == d.Tab }) {
+	d.Tab = chosen
+	if !slices.ContainsFunc(d.Tabs, func(t tab) bool { return t.Name == chosen }) {
 		if d.Tab = "in-work"; d.Stats.Dead > 0 {
 			d.Tab = "failures"
 		}
 	}
-	if d.Pause = v.Button("pause", "q", stream); d.Stats.Paused {
-		d.Pause = v.Button("resume", "q", stream)
-	}
-	switch d.Tab {
-	case "failures":
-		d.Failures, err = v.failures(stream, d.Stats.Dead)
-	case "workers":
-		err = v.consumers(&d)
-	default:
-		err = v.list(&d)
-	}
-	title := stream
-	if d.Stats.Dead > 0 {
-		title = number(d.Stats.Dead) + " failed – " + stream
-	}
-	return page{name: "queue", Title: title, Area: "queues", Data: d, Live: true}, err
 }
 
 // Group is the group where it has to be said.
@@ -140,10 +212,10 @@ func (d queueData) Group(of string) string {
 	return ""
 }
 
-// filter reads the filter of a page.
-func (v *visit) filter(text string) (queue.Filter, error) {
-	f, err := where.Parse(text, v.Now)
-	if err == nil && v.Redact != nil && (f.Payload != "" || f.Error != "" || len(f.Headers) > 0) {
+// filter reads a filter as people write it.
+func (v *visit) filter(text string, now time.Time) (queue.Filter, error) {
+	f, err := where.Parse(text, now)
+	if err == nil && v.Redact != nil && (f.Payload != "" || f.Error != "" || f.Cause != "" || len(f.Headers) > 0) {
 		err = errors.New("what is hidden here cannot be searched")
 	}
 	return f, err
@@ -151,7 +223,7 @@ func (v *visit) filter(text string) (queue.Filter, error) {
 
 // list fills in the tasks of one state.
 func (v *visit) list(d *queueData) error {
-	filter, err := v.filter(d.Where)
+	filter, err := v.filter(d.Where, v.Now)
 	if err != nil {
 		d.Wrong = err.Error()
 		return nil
@@ -164,6 +236,9 @@ func (v *visit) list(d *queueData) error {
 	found, err := ask(v, fmt.Sprint("list ", d.Stream, " ", d.Tab, " ", d.Chosen, " ", o.Cursor, " ", d.Where), within, func(ctx context.Context) (queue.SearchResult, error) {
 		found, err := v.queues.Search(ctx, d.Stream, o)
 		v.redact(d.Stream, found.Tasks)
+		for i := range found.Tasks {
+			found.Tasks[i].Payload = cutBytes(found.Tasks[i].Payload, gistMost)
+		}
 		return found, err
 	})
 	if err != nil {
@@ -182,18 +257,29 @@ func (v *visit) list(d *queueData) error {
 }
 
 func (v *visit) task(stream string, r queue.Record, several bool) task {
-	t := task{Record: r, Href: link("task", vals("q", stream, "id", r.ID))}
+	t := task{Record: r, Size: len(r.Payload), Href: link("task", vals("q", stream, "id", r.ID))}
 	group := ""
 	if several {
 		group = r.Group
 	}
 	switch r.State {
 	case queue.Dead:
-		t.Act = v.Button("retry", "q", stream, "group", group, "ids", r.Entry)
+		t.Act = v.Button("redrive", "q", stream, "group", group, "ids", r.Entry)
 	case queue.InWork:
 		t.Whole = v.board.terms.of("task "+stream+" "+r.Entry+" "+r.Consumer, r.LeaseLeft)
 	}
 	return t
+}
+
+// cutBytes is a copy of the first most bytes, which lets go of the others. It splits no letter.
+func cutBytes(b []byte, most int) []byte {
+	if len(b) <= most {
+		return b
+	}
+	for back := 0; back < utf8.UTFMax && !utf8.RuneStart(b[most]); back++ {
+		most--
+	}
+	return slices.Clone(b[:most])
 }
 
 // redact hides what Options.Redact hides.
@@ -205,7 +291,7 @@ func (b *board) redact(stream string, tasks []queue.Record) {
 	}
 }
 
-// goneAfter is after what silence a consumer is thought gone.
+// goneAfter is how long a consumer is silent before it is taken for gone.
 const goneAfter = time.Minute
 
 func (v *visit) consumers(d *queueData) error {
@@ -261,21 +347,27 @@ type taskData struct {
 
 func taskPage(v *visit) (page, error) {
 	stream, id := v.arg("q"), v.arg("id")
-	if err := v.need(View, stream); err != nil {
+	if err := v.need(View, Target{Queue, stream}); err != nil {
 		return page{}, err
 	}
 	d := taskData{Stream: stream, ID: id, Show: v.arg("show"), Find: command("queue", "find", stream, id)}
-	out := page{name: "task", Title: "Task " + id, Area: "queues", Live: true}
-	stats, err := ask(v, "stats "+stream, fresh, func(ctx context.Context) (queue.Stats, error) { return v.queues.Stats(ctx, stream) })
+	out := page{name: "task", Title: "Task " + id, Menu: Queue, Live: true}
+	stats, err := v.stats(stream)
 	if err != nil {
 		return out, err
 	}
-	r, err := ask(v, "task "+stream+" "+id, fresh, func(ctx context.Context) (queue.Record, error) {
+	type sized struct {
+		queue.Record
+		size int
+	}
+	r, err := ask(v, "task "+stream+" "+id, fresh, func(ctx context.Context) (sized, error) {
 		r, err := v.queues.Find(ctx, stream, id)
 		if err == nil && v.Redact != nil {
 			v.Redact(stream, &r)
 		}
-		return r, err
+		size := len(r.Payload)
+		r.Payload = cutBytes(r.Payload, shownMost)
+		return sized{r, size}, err
 	})
 	if errors.Is(err, queue.ErrNotFound) {
 		d.Gone = true
@@ -285,11 +377,9 @@ func taskPage(v *visit) (page, error) {
 	if err != nil {
 		return out, err
 	}
-	d.Task = v.task(stream, r, len(stats.Groups) > 1)
-	d.Payload = r.Payload
-	if d.Cut = len(d.Payload) > shownMost; d.Cut {
-		d.Payload = d.Payload[:shownMost]
-	}
+	d.Task = v.task(stream, r.Record, len(stats.Groups) > 1)
+	d.Task.Size, d.Payload = r.size, r.Payload
+	d.Cut = r.size > len(r.Payload)
 	d.Tree, d.IsTree = treeOf(d.Payload)
 	d.IsText = printableText(d.Payload)
 	if d.Show != "hex" && d.Show != "text" {
@@ -305,7 +395,7 @@ func taskPage(v *visit) (page, error) {
 		d.Headers = append(d.Headers, name)
 	}
 	slices.Sort(d.Headers)
-	d.Tries = tries(r)
+	d.Tries = tries(r.Record)
 	group := ""
 	if len(stats.Groups) > 1 {
 		group = r.Group

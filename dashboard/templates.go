@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"net/http"
 	"time"
+
+	"holdfast/queue"
 )
 
 //go:embed templates/*.html
@@ -29,17 +31,33 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 		return ""
 	},
 	"count": count, "span": span, "moment": moment, "lease": lease, "spark": spark, "cut": cut, "gist": gist, "size": sizeOf,
-	"hex": hexOf, "eta": eta, "sub": func(a, b int) int { return a - b },
-	"before": func(now time.Time, d time.Duration) time.Time { return now.Add(-d) },
-	"text":   func(b []byte) string { return string(b) },
-	"pair":   func(v *visit, data any) pair { return pair{v, data} },
-	"asset":  func(name string) string { return "assets/" + name + "?" + versions[name] },
+	"hex": hexOf, "eta": eta, "label": label, "sub": func(a, b int) int { return a - b },
+	"before":  func(now time.Time, d time.Duration) time.Time { return now.Add(-d) },
+	"text":    func(b []byte) string { return string(b) },
+	"pair":    func(v *visit, data any) pair { return pair{v, data} },
+	"head":    func(most int, all []queue.FailureGroup) []queue.FailureGroup { return all[:min(most, len(all))] },
+	"sending": func(act *button, typed, label string) sending { return sending{act, typed, label} },
+	"asset":   func(name string) string { return "assets/" + name + "?" + versions[name] },
 }).ParseFS(templateFiles, "templates/*.html"))
 
 // pair gives a template the visit together with what it is about.
 type pair struct {
 	V *visit
 	D any
+}
+
+// sending is a form that does an act, after the page that asked.
+type sending struct {
+	Act          *button
+	Typed, Label string
+}
+
+// label is what a button says that acts on so many.
+func label(verb string, n int) string {
+	if n > 1 {
+		return verb + " " + number(n)
+	}
+	return verb
 }
 
 // Content is the page's own part.

@@ -55,7 +55,7 @@ function morph(old, next) {
 function ready() { for (const b of $('.copy')) b.hidden = false; }
 
 // Live figures.
-let stream = null, heard = 0, paused = false, waiting = null;
+let stream = null, heard = 0, since = 0, paused = false, waiting = null;
 const busy = () => ['INPUT', 'TEXTAREA', 'SELECT'].includes(document.activeElement?.tagName) || !document.getSelection().isCollapsed;
 
 function show(html) {
@@ -78,13 +78,14 @@ function open() {
   const at = new URLSearchParams({ at: document.body.dataset.live, seen: document.body.dataset.seen });
   stream = new EventSource('events?' + at);
   heard = Date.now();
-  const alive = () => { heard = Date.now(); say(''); };
+  since ||= heard;
+  const alive = () => { since = heard = Date.now(); say(''); };
   stream.addEventListener('beat', alive);
   stream.addEventListener('main', (e) => {
     alive();
     if (busy()) waiting = e.data; else { waiting = null; show(e.data); }
   });
-  stream.addEventListener('lost', (e) => { heard = Date.now(); say(`The server has not answered since ${e.data}. The figures are from then.`, true); });
+  stream.addEventListener('lost', (e) => { since = heard = Date.now(); say(`The server has not answered since ${e.data}. The figures are from then.`, true); });
   stream.addEventListener('end', (e) => { close(); say(e.data, true); });
 }
 
@@ -92,7 +93,7 @@ function close() { stream?.close(); stream = null; }
 
 function follow() {
   const live = document.body.dataset.live && !paused && !document.hidden;
-  if (live && !stream) open();
+  if (live && !stream) { since = 0; open(); }
   if (!live) close();
   lamp.classList.toggle('paused', paused);
   put(lamp, paused ? 'paused' : 'live');
@@ -107,7 +108,11 @@ if (document.body.dataset.live !== undefined) {
 setInterval(() => {
   count();
   if (waiting !== null && !busy()) { show(waiting); waiting = null; }
-  if (stream && Date.now() - heard > 5000) say(`No connection since ${new Date(heard).toLocaleTimeString()}. Trying again.`, true);
+  if (stream && Date.now() - heard > 5000) {
+    say(`No connection since ${new Date(since).toLocaleTimeString()}. Trying again.`, true);
+    // A browser tries again by itself after a broken connection, and not after an answer that is no stream.
+    if (stream.readyState === EventSource.CLOSED) { close(); open(); }
+  }
 }, 1000);
 ready();
 count();
