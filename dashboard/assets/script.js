@@ -56,7 +56,8 @@ function ready() { for (const b of $('.copy')) b.hidden = false; }
 
 // Live figures.
 let stream = null, heard = 0, since = 0, paused = false, waiting = null;
-const busy = () => ['INPUT', 'TEXTAREA', 'SELECT'].includes(document.activeElement?.tagName) || !document.getSelection().isCollapsed;
+// A page does not change under text that somebody marks, to copy it.
+const busy = () => !document.getSelection().isCollapsed;
 
 function show(html) {
   const next = document.createElement('div');
@@ -74,6 +75,12 @@ function say(text, stale) {
   lamp.classList.toggle('off', Boolean(stale));
 }
 
+// take shows what was pushed, as soon as nobody is in its way.
+function take() {
+  if (waiting !== null && !busy()) { show(waiting); waiting = null; }
+  put(lamp, paused ? 'paused' : waiting !== null ? 'waits' : 'live');
+}
+
 function open() {
   const at = new URLSearchParams({ at: document.body.dataset.live, seen: document.body.dataset.seen });
   stream = new EventSource('events?' + at);
@@ -83,7 +90,8 @@ function open() {
   stream.addEventListener('beat', alive);
   stream.addEventListener('main', (e) => {
     alive();
-    if (busy()) waiting = e.data; else { waiting = null; show(e.data); }
+    waiting = e.data;
+    take();
   });
   stream.addEventListener('lost', (e) => { since = heard = Date.now(); say(`The server has not answered since ${e.data}. The figures are from then.`, true); });
   stream.addEventListener('end', (e) => { close(); say(e.data, true); });
@@ -96,7 +104,7 @@ function follow() {
   if (live && !stream) { since = 0; open(); }
   if (!live) close();
   lamp.classList.toggle('paused', paused);
-  put(lamp, paused ? 'paused' : 'live');
+  take();
 }
 
 if (document.body.dataset.live !== undefined) {
@@ -107,7 +115,7 @@ if (document.body.dataset.live !== undefined) {
 }
 setInterval(() => {
   count();
-  if (waiting !== null && !busy()) { show(waiting); waiting = null; }
+  take();
   if (stream && Date.now() - heard > 5000) {
     say(`No connection since ${new Date(since).toLocaleTimeString()}. Trying again.`, true);
     // A browser tries again by itself after a broken connection, and not after an answer that is no stream.

@@ -44,7 +44,7 @@ type tab struct {
 	mu     sync.Mutex
 	wrong  []string
 	weight map[string]float64 // bytes that came over the network, by the last part of the address
-	kinds  map[network.RequestID]string
+	names  map[network.RequestID]string
 }
 
 // device is what a page is looked at with.
@@ -64,7 +64,7 @@ var (
 // openTab opens a tab.
 func openTab(browser context.Context, d device) (*tab, error) {
 	ctx, stop := chromedp.NewContext(browser)
-	t := &tab{ctx: ctx, stop: stop, weight: map[string]float64{}, kinds: map[network.RequestID]string{}}
+	t := &tab{ctx: ctx, stop: stop, weight: map[string]float64{}, names: map[network.RequestID]string{}}
 	chromedp.ListenTarget(ctx, func(event any) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -81,9 +81,9 @@ func openTab(browser context.Context, d device) (*tab, error) {
 			}
 		case *network.EventResponseReceived:
 			path, _, _ := strings.Cut(e.Response.URL, "?")
-			t.kinds[e.RequestID] = path[strings.LastIndex(path, "/")+1:]
+			t.names[e.RequestID] = path[strings.LastIndex(path, "/")+1:]
 		case *network.EventLoadingFinished:
-			t.weight[t.kinds[e.RequestID]] += e.EncodedDataLength
+			t.weight[t.names[e.RequestID]] += e.EncodedDataLength
 		}
 	})
 	theme := "light"
@@ -91,6 +91,7 @@ func openTab(browser context.Context, d device) (*tab, error) {
 		theme = "dark"
 	}
 	err := chromedp.Run(ctx, network.Enable(), log.Enable(), runtime.Enable(),
+		emulation.SetFocusEmulationEnabled(true), // a tab that is hidden follows no server
 		emulation.SetDeviceMetricsOverride(d.width, d.height, d.scale, d.width < 700),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}))
 	if err != nil {
@@ -119,14 +120,15 @@ func (t *tab) faults() []string {
 	return all
 }
 
-// weighed returns the bytes that came since it was last called: in all, and of files that a
+// weighed returns the bytes that came since it was last called: in all, and for each file that a
 // browser keeps.
-func (t *tab) weighed() (all, kept float64) {
+func (t *tab) weighed() (all float64, kept map[string]float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	kept = map[string]float64{}
 	for name, n := range t.weight {
-		if all += n; strings.Contains(name, ".") {
-			kept += n
+		if all += n; n > 0 && strings.Contains(name, ".") {
+			kept[name] = n
 		}
 	}
 	t.weight = map[string]float64{}

@@ -142,11 +142,15 @@ var axe = sync.OnceValue(func() string {
 	return string(source)
 })
 
-// accessible checks a page with axe-core.
-func (s *site) accessible(t *tab, what string) {
+// accessible checks a page with axe-core: with all rules, or with those named.
+func (s *site) accessible(t *tab, what string, rules ...string) {
 	s.Helper()
+	options := `{resultTypes: ['violations']}`
+	if len(rules) > 0 {
+		options = fmt.Sprintf(`{resultTypes: ['violations'], runOnly: ['%s']}`, strings.Join(rules, `','`))
+	}
 	var violations []string
-	s.do(t, "axe on "+what, chromedp.Evaluate(axe()+`;axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations.map((v) => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map((n) => n.html).join(' | ')))`,
+	s.do(t, "axe on "+what, chromedp.Evaluate(axe()+`;axe.run(document, `+options+`).then((r) => r.violations.map((v) => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map((n) => n.html).join(' | ')))`,
 		&violations, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
 	for _, v := range violations {
 		s.Errorf("%s: %s", what, v)

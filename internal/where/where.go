@@ -14,7 +14,7 @@ import (
 
 // Help says what a filter may be made of.
 const Help = `error~TEXT  cause:CAUSE  payload~TEXT  kind:NAME  header.NAME:VALUE  tries>N  since:2h  until:10m
-CAUSE is what errors have in common, as "holdfast queue failures" prints it.
+CAUSE is what errors have in common, as "queue peek --dead --group-by error" prints it.
 TEXT is part of the error or payload, quoted where it has spaces; since and until are how
 long ago, or a time such as 2026-11-29T10:00Z. Several terms must all hold.`
 
