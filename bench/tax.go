@@ -84,7 +84,7 @@ func taxWhileSomeWait(b *Bench, bare *Server) error {
 	}
 	defer s.Close()
 	parkInModules(s, 900)
-	n := b.size(50_000)
+	n := b.size(15_000)
 	for _, write := range []struct {
 		name string // DEL is measured with the SET before it
 		each []string
