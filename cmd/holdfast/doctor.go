@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/cmd/internal/cli"
+	"holdfast/cmd/internal/metrics"
 	"holdfast/internal/doctor"
 )
 
@@ -15,6 +15,7 @@ func newDoctor() *cobra.Command {
 	var asJSON cli.JSON
 	var asMetrics bool
 	var o doctor.Options
+	var gone string
 	cmd := verb(&cobra.Command{
 		Use: "doctor", Short: "Examine servers and queues: what is wrong, why it matters, what cures it", Args: cobra.NoArgs,
 		Long: `Examine all servers, replicas included, and their queues: what is wrong, why it matters, and
@@ -23,8 +24,12 @@ the command that cures it. Nothing is changed.
 Its exit code is 0 when all is well, 1 with warnings, 2 when something is critical.`,
 		Example: `  holdfast doctor
   holdfast doctor --json
-  holdfast doctor --prometheus > /var/lib/node_exporter/holdfast.prom`,
+  holdfast doctor --prometheus > holdfast.prom`,
 	}, func(cmd *cobra.Command, s *cli.Server, _ []string) error {
+		var err error
+		if o.Gone, err = cli.ParseDuration(gone); err != nil {
+			return err
+		}
 		report, err := doctor.Examine(cmd.Context(), s.UniversalClient, o)
 		if err != nil {
 			return err
@@ -50,6 +55,7 @@ Its exit code is 0 when all is well, 1 with warnings, 2 when something is critic
 		return nil
 	})
 	cmd.Flags().BoolVar(&asMetrics, "prometheus", false, "print metrics for node_exporter's textfile collector")
+	cmd.Flags().StringVar(&gone, "gone", "10m", "take a consumer that has tasks for dead after so long a silence")
 	cmd.Flags().IntVar(&o.Queues, "queues", 1000, "look into so many queues at most")
 	asJSON.Register(cmd, doctor.Report{})
 	return cmd
@@ -74,7 +80,7 @@ func printFindingMetrics(w io.Writer, r *doctor.Report) error {
 	_, err := fmt.Fprintln(w, "# HELP holdfast_doctor_finding What holdfast doctor found; 1 for each finding.\n# TYPE holdfast_doctor_finding gauge")
 	for _, f := range r.Findings {
 		if err == nil {
-			_, err = fmt.Fprintf(w, "holdfast_doctor_finding{id=%s,severity=%s,node=%s,queue=%s} 1\n", strconv.Quote(f.ID), strconv.Quote(string(f.Severity)), strconv.Quote(f.Node), strconv.Quote(f.Queue))
+			_, err = fmt.Fprintf(w, "holdfast_doctor_finding{%s,%s,%s,%s} 1\n", metrics.Label("id", f.ID), metrics.Label("severity", string(f.Severity)), metrics.Label("node", f.Node), metrics.Label("queue", f.Queue))
 		}
 	}
 	if err == nil {

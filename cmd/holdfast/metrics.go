@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +46,7 @@ and the state of each queue. deploy/prometheus has alert rules and a Grafana das
 		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 			if err := scrape(r.Context(), w); err != nil {
-				fmt.Fprintln(os.Stderr, "scrape:", err)
+				say(cmd, "scrape: %v", err)
 			}
 		})
 		mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {

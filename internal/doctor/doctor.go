@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/internal/nodes"
 	"holdfast/queue"
 )
 
@@ -52,9 +53,16 @@ func (r *Report) Worst() Severity {
 
 // Options bound an examination.
 type Options struct {
+	// Gone is for how long a consumer that has tasks may be silent before it is taken for dead.
+	// Defaults to 10 minutes.
+	Gone time.Duration
+
 	// Queues is how many queues are looked into at most. Defaults to 1,000.
 	Queues int
 }
+
+// answerWithin is how long a server may take to answer before it is a finding.
+const answerWithin = 2 * time.Second
 
 // examination is one run of all checks.
 type examination struct {
@@ -63,6 +71,7 @@ type examination struct {
 	inspect *queue.Inspector
 	report  Report
 	nodes   []*node
+	gone    time.Duration
 }
 
 func (e *examination) found(f Finding) { e.report.Findings = append(e.report.Findings, f) }
@@ -73,7 +82,10 @@ func Examine(ctx context.Context, rdb redis.UniversalClient, o Options) (*Report
 	if o.Queues == 0 {
 		o.Queues = 1000
 	}
-	e := &examination{ctx: ctx, rdb: rdb, inspect: queue.Inspect(rdb), report: Report{At: time.Now(), Findings: []Finding{}}}
+	if o.Gone == 0 {
+		o.Gone = 10 * time.Minute
+	}
+	e := &examination{ctx: ctx, rdb: rdb, inspect: queue.Inspect(rdb), report: Report{At: time.Now(), Findings: []Finding{}}, gone: o.Gone}
 	if err := e.findNodes(); err != nil {
 		return nil, err
 	}
@@ -84,7 +96,8 @@ func Examine(ctx context.Context, rdb redis.UniversalClient, o Options) (*Report
 		}
 	}
 	e.clocks()
-	if err := e.queues(o.Queues); err != nil {
+	e.versions()
+	if err := e.queues(o.Queues); err != nil && !e.refused(nil, err, "the queues") {
 		return nil, err
 	}
 	e.report.Nodes = len(e.nodes)
@@ -104,7 +117,7 @@ type node struct {
 	addr    string
 	primary bool
 	client  *redis.Client
-	own     bool // closed by us
+	close   func()
 	info    map[string]string
 	config  map[string]string
 	modules map[string]int64
@@ -113,98 +126,70 @@ type node struct {
 
 func (e *examination) close() {
 	for _, n := range e.nodes {
-		if n.own {
-			_ = n.client.Close()
-		}
+		n.close()
 	}
 }
 
-// findNodes connects to every primary and replica. Replicas that cannot be reached are findings.
+// findNodes asks every primary and replica. One that cannot be asked is a finding, unless it is the only
+// one: then there is nothing to examine.
 func (e *examination) findNodes() error {
-	switch c := e.rdb.(type) {
-	case *redis.ClusterClient:
-		all := make(chan *redis.Client, 1024)
-		err := c.ForEachShard(e.ctx, func(_ context.Context, shard *redis.Client) error {
-			all <- shard
-			return nil
-		})
-		close(all)
-		for client := range all {
-			n := &node{addr: client.Options().Addr, client: client}
-			if e.ask(n) == nil {
-				e.nodes = append(e.nodes, n)
-			}
-		}
+	all, err := nodes.All(e.ctx, e.rdb, answerWithin)
+	if err != nil {
 		return err
-	case *redis.Client:
-		n := &node{addr: c.Options().Addr, client: c}
-		if err := e.ask(n); err != nil {
+	}
+	for _, one := range all {
+		n := &node{addr: one.Addr, client: one.Client, close: one.Close}
+		err := e.ask(n)
+		if err == nil {
+			e.nodes = append(e.nodes, n)
+			continue
+		}
+		one.Close()
+		if len(all) == 1 {
 			return err
 		}
-		n.addr = first(n.info["tcp_port"], n.addr)
-		if host := c.Options().Addr; host != "" {
-			n.addr = host
-		}
-		e.nodes = append(e.nodes, n)
-		for i := 0; ; i++ {
-			text, ok := n.info[fmt.Sprint("slave", i)]
-			if !ok {
-				break
-			}
-			e.replica(c, text)
-		}
-		return nil
-	}
-	return fmt.Errorf("doctor: a client that shows no servers: %T", e.rdb)
-}
-
-// replica connects to a replica that a primary names, with the primary's credentials.
-func (e *examination) replica(primary *redis.Client, text string) {
-	fields := map[string]string{}
-	for _, part := range strings.Split(text, ",") {
-		name, value, _ := strings.Cut(part, "=")
-		fields[name] = value
-	}
-	o := *primary.Options()
-	o.Addr, o.Dialer, o.Network = fields["ip"]+":"+fields["port"], nil, "tcp"
-	n := &node{addr: o.Addr, own: true, client: redis.NewClient(&o)}
-	if err := e.ask(n); err != nil {
-		_ = n.client.Close()
 		e.found(Finding{
-			ID: "replica-unreachable", Severity: Warning, Node: o.Addr, What: fmt.Sprintf("The replica %s cannot be asked: %v", o.Addr, err),
-			Why: "Whether it has the modules, nobody knows before it is promoted.", Cure: "redis-cli -h " + fields["ip"] + " -p " + fields["port"] + " ping",
+			ID: "unreachable", Severity: Warning, Node: n.addr, What: fmt.Sprintf("%s cannot be asked: %v", n.addr, err),
+			Why: "It was not examined: whether it could take over, nobody knows.", Cure: cli(n) + "PING",
 		})
-		return
 	}
-	e.nodes = append(e.nodes, n)
+	if c, ok := e.rdb.(*redis.ClusterClient); ok {
+		e.coverage(c)
+	}
+	return nil
 }
 
 // ask learns what a server says of itself.
 func (e *examination) ask(n *node) error {
 	sent := time.Now()
 	at, err := n.client.Time(e.ctx).Result()
-	if err != nil {
+	if err == nil {
+		n.ahead = at.Sub(sent.Add(time.Since(sent) / 2))
+	} else if !e.refused(n, err, "its clock") {
 		return err
 	}
-	n.ahead = at.Sub(sent.Add(time.Since(sent) / 2))
 	text, err := n.client.Info(e.ctx, "everything").Result()
-	if err != nil {
+	if err != nil && !e.refused(n, err, "most of it") {
 		return err
 	}
 	n.info = ParseInfo(text)
 	n.primary = n.info["role"] == "master"
 	n.config = map[string]string{}
 	for _, pattern := range []string{"maxmemory*", "append*", "save", "min-replicas-to-write", "bind", "protected-mode", "requirepass"} {
-		if some, err := n.client.ConfigGet(e.ctx, pattern).Result(); err == nil {
-			for k, v := range some {
-				n.config[k] = v
-			}
+		some, err := n.client.ConfigGet(e.ctx, pattern).Result()
+		if err != nil {
+			e.refused(n, err, "its configuration")
+			break
+		}
+		for k, v := range some {
+			n.config[k] = v
 		}
 	}
 	n.modules = map[string]int64{}
 	list, err := n.client.Do(e.ctx, "MODULE", "LIST").Slice()
 	if err != nil {
-		return nil // not allowed: the commands tell
+		e.refused(n, err, "its list of modules")
+		return nil
 	}
 	for _, one := range list {
 		m := pairs(one)
@@ -212,6 +197,51 @@ func (e *examination) ask(n *node) error {
 		n.modules[name], _ = m["ver"].(int64)
 	}
 	return nil
+}
+
+// refused tells whether err says that our user may not run a command, which is a finding then: what was
+// not examined must not pass for well.
+func (e *examination) refused(n *node, err error, what string) bool {
+	// "NOPERM this user has no permissions to run the 'config|get' command"
+	if !strings.Contains(err.Error(), "NOPERM") {
+		return false
+	}
+	f := Finding{
+		ID: "permission", Severity: Warning, What: fmt.Sprintf("Our user may not look: %s was not examined (%s).", what, strings.TrimSpace(err.Error())),
+		Why: "What could not be looked at may be wrong.", Cure: "redis-cli ACL SETUSER USER +@read +info +time +config|get +module|list, or doctor with another user",
+	}
+	if n != nil {
+		f.Node, f.Cure = n.addr, strings.Replace(f.Cure, "redis-cli ", cli(n), 1)
+	}
+	if !slices.ContainsFunc(e.report.Findings, func(other Finding) bool { return other.ID == f.ID && other.What == f.What && other.Node == f.Node }) {
+		e.found(f)
+	}
+	return true
+}
+
+// coverage looks whether every slot of a cluster has a primary that answers.
+func (e *examination) coverage(c *redis.ClusterClient) {
+	text, err := c.ClusterInfo(e.ctx).Result()
+	info := ParseInfo(text)
+	if err != nil || info["cluster_state"] == "ok" && info["cluster_slots_ok"] == "16384" {
+		return
+	}
+	missing := 16384
+	if n, err := strconv.Atoi(info["cluster_slots_ok"]); err == nil {
+		missing -= n
+	}
+	e.found(Finding{
+		ID: "coverage", Severity: Critical, What: fmt.Sprintf("The cluster is %s: %d of its 16384 slots have no primary that answers.", info["cluster_state"], missing),
+		Why: "Locks, values and queues of these slots are refused, and by default all others too.", Cure: "redis-cli --cluster fix " + e.nodeAddr(),
+	})
+}
+
+// nodeAddr is the address of any node that answers.
+func (e *examination) nodeAddr() string {
+	if len(e.nodes) == 0 {
+		return "HOST:PORT"
+	}
+	return e.nodes[0].addr
 }
 
 // ParseInfo reads the reply of INFO.
@@ -244,13 +274,4 @@ func pairs(reply any) map[string]any {
 func (n *node) number(field string) int64 {
 	v, _ := strconv.ParseInt(n.info[field], 10, 64)
 	return v
-}
-
-func first(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,12 +11,15 @@ import (
 
 // nodeChecks look at one server each.
 var nodeChecks = []func(*examination, *node){
-	modulesLoaded, serverVersion, eviction, persistence, writesRefused, replicas, openToAll, lostTasks, expiredWhileHeld,
+	modulesLoaded, serverVersion, eviction, memory, persistence, writesRefused, replicas, openToAll, lostTasks, expiredWhileHeld,
 }
 
 var moduleNames = []string{"cachelock", "distlock", "taskqueue"}
 
 func modulesLoaded(e *examination, n *node) {
+	if len(n.info) == 0 && len(n.modules) == 0 { // our user may not look
+		return
+	}
 	var missing []string
 	for _, m := range moduleNames {
 		if n.modules[m] == 0 && n.info[map[string]string{"cachelock": "cachelock_hits", "distlock": "distlock_held", "taskqueue": "taskqueue_published"}[m]] == "" {
@@ -97,6 +101,20 @@ func eviction(e *examination, n *node) {
 	})
 }
 
+// memoryMost is how much of maxmemory may be in use before little is left.
+const memoryMost = 0.9
+
+func memory(e *examination, n *node) {
+	used, most := n.number("used_memory"), n.number("maxmemory")
+	if most == 0 || float64(used) < memoryMost*float64(most) || n.info["maxmemory_policy"] != "noeviction" {
+		return
+	}
+	e.found(Finding{
+		ID: "memory", Severity: Critical, Node: n.addr, What: fmt.Sprintf("%s uses %d %% of its maxmemory, and evicts nothing.", n.addr, 100*used/most),
+		Why: "When it is full, locks, loads and publications are refused (OOM).", Cure: "more memory: " + cli(n) + fmt.Sprintf("CONFIG SET maxmemory %d; or fewer tasks: holdfast queue ls", 2*most),
+	})
+}
+
 func persistence(e *examination, n *node) {
 	if n.config["appendonly"] == "" || !n.primary || n.number("taskqueue_published") == 0 {
 		return
@@ -136,6 +154,14 @@ func writesRefused(e *examination, n *node) {
 }
 
 func replicas(e *examination, n *node) {
+	least, _ := strconv.Atoi(n.config["min-replicas-to-write"])
+	if good, known := n.info["min_slaves_good_slaves"]; n.primary && known && n.number("min_slaves_good_slaves") < int64(least) {
+		e.found(Finding{
+			ID: "min-replicas", Severity: Critical, Node: n.addr, What: fmt.Sprintf("%s has %s good replicas, wants %d, and so refuses writes (NOREPLICAS).", n.addr, good, least),
+			Why: "Nothing is granted, published or acknowledged.", Cure: "start its replicas, or: " + cli(n) + "CONFIG SET min-replicas-to-write 0",
+		})
+		return
+	}
 	if !n.primary || n.number("connected_slaves") == 0 || n.number("distlock_grants") == 0 {
 		return
 	}
@@ -148,20 +174,30 @@ func replicas(e *examination, n *node) {
 }
 
 func openToAll(e *examination, n *node) {
-	if n.config["protected-mode"] != "no" || n.config["requirepass"] != "" {
+	if n.config["protected-mode"] != "no" || n.config["requirepass"] != "" || onlyLocal(n.config["bind"]) {
 		return
 	}
 	reply, err := n.client.Do(e.ctx, "ACL", "GETUSER", "default").Result()
 	if err != nil {
 		return
 	}
-	flags := fmt.Sprint(pairs(reply)["flags"])
-	if strings.Contains(flags, "nopass") && strings.Contains(flags, "on") && !strings.Contains(n.config["bind"], "127.0.0.1") {
+	flags := strings.Fields(strings.Trim(fmt.Sprint(pairs(reply)["flags"]), "[]"))
+	if slices.Contains(flags, "nopass") && slices.Contains(flags, "on") {
 		e.found(Finding{
 			ID: "acl", Severity: Critical, Node: n.addr, What: n.addr + " lets everybody in, without a password.",
 			Why: "Whoever reaches it can take and break every lock, and read every task.", Cure: cli(n) + "ACL SETUSER default '>PASSWORD'",
 		})
 	}
+}
+
+// onlyLocal tells whether a server listens on the loopback interface alone.
+func onlyLocal(bind string) bool {
+	for addr := range strings.FieldsSeq(bind) {
+		if ip := net.ParseIP(strings.TrimPrefix(addr, "-")); ip == nil || !ip.IsLoopback() {
+			return false
+		}
+	}
+	return bind != ""
 }
 
 func lostTasks(e *examination, n *node) {
@@ -203,6 +239,21 @@ func (e *examination) clocks() {
 			ID: "clock", Severity: Warning, Node: slowest.addr, What: fmt.Sprintf("The clocks of %s and %s differ by %s.", slowest.addr, fastest.addr, d.Round(10*time.Millisecond)),
 			Why: "After a failover leases end that much too early or too late, and fencing tokens grow only as far as clocks agree.", Cure: "timedatectl set-ntp true, on both machines",
 		})
+	}
+}
+
+// versions compares the modules of all servers.
+func (e *examination) versions() {
+	for _, m := range moduleNames {
+		newest := slices.MaxFunc(append([]*node{{}}, e.nodes...), func(a, b *node) int { return int(a.modules[m] - b.modules[m]) })
+		for _, n := range e.nodes {
+			if v := n.modules[m]; v != 0 && v < newest.modules[m] {
+				e.found(Finding{
+					ID: "module-versions", Severity: Warning, Node: n.addr, What: fmt.Sprintf("%s has version %d of %s, and %s has version %d.", n.addr, v, m, newest.addr, newest.modules[m]),
+					Why: "After a failover clients find commands and options unknown.", Cure: "install the newer modules on that machine, and restart its server",
+				})
+			}
+		}
 	}
 }
 

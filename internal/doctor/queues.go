@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	goneAfter   = 10 * time.Minute // a consumer with tasks that has not spoken for so long is gone
 	overdueBy   = 10 * time.Second // a delayed task should be handed out within milliseconds
 	deadMost    = 1000             // dead letters that nobody looks after
 	stuckBehind = time.Minute      // how old a task may be before the lack of a worker matters
@@ -82,11 +81,12 @@ func (e *examination) group(stream, name string, s *queue.Stats, g *queue.GroupS
 	if err != nil {
 		return err
 	}
-	alive := false
+	alive, orphaned := false, false
 	for _, c := range consumers {
-		gone := c.Idle > max(goneAfter, 3*g.Lease)
+		gone := c.Idle > max(e.gone, 3*g.Lease)
 		alive = alive || !gone
 		if gone && c.Pending > 0 {
+			orphaned = true
 			found(Finding{
 				ID: "consumer-gone", Severity: Critical, What: fmt.Sprintf("%d tasks of %s lie with %s, which has not spoken for %s.", c.Pending, stream, c.Name, c.Idle.Round(time.Second)),
 				Why: "It is dead, and no other consumer of its group takes over what it had: nobody consumes with LEASE.", Cure: fmt.Sprintf("holdfast queue forget %s %s --group %s", name, quote(c.Name), quote(g.Name)),
@@ -104,7 +104,7 @@ func (e *examination) group(stream, name string, s *queue.Stats, g *queue.GroupS
 		}
 		found(Finding{ID: id, Severity: Critical, What: what, Why: "They wait until somebody works on them.", Cure: cure})
 	}
-	if g.Pending > 0 && g.Lease == 0 && g.OldestPending > goneAfter {
+	if !orphaned && g.Pending > 0 && g.Lease == 0 && g.OldestPending > e.gone {
 		found(Finding{
 			ID: "no-lease", Severity: Warning, What: fmt.Sprintf("Tasks of %s have been in work for %s in the group %s, whose consumers ask for no LEASE.", stream, g.OldestPending.Round(time.Second), g.Name),
 			Why: "A task whose consumer died, or whose reply was lost, is never given to another.", Cure: "have the consumers send TASK.CONSUME … LEASE ms (holdfast docs task.consume)",

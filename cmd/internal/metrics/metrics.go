@@ -9,29 +9,35 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/internal/nodes"
 	"holdfast/queue"
 )
 
-// Options bound a scrape.
+// Options bound what is told.
 type Options struct {
 	Queues    string // a glob-style pattern; empty is all
 	MaxQueues int    // how many queues to tell of at most
 }
 
-// Write asks every primary, and each replica that a cluster client knows, and writes what they say in
-// the text format. A server that cannot be asked is holdfast_up 0, and no error.
+// answerWithin is how long a server may take to answer.
+const answerWithin = 2 * time.Second
+
+// Write asks every primary and replica, and writes what they say in Prometheus' text format. A server
+// that does not answer is holdfast_up 0, and no error; without any server the queues are left out.
 func Write(ctx context.Context, w io.Writer, rdb redis.UniversalClient, o Options) error {
 	p := page{families: map[string]*family{}}
-	if err := p.nodes(ctx, rdb); err != nil {
-		return err
+	err := p.nodes(ctx, rdb)
+	if err == nil {
+		err = p.queues(ctx, rdb, o)
 	}
-	if err := p.queues(ctx, rdb, o); err != nil {
-		return err
+	if _, writeErr := w.Write(p.text()); writeErr != nil {
+		return writeErr
 	}
-	_, err := w.Write(p.text())
 	return err
 }
 
@@ -65,40 +71,29 @@ func (p *page) text() []byte {
 	return b.Bytes()
 }
 
-// nodes tells of every server's modules.
-func (p *page) nodes(ctx context.Context, rdb redis.UniversalClient) error {
-	switch c := rdb.(type) {
-	case *redis.ClusterClient:
-		texts := make(chan [2]string, 1024)
-		err := c.ForEachShard(ctx, func(ctx context.Context, node *redis.Client) error {
-			text, _ := node.InfoMap(ctx, "everything").Result()
-			texts <- [2]string{node.Options().Addr, flat(text)}
-			return nil
-		})
-		close(texts)
-		for t := range texts {
-			p.node(t[0], t[1])
-		}
-		return err
-	case *redis.Client:
-		text, err := c.Info(ctx, "everything").Result()
-		if err != nil {
-			return err
-		}
-		p.node(c.Options().Addr, text)
-		return nil
-	}
-	return fmt.Errorf("metrics: a client that shows no servers: %T", rdb)
+var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+// Label is a label of a sample. The text format knows no other escapes, and takes only UTF-8.
+func Label(name, value string) string {
+	return name + `="` + escapes.Replace(strings.ToValidUTF8(value, "\uFFFD")) + `"`
 }
 
-func flat(sections map[string]map[string]string) string {
-	var b strings.Builder
-	for _, fields := range sections {
-		for k, v := range fields {
-			b.WriteString(k + ":" + v + "\n")
-		}
+// nodes tells of every server's modules.
+func (p *page) nodes(ctx context.Context, rdb redis.UniversalClient) error {
+	all, err := nodes.All(ctx, rdb, answerWithin)
+	texts := make([]string, len(all))
+	var asked sync.WaitGroup
+	for i, n := range all {
+		asked.Go(func() {
+			defer n.Close()
+			texts[i], _ = n.Client.Info(ctx, "everything").Result()
+		})
 	}
-	return b.String()
+	asked.Wait()
+	for i, n := range all {
+		p.node(n.Addr, texts[i])
+	}
+	return err
 }
 
 // modules are the sections of INFO that are told.
@@ -143,7 +138,7 @@ var counters = map[string]string{
 
 // node tells of one server.
 func (p *page) node(addr, info string) {
-	label := "node=" + strconv.Quote(addr)
+	label := Label("node", addr)
 	up, role := 0.0, ""
 	for line := range strings.Lines(info) {
 		name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
@@ -174,7 +169,7 @@ func (p *page) prefix(label, value string) {
 	if !ok {
 		return
 	}
-	label += ",prefix=" + strconv.Quote(prefix)
+	label += "," + Label("prefix", prefix)
 	for _, one := range strings.Split(numbers, ",") {
 		name, text, _ := strings.Cut(one, "=")
 		n, err := strconv.ParseFloat(text, 64)
@@ -242,7 +237,7 @@ func (p *page) queues(ctx context.Context, rdb redis.UniversalClient, o Options)
 }
 
 func (p *page) queue(q *queue.Overview) {
-	label := "queue=" + strconv.Quote(q.Stream)
+	label := Label("queue", q.Stream)
 	add := func(name, help string, n float64) { p.add("holdfast_queue_"+name, "gauge", help, "", label, n) }
 	add("length", "Tasks in the queue, those in work included.", float64(q.Length))
 	add("ready", "Tasks that no worker was given.", float64(q.Ready))
@@ -273,7 +268,7 @@ func (p *page) dead(ctx context.Context, rdb redis.UniversalClient, queues map[s
 		return nil
 	})
 	for n, name := range names {
-		p.add("holdfast_queue_dead", "gauge", "Dead letters.", "", "queue="+strconv.Quote(name), float64(lengths[n].Val()))
+		p.add("holdfast_queue_dead", "gauge", "Dead letters.", "", Label("queue", name), float64(lengths[n].Val()))
 	}
 	return err
 }
