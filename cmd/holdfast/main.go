@@ -1,5 +1,5 @@
-// Command holdfast starts servers with the modules of Holdfast in them and
-// tells how to load them elsewhere.
+// Command holdfast shows and steers the locks, caches and queues of servers with the modules of
+// Holdfast, runs commands under a lock or for each task, and starts such servers.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer exitAtSecondInterrupt()()
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -46,6 +48,33 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fmt.Fprintln(stderr, "Error:", message)
 	fmt.Fprintln(stderr, "Try:  ", hint)
 	return code
+}
+
+// exitAtSecondInterrupt ends the process when Ctrl-C is pressed again, for a verb that takes long to
+// finish in an orderly way. Signals that come together are one press: timeout(1) sends each twice.
+func exitAtSecondInterrupt() (stop func()) {
+	interrupts, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(interrupts, os.Interrupt)
+	go func() {
+		var first time.Time
+		for {
+			select {
+			case <-interrupts:
+			case <-done:
+				return
+			}
+			switch now := time.Now(); {
+			case first.IsZero():
+				first = now
+			case now.Sub(first) > 500*time.Millisecond:
+				os.Exit(cli.ExitInterrupted)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(interrupts)
+		close(done)
+	}
 }
 
 func newRoot() *cobra.Command {
@@ -75,7 +104,7 @@ what failed, and steers it.
 		c.GroupID = "see"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newMetrics(), newServe(), newModules(), newDocs(), newMan(), newVersion()} {
+	for _, c := range []*cobra.Command{newBench(), newMetrics(), newServe(), newModules(), newDocs(), newMan(), newVersion()} {
 		c.GroupID = "run"
 		root.AddCommand(c)
 	}

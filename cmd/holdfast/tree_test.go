@@ -101,7 +101,7 @@ func TestWrongUsageIsExitCode2(t *testing.T) {
 }
 
 func TestWhatDestroysAsks(t *testing.T) {
-	asks := []string{"cache del", "lock break", "queue cancel", "queue discard", "queue forget", "queue import", "queue purge", "queue redrive", "queue retry"}
+	asks := []string{"bench", "cache del", "lock break", "queue cancel", "queue discard", "queue forget", "queue import", "queue purge", "queue redrive", "queue retry"}
 	for _, cmd := range verbs(newRoot()) {
 		name := strings.Join(words(cmd), " ")
 		if got, want := cmd.Flags().Lookup("yes") != nil && cmd.Flags().Lookup("dry-run") != nil, slices.Contains(asks, name); got != want {

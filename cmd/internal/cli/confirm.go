@@ -22,6 +22,9 @@ func (c *Consent) Register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.dry, "dry-run", false, "say what would be done, and do nothing")
 }
 
+// DryRun tells whether the user only wants to see what would be done.
+func (c *Consent) DryRun() bool { return c.dry }
+
 // Act is what is about to be done.
 type Act struct {
 	What   string   // "move 1,204 tasks of {mail}:dead back"

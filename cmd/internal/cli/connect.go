@@ -23,7 +23,7 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 func init() { redis.SetLogger(quiet{}) }
 
-// Flags say which server is meant. They stand at the root, for every verb.
+// Flags say which server is meant. Every verb that talks to a server has them.
 type Flags struct {
 	URL      string
 	Context  string
@@ -83,9 +83,16 @@ func (f *Flags) Target() (Context, error) {
 	return c, nil
 }
 
-// Connect returns a client of the server that is meant. It asks for a password on the terminal
-// where the server wants one and none is known. Close it when done.
+// Connect returns a client of the server that is meant. On a terminal it asks for the password that
+// the server wants and nobody gave. Close the client when done.
 func (f *Flags) Connect(ctx context.Context) (*Server, error) {
+	return f.connect(ctx, term.IsTerminal(int(os.Stdin.Fd())))
+}
+
+// ConnectSilently is Connect for completions: it asks nobody anything.
+func (f *Flags) ConnectSilently(ctx context.Context) (*Server, error) { return f.connect(ctx, false) }
+
+func (f *Flags) connect(ctx context.Context, ask bool) (*Server, error) {
 	target, err := f.Target()
 	if err != nil {
 		return nil, err
@@ -96,7 +103,7 @@ func (f *Flags) Connect(ctx context.Context) (*Server, error) {
 	}
 	s := &Server{UniversalClient: open(o, f.Cluster || target.Cluster), Name: target.Shown(), Production: target.Production}
 	err = s.Ping(ctx).Err()
-	if err != nil && strings.HasPrefix(err.Error(), "NOAUTH") && o.Password == "" && term.IsTerminal(int(os.Stdin.Fd())) {
+	if err != nil && strings.HasPrefix(err.Error(), "NOAUTH") && o.Password == "" && ask {
 		_ = s.Close()
 		fmt.Fprintf(os.Stderr, "Password for %s: ", s.Name)
 		password, readErr := term.ReadPassword(int(os.Stdin.Fd()))
@@ -148,6 +155,7 @@ func (f *Flags) options(target Context) (*redis.UniversalOptions, error) {
 	o := &redis.UniversalOptions{
 		Addrs: append([]string{one.Addr}, more...), Username: one.Username, Password: one.Password, DB: one.DB, TLSConfig: one.TLSConfig,
 		ClientName: "holdfast-tool", MasterName: first(f.Sentinel, target.Sentinel), ReadTimeout: 10 * time.Second, ContextTimeoutEnabled: true,
+		PoolSize: 256, // connections are made when they are needed
 	}
 	if one.Network == "unix" {
 		o.Dialer = redis.NewDialer(one)
