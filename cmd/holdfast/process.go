@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -12,10 +13,14 @@ import (
 )
 
 // runUntil runs a command to its end. When ctx ends before, the command and all that it started get
-// TERM, and KILL after grace.
+// TERM, and KILL after grace. Should this process be killed, the command is killed too, on Linux.
 func runUntil(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	group(cmd)
-	// What the command left behind may hold its output open.
+	// The kernel ties the command's life to the thread that starts it, so the thread must stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	leash(cmd)
+	// Processes that the command left behind may hold its output open.
 	cmd.WaitDelay = grace + time.Second
 	if err := cmd.Start(); err != nil {
 		return err
@@ -57,14 +62,13 @@ func signalOf(err *exec.ExitError) int {
 	return 0
 }
 
-// lastLine passes output on and keeps its last line that is not empty.
+// lastLine passes output on and remembers its last line that is not empty.
 type lastLine struct {
 	to   io.Writer
 	mu   sync.Mutex
-	line []byte // of the last complete lines, and what follows
+	line []byte // the last bytes of the output, lastLineMost at most
 }
 
-// lastLineMost bounds what is kept.
 const lastLineMost = 4096
 
 func (l *lastLine) Write(b []byte) (int, error) {
