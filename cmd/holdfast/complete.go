@@ -9,11 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/cmd/internal/cli"
+	"holdfast/lock"
 	"holdfast/queue"
 )
 
-// completeWithin bounds what the shell waits for after Tab.
-const completeWithin = 200 * time.Millisecond
+// completeWithin bounds how long the names are waited for after Tab, so that with the start of this
+// process it is less than 200 ms.
+const completeWithin = 150 * time.Millisecond
 
 // registerCompletions completes names that a verb's Use says it takes: QUEUE, LOCK; and contexts.
 func registerCompletions(cmd *cobra.Command, flags *cli.Flags) {
@@ -37,18 +39,39 @@ func registerCompletions(cmd *cobra.Command, flags *cli.Flags) {
 	if names == nil {
 		return
 	}
-	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
+			if strings.Contains(cmd.Use, "FILE") || strings.Contains(cmd.Use, "COMMAND") {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
-		defer cancel()
-		s, err := flags.Connect(ctx)
+		return namesInTime(flags, names, begun), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// namesInTime are the names that begin so, none where the server does not answer in time.
+func namesInTime(flags *cli.Flags, names func(context.Context, *cli.Server, string) []string, begun string) []string {
+	ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
+	defer cancel()
+	answer := make(chan []string, 1)
+	go func() {
+		s, err := flags.ConnectSilently(ctx)
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
+			answer <- nil
+			return
 		}
 		defer s.Close()
-		return names(ctx, s, begun), cobra.ShellCompDirectiveNoFileComp
+		found := names(ctx, s, begun)
+		slices.Sort(found)
+		found = slices.Compact(found)
+		answer <- found[:min(len(found), completeMost)]
+	}()
+	select {
+	case found := <-answer:
+		return found
+	case <-ctx.Done(): // whatever the client is still busy with
+		return nil
 	}
 }
 
@@ -69,13 +92,17 @@ func queueNames(ctx context.Context, s *cli.Server, begun string) (names []strin
 }
 
 func lockNames(ctx context.Context, s *cli.Server, begun string) (names []string) {
-	reply, _ := s.Do(ctx, "LOCK.LIST", "MATCH", escapeGlob(begun)+"*", "COUNT", completeMost).Slice()
-	if len(reply) == 2 {
-		list, _ := reply[1].([]any)
-		for _, n := range list {
-			names = append(names, n.(string))
+	i := lock.Inspect(s.UniversalClient)
+	_ = each(ctx, func(cursor string) (string, error) {
+		page, err := i.List(ctx, lock.ListOptions{Match: escapeGlob(begun) + "*", Cursor: cursor})
+		for _, l := range page.Locks {
+			names = append(names, l.Name)
 		}
-	}
+		if len(names) > completeMost {
+			return "", err
+		}
+		return page.Cursor, err
+	})
 	return names
 }
 

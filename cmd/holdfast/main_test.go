@@ -13,29 +13,32 @@ import (
 	"holdfast/internal/redisserver"
 )
 
-// holdfast in the scripts is this test's own program.
+// holdfast in the scripts, and for exec.Command in the tests, is this test's own program.
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"holdfast": main}) }
 
-func TestTheTool(t *testing.T) {
+func TestTheTool(t *testing.T) { runScripts(t, testscript.Params{Dir: "testdata"}, startServer) }
+
+// runScripts runs scripts in which the command server [option…] does what server does.
+func runScripts(t *testing.T, p testscript.Params, server func(ts *testscript.TestScript, args []string)) {
 	modules, err := redisserver.Modules()
 	if err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("HOLDFAST_MODULES", filepath.Dir(modules[0]))
-			env.Setenv("HOLDFAST_SERVER", os.Getenv("HOLDFAST_SERVER"))
-			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"server": startServer},
-	})
+	p.Setup = func(env *testscript.Env) error {
+		env.Setenv("HOLDFAST_MODULES", filepath.Dir(modules[0]))
+		env.Setenv("HOLDFAST_SERVER", os.Getenv("HOLDFAST_SERVER"))
+		env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+		return nil
+	}
+	p.Cmds = map[string]func(*testscript.TestScript, bool, []string){
+		"server": func(ts *testscript.TestScript, _ bool, args []string) { server(ts, args) },
+	}
+	testscript.Run(t, p)
 }
 
-// startServer is the command server [option…] of the scripts: a server with the modules, whose URL is
-// in REDIS_URL from then on. It ends with the script.
-func startServer(ts *testscript.TestScript, _ bool, args []string) {
+// startServer starts a server with the modules, whose URL is in REDIS_URL from then on. It ends with the
+// script.
+func startServer(ts *testscript.TestScript, args []string) {
 	modules, err := redisserver.Modules()
 	ts.Check(err)
 	binary := cmp.Or(os.Getenv("HOLDFAST_SERVER"), "redis-server")

@@ -46,6 +46,8 @@ type Config struct {
 	Port int
 	// Strict has a misuse of package redismodule by a module panic, for tests.
 	Strict bool
+	// TLS has the port take connections over TLS alone. Args name the certificates.
+	TLS bool
 	// Wrapper is a command to run the server under, e.g. a chroot.
 	Wrapper []string
 }
@@ -108,7 +110,11 @@ func (p *Process) start(ctx context.Context) error {
 	if p.cfg.File != "" {
 		args = append(args, p.cfg.File)
 	}
-	args = append(args, "--port", strconv.Itoa(p.Port), "--bind", "127.0.0.1", "--dir", p.Dir, "--save", "")
+	port := "--port"
+	if p.cfg.TLS {
+		args, port = append(args, "--port", "0"), "--tls-port"
+	}
+	args = append(args, port, strconv.Itoa(p.Port), "--bind", "127.0.0.1", "--dir", p.Dir, "--save", "")
 	for _, m := range p.cfg.Modules {
 		path, options, _ := strings.Cut(m, ".so ")
 		args = append(args, "--loadmodule", strings.TrimSuffix(path, ".so")+".so")
