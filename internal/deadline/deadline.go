@@ -55,6 +55,9 @@ func (h *Heap[T]) PopDue(now int64) *Item[T] {
 	return heap.Pop(&h.h).(*Item[T])
 }
 
+// At is the i-th item; the first is the earliest, the others are in no order.
+func (h *Heap[T]) At(i int) *Item[T] { return h.h[i] }
+
 // Len is the number of items.
 func (h *Heap[T]) Len() int { return len(h.h) }
 

@@ -16,7 +16,8 @@ var layers = map[string][]string{
 	"modules/internal/resp":       {},
 	"modules/internal/slot":       {},
 	"modules/internal/waitq":      {},
-	"modules/internal/dispatch":   {"internal/deadline", "modules/internal/histogram", "modules/internal/slot", "modules/internal/waitq"},
+	"modules/internal/keyed":      {"internal/deadline"},
+	"modules/internal/dispatch":   {"internal/deadline", "modules/internal/histogram", "modules/internal/keyed", "modules/internal/slot", "modules/internal/waitq"},
 	"modules/internal/leasetable": {"internal/deadline", "modules/internal/waitq"},
 	"modules/internal/locktable":  {"internal/deadline", "modules/internal/histogram", "modules/internal/waitq"},
 
@@ -27,7 +28,7 @@ var layers = map[string][]string{
 	"modules/syntax":               {"redismodule"},
 	"modules/cachelock":            {"modules/internal/histogram", "modules/internal/leasetable", "modules/syntax", "redismodule"},
 	"modules/distlock":             {"modules/internal/histogram", "modules/internal/locktable", "modules/internal/slot", "modules/syntax", "redismodule"},
-	"modules/taskqueue":            {"modules/internal/dispatch", "modules/internal/histogram", "modules/internal/resp", "modules/internal/slot", "modules/syntax", "redismodule"},
+	"modules/taskqueue":            {"modules/internal/dispatch", "modules/internal/histogram", "modules/internal/keyed", "modules/internal/resp", "modules/internal/slot", "modules/syntax", "redismodule"},
 	"modules/library":              {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
 	"modules/library/commands":     {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
 

@@ -41,6 +41,7 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if n > 0 {
 		s.acked(ctx, text(stream.Bytes()), text(group.Bytes()), n)
 		s.settled(ctx, stream, group, int(n), ids...)
+		s.feed(ctx, text(stream.Bytes()))
 		if len(args) == 4 {
 			s.openAck(ctx, text(stream.Bytes()), text(group.Bytes()))
 		}
@@ -76,7 +77,8 @@ func (s *state) acked(ctx *redismodule.Ctx, stream, group string, n int64) {
 func (s *state) settled(ctx *redismodule.Ctx, stream, group redismodule.Arg, acked int, ids ...redismodule.Arg) {
 	name := text(stream.Bytes())
 	holding := s.holding(ctx, name)
-	if keepAcked && !holding {
+	keys := s.keyed(ctx, name)
+	if keepAcked && !holding && keys == nil {
 		return
 	}
 	q := s.group(ctx, name, text(group.Bytes())).Queue
@@ -101,6 +103,7 @@ func (s *state) settled(ctx *redismodule.Ctx, stream, group redismodule.Arg, ack
 	if !keepAcked {
 		deleteEntries(ctx, stream, ids)
 	}
+	s.gone(ctx, keys, ids...)
 }
 
 // deleteEntries deletes entries of a stream.

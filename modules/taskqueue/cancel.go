@@ -28,6 +28,8 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			if due, is := dispatch.DueOf(at); is {
 				was := s.cancelDelayed(ctx, stream, due, at)
 				found, delayed = found || was, delayed || was
+			} else if _, is := dispatch.HeldOf(at); is {
+				found = s.cancelHeld(ctx, stream, at) || found
 			} else if id := string(at); !seen[id] && s.cancelEntry(ctx, stream, at) {
 				seen[id], found = true, true
 				entries = append(entries, redismodule.Text(at))
@@ -38,13 +40,33 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		}
 	}
 	s.withdraw(ctx, args[1], entries)
+	s.gone(ctx, s.keyed(ctx, stream), entries...)
 	if delayed {
 		s.delayedRemoved(ctx, stream)
 	}
 	s.stats.cancelled += n
 	s.counted(ctx.DB(), stream).cancelled += n
 	ctx.ReplyInt(n)
+	s.feed(ctx, stream)
 	return nil
+}
+
+// cancelHeld removes a held task.
+func (s *state) cancelHeld(ctx *redismodule.Ctx, stream string, id []byte) bool {
+	fields, ok := s.takeHeld(ctx, stream, id)
+	if !ok {
+		return false
+	}
+	l, _ := readLife(fields)
+	s.leftFrom(ctx, stream, l.task, id)
+	if l.task == nil {
+		l.task = id
+	}
+	s.free(ctx, stream, l, l.task)
+	if l.expires > 0 {
+		s.forgetExpiry(ctx, stream, id)
+	}
+	return true
 }
 
 // cancelDelayed removes a delayed task.
@@ -88,8 +110,8 @@ func (s *state) cancelEntry(ctx *redismodule.Ctx, stream string, id []byte) bool
 	e := &s.source
 	s.leftFrom(ctx, stream, e.task, id)
 	s.free(ctx, stream, e.life, e.taskID(text(id)))
-	if key, ok := s.sideKey(stream, expiringKey); ok && e.life.expires > 0 {
-		_ = ctx.Cmd("ZREM").Bytes(key).Bytes(id).Do("")
+	if e.life.expires > 0 {
+		s.forgetExpiry(ctx, stream, id)
 	}
 	return true
 }

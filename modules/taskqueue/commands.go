@@ -75,7 +75,7 @@ var commands = []rm.Command{
 	{
 		Name: "task.publish", Handler: publish, Arity: -3, Since: "1.0.0",
 		Summary:    "Adds a task to a stream and hands it to the consumer that has waited longest.",
-		Complexity: "O(1), whatever the number of consumers waiting; O(log N) with DELAY or AT, N being the tasks delayed.",
+		Complexity: "O(1), whatever the number of consumers waiting; O(log N) with DELAY, AT or KEY, N being the tasks delayed or held.",
 		Flags:      "write deny-oom fast", Categories: "write fast stream",
 		Keys: []rm.KeySpec{key(1, adds)},
 		Args: []rm.Argument{
@@ -91,14 +91,16 @@ var commands = []rm.Command{
 				rm.Argument{Name: "until_done", Type: rm.ArgToken, Token: "UNTIL DONE", Optional: true,
 					Summary: "The task has the id only until it is acknowledged, buried or cancelled."}),
 			option("EXPIRE", "Hand it out only within so many milliseconds from when it is due. Then it goes to the dead stream that consumers of the stream named last, or is dropped.", arg("expire_ms", rm.ArgInteger, "")),
-			option("LIMIT", "Refuse with QUEUEFULL when the stream holds so many entries.", arg("limit", rm.ArgInteger, "")),
+			option("LIMIT", "Refuse with QUEUEFULL when the stream has so many entries and held tasks.", arg("limit", rm.ArgInteger, "")),
+			option("KEY", "Whose task it is, such as a tenant's: by the rule that TASK.KEYS set for the stream, the task may be held back until others of its key are done.", arg("key", rm.ArgString, "")),
+			option("WEIGHT", "With KEY: how many turns the key gets to one of the others; 1 by default.", arg("weight", rm.ArgInteger, "")),
 			option("HEADERS", "Further fields of the entry.", arg("count", rm.ArgInteger, "The number of headers."),
 				multiple(rm.Argument{Name: "header", Type: rm.ArgBlock, Args: []rm.Argument{
 					arg("name", rm.ArgString, ""), arg("value", rm.ArgString, ""),
 				}})),
 			option("WITHSTATUS", "Tell whether the task was added."),
 		},
-		Reply: "The task's id, which it keeps for life: its first entry's id or, of a delayed task, an id that begins with delayed-. With WITHSTATUS, [NEW or DUPLICATE, id].",
+		Reply: "The task's id, which it keeps for life: its first entry's id or, of a delayed or held task, an id that begins with delayed- or held-. With WITHSTATUS, [NEW or DUPLICATE, id].",
 	},
 	{
 		Name: "task.mpublish", Handler: mpublish, Arity: -3, Since: "1.0.0",
@@ -203,12 +205,34 @@ var commands = []rm.Command{
 	},
 	{
 		Name: "task.cancel", Handler: cancel, Arity: -3, Since: "1.0.0",
-		Summary:    "Removes tasks in any state: delayed, waiting, in work or to be retried. Their owners can no longer extend, acknowledge or give them back.",
+		Summary:    "Removes tasks in any state: delayed, held, waiting, in work or to be retried. Their owners can no longer extend, acknowledge or give them back.",
 		Complexity: "O(N*M), N being the ids and M the groups of the stream; O(log(D)^2) more for each that is delayed, D being the tasks delayed.",
 		Flags:      "write", Categories: "write stream slow",
 		Keys:  []rm.KeySpec{key(1, rm.KeyRW|rm.KeyDelete)},
 		Args:  []rm.Argument{keyArg("stream", 0, "The stream; also a dead stream, whose tasks are discarded."), multiple(arg("id", rm.ArgString, "What TASK.PUBLISH answered, or the id of an entry."))},
 		Reply: "The number of tasks removed. Tasks that are done or cannot be found are not counted.",
+	},
+	{
+		Name: "task.keys", Handler: keys, Arity: -2, Since: "1.0.0",
+		Summary:    "Sets or tells how many tasks of one key a queue lets in. Tasks beyond that are held back, and keys take turns.",
+		Complexity: "O(1); O(N log N) with COUNT N. A new rule is applied to what is in the stream and held in the background.",
+		Flags:      "write deny-oom", Categories: "write stream slow",
+		Keys: []rm.KeySpec{key(1, rm.KeyRW|rm.KeyAccess|rm.KeyUpdate)},
+		Args: []rm.Argument{
+			keyArg("stream", 0, "The stream. It may have one group."),
+			oneOf("most",
+				option("LIMIT", "Never have more than so many tasks of a key in the stream or in work.", arg("limit", rm.ArgInteger, "")),
+				option("SHARE", "The same, but let in more for a consumer that would get too little.", arg("share", rm.ArgInteger, "")),
+			),
+			rm.Argument{Name: "rate", Type: rm.ArgBlock, Token: "RATE", Optional: true, Summary: "Let in so many tasks of a key within per_ms.", Args: []rm.Argument{
+				arg("n", rm.ArgInteger, ""), {Name: "per_ms", Type: rm.ArgInteger, Token: "PER"},
+				option("ALL", "Count the tasks of all keys together."),
+			}},
+			option("ORDERED", "Let in the tasks of a key one by one, and a task that is tried again before the others."),
+			option("NONE", "Take the rule away and let in what is held."),
+			option("COUNT", "Without a rule: how many of the longest lines to tell; 1 by default.", arg("count", rm.ArgInteger, "")),
+		},
+		Reply: "OK. Without a rule, a map: limit, share, rate, per_ms (each nil where it is not set), all, ordered, held (tasks), keys (with held tasks) and lines: for each of the keys with most held tasks a map of key, held, in (in the stream or in work, where the rule counts them) and weight.",
 	},
 	{
 		Name: "task.pause", Handler: pause, Arity: 2, Since: "1.0.0",
@@ -235,7 +259,7 @@ var commands = []rm.Command{
 		Flags:      "readonly", Categories: "read stream slow",
 		Keys:  []rm.KeySpec{key(1, rm.KeyRO|rm.KeyAccess)},
 		Args:  []rm.Argument{keyArg("stream", 0, "The stream.")},
-		Reply: "A map: length, delayed, paused, waiting, oldest_age_ms, published (entries ever added, by anyone), and what was retried, dead, expired and cancelled since the server started; and groups: for each a map of name, ready, pending, consumers, waiting, oldest_pending_ms, what was delivered, acked, reclaimed and lost_trimmed since the group was first seen, lease_ms as last asked for, wait_ms (from publication to the first hand-out) and run_ms (from a hand-out to its acknowledgement), each a map of count, p50, p99 and max by samples.",
+		Reply: "A map: length, delayed, paused, waiting, oldest_age_ms, published (entries ever added, by anyone), what was retried, dead, expired and cancelled since the server started, held (tasks that TASK.KEYS holds back), keys (with held tasks), longest_line (held tasks of the key with most) and longest_key; and groups: for each a map of name, ready, pending, consumers, waiting, oldest_pending_ms, what was delivered, acked, reclaimed and lost_trimmed since the group was first seen, lease_ms as last asked for, wait_ms (from publication to the first hand-out) and run_ms (from a hand-out to its acknowledgement), each a map of count, p50, p99 and max by samples.",
 	},
 	{
 		Name: "task.list", Handler: list, Arity: -1, Since: "1.0.0",
@@ -248,7 +272,7 @@ var commands = []rm.Command{
 			option("COUNT", "About how many to list; 10 by default.", arg("count", rm.ArgInteger, "")),
 			option("WITHSTATS", "Tell how each is doing."),
 		},
-		Reply: "[cursor, [stream, …]]; the cursor is 0 when the list is at its end. With WITHSTATS a map for each stream: stream, length, ready, in_work, delayed, paused, waiting, oldest_age_ms, in_per_minute, out_per_minute. The last two are nil until the stream is asked for a second time.",
+		Reply: "[cursor, [stream, …]]; the cursor is 0 when the list is at its end. With WITHSTATS a map for each stream: stream, length, ready, in_work, delayed, paused, waiting, oldest_age_ms, in_per_minute, out_per_minute, held, keys, longest_line, longest_key. The rates are nil until the stream is asked for a second time.",
 	},
 	{
 		Name: "task.pending", Handler: listPending, Arity: -3, Since: "1.0.0",

@@ -299,7 +299,7 @@ func (s *state) settle(ctx *redismodule.Ctx, g *dispatch.Group) bool {
 	if s.paused(ctx, q.Stream) {
 		return false
 	}
-	if g.Waiting() > 0 && s.length(ctx, q.Stream) > 0 {
+	if g.Waiting() > 0 && (s.length(ctx, q.Stream) > 0 || q.Keys.Held() > 0) {
 		s.serve(ctx, q, burst)
 	}
 	return true

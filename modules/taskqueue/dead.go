@@ -52,7 +52,9 @@ func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pen
 	stream, id := g.Queue.Stream, text(t.id)
 	if !s.source.read(ctx, stream, id) {
 		s.lose(g, 1)
-		return ctx.Cmd("XACK").Str(stream).Str(g.Name).Str(id).Do("") == nil
+		ok := ctx.Cmd("XACK").Str(stream).Str(g.Name).Str(id).Do("") == nil
+		s.gone(ctx, g.Queue, redismodule.Text(t.id))
+		return ok
 	}
 	owner := text(t.owner)
 	d := death{reason, stream, g.Name, owner, id, t.deliveries}
@@ -65,6 +67,9 @@ func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pen
 	s.stats.dead++
 	s.counted(ctx.DB(), stream).dead++
 	s.addedDead(ctx, dead)
+	if g.Queue.Keys != nil {
+		s.table.LookAt(g.Queue, ctx.Now()) // something may have been let in
+	}
 	return true
 }
 

@@ -23,6 +23,8 @@ const (
 	lifeUnique  = "unique_id"         // it was published UNIQUE with this id
 	lifeUndone  = "unique_until_done" // the same, UNTIL DONE
 	lifeExpires = "expire_at"         // unix ms; only while nobody was given the task
+	lifeKey     = "key"               // it was published with this KEY
+	lifeWeight  = "key_weight"        // and this WEIGHT, unless that is 1
 	lifeError   = "error"             // why the last try failed
 	lifeHistory = "history"           // the last tries, see dispatch.AppendTry
 )
@@ -42,7 +44,7 @@ const (
 
 func isLifeField(name []byte) bool {
 	switch text(name) {
-	case lifeTask, lifeUnique, lifeUndone, lifeExpires, lifeError, lifeHistory:
+	case lifeTask, lifeUnique, lifeUndone, lifeExpires, lifeKey, lifeWeight, lifeError, lifeHistory:
 		return true
 	}
 	return false
@@ -67,6 +69,8 @@ type life struct {
 	unique  []byte
 	undone  bool  // unique is held until the task is done
 	expires int64 // 0: never
+	key     []byte
+	weight  int64 // 0: not said
 	failure []byte
 	history []byte
 }
@@ -92,6 +96,10 @@ func readLife(fields [][]byte) (l life, rest int) {
 			l.unique, l.undone = value, true
 		case lifeExpires:
 			l.expires, _ = redismodule.ParseInt(value)
+		case lifeKey:
+			l.key = value
+		case lifeWeight:
+			l.weight, _ = redismodule.ParseInt(value)
 		case lifeError:
 			if l.task == nil {
 				return l, rest
@@ -117,6 +125,8 @@ func (s *state) compose(payload []byte, timestamp, retries int64, l life) [][]by
 	b = strconv.AppendInt(b, retries, 10)
 	m := len(b)
 	b = strconv.AppendInt(b, l.expires, 10)
+	e := len(b)
+	b = strconv.AppendInt(b, l.weight, 10)
 	s.member = b
 	f := append(s.fields[:0], fieldPayload, payload, fieldTimestamp, b[:n:n], fieldRetries, b[n:m:m])
 	add := func(name string, value []byte) {
@@ -131,7 +141,10 @@ func (s *state) compose(payload []byte, timestamp, retries int64, l life) [][]by
 		add(lifeUnique, l.unique)
 	}
 	if l.expires > 0 {
-		add(lifeExpires, b[m:])
+		add(lifeExpires, b[m:e:e])
+	}
+	if add(lifeKey, l.key); l.weight > 1 {
+		add(lifeWeight, b[e:])
 	}
 	add(lifeError, l.failure)
 	add(lifeHistory, l.history)
@@ -144,8 +157,8 @@ func (s *state) task(payload []byte, timestamp, retries int64) [][]byte {
 	return s.compose(payload, timestamp, retries, life{})
 }
 
-// put adds a task to the stream, or to the delayed tasks when at is later than now. It
-// returns a copy of the id.
+// put adds a task to the stream, or to the delayed tasks when at is later than now, or to the
+// held ones if its key has as many in as the stream's rule allows. It returns a copy of the id.
 func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]byte) ([]byte, error) {
 	// The fields are memory of the server, which the scratch must not outlive.
 	defer func() { clear(fields); clear(s.fields) }()
@@ -157,6 +170,41 @@ func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]by
 		}
 		return id, err
 	}
+	if l.key == nil {
+		return s.add(ctx, stream, fields)
+	}
+	q := s.keyed(ctx, stream)
+	if q == nil {
+		return s.add(ctx, stream, fields)
+	}
+	if !s.admit(ctx, q, l.key) {
+		return s.holdBack(ctx, q, l, fields, false, 0)
+	}
+	id, err := s.add(ctx, stream, fields)
+	if err == nil {
+		s.entered(ctx, q, l.key, id)
+	}
+	return id, err
+}
+
+// putBack is put for a task that is tried again. In an ordered stream it comes before the
+// others of its key, which wait until it was tried.
+func (s *state) putBack(ctx *redismodule.Ctx, stream string, at int64, fields [][]byte) ([]byte, error) {
+	l, _ := readLife(fields)
+	if l.key != nil {
+		if q := s.keyed(ctx, stream); q != nil && q.Keys.Rule().Ordered {
+			if at <= ctx.Now() {
+				at = 0
+			}
+			return s.holdBack(ctx, q, l, fields, true, at)
+		}
+	}
+	return s.put(ctx, stream, at, fields)
+}
+
+// add adds an entry to the stream and returns a copy of its id.
+func (s *state) add(ctx *redismodule.Ctx, stream string, fields [][]byte) ([]byte, error) {
+	l, _ := readLife(fields)
 	cmd := ctx.Cmd("XADD").Str(stream).Str("*")
 	for _, f := range fields {
 		cmd.Bytes(f)
@@ -183,8 +231,7 @@ func (s *state) fallDue(ctx *redismodule.Ctx, q *dispatch.Queue, id []byte, fiel
 	l, _ := readLife(fields)
 	if l.task == nil && id != nil {
 		l.task = id
-		all := append(make([][]byte, 0, len(fields)+2), fields[:firstFields]...)
-		fields = append(append(all, view(lifeTask), id), fields[firstFields:]...)
+		fields = withTask(fields, id)
 	}
 	if l.expires > 0 && l.expires <= ctx.Now() {
 		s.source.set(fields)

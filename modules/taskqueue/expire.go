@@ -89,6 +89,14 @@ func (s *state) expireDue(ctx *redismodule.Ctx, q *dispatch.Queue) (all bool) {
 	for range n {
 		id := p.Bytes()
 		ids = append(ids, id)
+		if fields, ok := s.takeHeld(ctx, q.Stream, id); ok {
+			l, _ := readLife(fields)
+			if l.task == nil {
+				l.task = id
+			}
+			s.expireHeld(ctx, q, fields, l.task, id)
+			continue
+		}
 		at, ok := dispatch.ParseID(id)
 		if ok && given.Compare(at) < 0 && s.source.read(ctx, q.Stream, text(id)) && s.source.expires > 0 {
 			s.expire(ctx, q, text(id))
@@ -101,6 +109,7 @@ func (s *state) expireDue(ctx *redismodule.Ctx, q *dispatch.Queue) (all bool) {
 			cmd.Bytes(id)
 		}
 		_ = cmd.Do("")
+		s.left(ctx, q, gone)
 	}
 	cmd := ctx.Cmd("ZREM").Bytes(set)
 	for _, id := range ids {
@@ -108,6 +117,26 @@ func (s *state) expireDue(ctx *redismodule.Ctx, q *dispatch.Queue) (all bool) {
 	}
 	_ = cmd.Do("")
 	return n < expireBatch
+}
+
+// left is gone for ids as they stand in a reply. The timer serves who waits.
+func (s *state) left(ctx *redismodule.Ctx, q *dispatch.Queue, ids [][]byte) {
+	if q.Keys == nil {
+		return
+	}
+	args := make([]redismodule.Arg, len(ids))
+	for i, id := range ids {
+		args[i] = redismodule.Text(id)
+	}
+	s.gone(ctx, q, args...)
+	s.table.LookAt(q, ctx.Now())
+}
+
+// forgetExpiry removes an id from the set of those that expire.
+func (s *state) forgetExpiry(ctx *redismodule.Ctx, stream string, id []byte) {
+	if key, ok := s.sideKey(stream, expiringKey); ok {
+		_ = ctx.Cmd("ZREM").Bytes(key).Bytes(id).Do("")
+	}
 }
 
 // lastGiven returns the greatest id up to which any group has read.

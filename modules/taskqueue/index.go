@@ -37,7 +37,7 @@ func (s *state) remember(ctx *redismodule.Ctx, stream string, task, at []byte) {
 	if failed || added == 0 {
 		return
 	}
-	most := 2*s.length(ctx, stream) + indexSpare
+	most := 2*(s.length(ctx, stream)+int(s.heldIn(ctx, stream))) + indexSpare
 	if set, ok := s.sideKey(stream, delayedKey); ok {
 		most += 2 * lengthOf(ctx, set)
 	}
@@ -65,7 +65,7 @@ func lengthOf(ctx *redismodule.Ctx, key []byte) int {
 	return k.Len()
 }
 
-// isThere tells whether the stream holds an entry or a delayed task of that id.
+// isThere tells whether the stream has an entry, a delayed or a held task of that id.
 func (s *state) isThere(ctx *redismodule.Ctx, stream string, id []byte) bool {
 	if due, is := dispatch.DueOf(id); is {
 		key, ok := s.sideKey(stream, delayedKey)
@@ -74,6 +74,10 @@ func (s *state) isThere(ctx *redismodule.Ctx, stream string, id []byte) bool {
 		}
 		member, err := findMember(ctx, bytes.Clone(key), due, id)
 		return err == nil && member != nil
+	}
+	if h, is := dispatch.HeldOf(id); is {
+		_, member := s.findHeld(ctx, stream, h)
+		return member != nil
 	}
 	at, ok := dispatch.ParseID(id)
 	if !ok {
@@ -123,7 +127,7 @@ func (s *state) placesOf(ctx *redismodule.Ctx, stream string, name []byte) (plac
 	if newest != nil && !s.isOf(ctx, stream, newest, name) {
 		newest = nil // the index was out of date
 	}
-	if _, delayed := dispatch.DueOf(name); delayed {
+	if !isEntry(name) {
 		places = append(places, name)
 	} else if _, ok := dispatch.ParseID(name); ok && s.source.read(ctx, stream, text(name)) {
 		if newest != nil && !bytes.Equal(s.source.taskID(text(name)), name) {
@@ -137,9 +141,16 @@ func (s *state) placesOf(ctx *redismodule.Ctx, stream string, name []byte) (plac
 	return places
 }
 
+// isEntry reports whether an id is neither that of a delayed task nor that of a held one.
+func isEntry(id []byte) bool {
+	_, delayed := dispatch.DueOf(id)
+	_, held := dispatch.HeldOf(id)
+	return !delayed && !held
+}
+
 // isOf reports whether there is an entry or a delayed task of that id, and it is the task's.
 func (s *state) isOf(ctx *redismodule.Ctx, stream string, id, task []byte) bool {
-	if _, delayed := dispatch.DueOf(id); delayed {
+	if !isEntry(id) {
 		return s.isThere(ctx, stream, id)
 	}
 	_, ok := dispatch.ParseID(id)
@@ -162,8 +173,10 @@ func (s *state) tidy(ctx *redismodule.Ctx, stream string) {
 	if !ok || !ctx.Exists(redismodule.Text(key)) || s.length(ctx, stream) > 0 {
 		return
 	}
-	if key, _ = s.sideKey(stream, delayedKey); ctx.Exists(redismodule.Text(key)) {
-		return
+	for _, kind := range [...]string{delayedKey, heldKey} {
+		if key, _ = s.sideKey(stream, kind); ctx.Exists(redismodule.Text(key)) {
+			return
+		}
 	}
 	key, _ = s.sideKey(stream, tasksKey)
 	_ = ctx.Cmd("UNLINK").Bytes(key).Do("")

@@ -94,6 +94,7 @@ type streamStatus struct {
 	waiting                                int
 	in, out                                int64 // per minute
 	flows                                  bool
+	held                                   heldStatus
 }
 
 func (s *state) streamStatus(ctx *redismodule.Ctx, k *listed) (t streamStatus) {
@@ -102,6 +103,7 @@ func (s *state) streamStatus(ctx *redismodule.Ctx, k *listed) (t streamStatus) {
 	added, t.length, t.oldest = s.streamInfo(ctx, stream)
 	t.in, t.out, t.flows = k.perMinute(ctx.Now(), added, t.length)
 	t.delayed = s.delayedIn(ctx, stream)
+	t.held = s.heldStatus(ctx, stream)
 	t.paused = s.paused(ctx, stream)
 	q := s.table.Find(k.DB, view(stream))
 	if q != nil {
@@ -139,7 +141,7 @@ func groupOf(q *dispatch.Queue, group string) *dispatch.Group {
 }
 
 func (t streamStatus) reply(ctx *redismodule.Ctx, stream string) {
-	ctx.ReplyMap(10)
+	ctx.ReplyMap(10 + heldFields)
 	ctx.ReplyString("stream")
 	ctx.ReplyString(stream)
 	replyInts(ctx, named{"length", t.length}, named{"ready", t.ready}, named{"in_work", t.inWork}, named{"delayed", t.delayed})
@@ -153,6 +155,7 @@ func (t streamStatus) reply(ctx *redismodule.Ctx, stream string) {
 			ctx.ReplyNull()
 		}
 	}
+	t.held.reply(ctx)
 }
 
 // named is a field of a reply.

@@ -31,7 +31,7 @@ var Module = redismodule.Module{
 	Info:         info,
 	Timer:        timer,
 	ReplicaTimer: replicaTimer,
-	KeyEvents:    redismodule.EventStream | redismodule.EventGeneric | redismodule.EventZSet | redismodule.EventString,
+	KeyEvents:    redismodule.EventStream | redismodule.EventGeneric | redismodule.EventZSet | redismodule.EventString | redismodule.EventHash,
 	KeyEvent:     keyEvent,
 	Harmless:     harmless,
 	KeySuffix:    ":" + delayedKey,

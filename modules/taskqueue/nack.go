@@ -50,6 +50,8 @@ func nack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return err
 		}
 		ctx.ReplyNullArray()
+		s.gone(ctx, s.keyed(ctx, d.stream), redismodule.Text(view(d.id)))
+		s.feed(ctx, d.stream)
 		return nil
 	}
 	retries := s.source.retries()
@@ -72,7 +74,7 @@ func (s *state) nacked(ctx *redismodule.Ctx, n nacking, d death, payload []byte,
 		l.unique, l.undone = nil, false // a unique id belongs to its stream
 	}
 	fields := append(s.compose(payload, s.source.timestamp(ctx), retries, l), s.source.headers()...)
-	new, err := s.put(ctx, n.to, n.until(ctx, before), fields)
+	new, err := s.putBack(ctx, n.to, n.until(ctx, before), fields)
 	return s.retried(ctx, d, true, "RETRY", n.to, new, true, err)
 }
 

@@ -78,7 +78,7 @@ func (p passes) count() {
 // openTake opens the fast path to a group from which tasks were just taken, if the next
 // can be taken so too.
 func (s *state) openTake(g *dispatch.Group, c *claim) {
-	if !g.Queue.Trusted || g.Queue.Watches == nil || g.Available || g.Queue.DueAt(dispatch.Expiring) != 0 || len(g.Queue.WaitedIn()) > 0 || c.lease > 0 || c.deliveries > 0 || maxCount < passCount {
+	if !g.Queue.Trusted || g.Queue.Watches == nil || g.Queue.Keys != nil || g.Available || g.Queue.DueAt(dispatch.Expiring) != 0 || len(g.Queue.WaitedIn()) > 0 || c.lease > 0 || c.deliveries > 0 || maxCount < passCount {
 		return
 	}
 	if guard, ok := s.sideKey(g.Queue.Stream, pausedKey); ok {
@@ -90,7 +90,7 @@ func (s *state) openTake(g *dispatch.Group, c *claim) {
 // openAck opens the fast path to acknowledge what the only group of a stream has, or any
 // group if entries are kept.
 func (s *state) openAck(ctx *redismodule.Ctx, stream, group string) {
-	if g := s.group(ctx, stream, group); (g.Queue.Exclusive || keepAcked) && g.Queue.Watches != nil && !s.holding(ctx, stream) {
+	if g := s.group(ctx, stream, group); (g.Queue.Exclusive || keepAcked) && g.Queue.Watches != nil && g.Queue.Keys == nil && !s.holding(ctx, stream) {
 		s.passes.open(g, ackPass, redismodule.Pass("task.ack", g.Queue.DB, view(stream), view(group)), nil, !keepAcked)
 	}
 }

@@ -4,13 +4,14 @@ import (
 	"slices"
 	"strconv"
 
+	"holdfast/modules/internal/keyed"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )
 
 // publish is TASK.PUBLISH stream payload [retry_count] [DELAY ms | AT unix_ms]
-// [UNIQUE id ttl_ms [UNTIL DONE]] [EXPIRE ms] [LIMIT n] [HEADERS count name value …]
-// [WITHSTATUS].
+// [UNIQUE id ttl_ms [UNTIL DONE]] [EXPIRE ms] [LIMIT n] [KEY key [WEIGHT w]]
+// [HEADERS count name value …] [WITHSTATUS].
 func publish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
 	stream, payload, opts := args[1], args[2], args[3:]
@@ -39,7 +40,7 @@ func isPublishOption(a redismodule.Arg) bool {
 	return slices.ContainsFunc(publishWords, a.Is)
 }
 
-var publishWords = []string{"DELAY", "AT", "UNIQUE", "EXPIRE", "LIMIT", "HEADERS", "WITHSTATUS"}
+var publishWords = []string{"DELAY", "AT", "UNIQUE", "EXPIRE", "LIMIT", "KEY", "HEADERS", "WITHSTATUS"}
 
 // publishPlain publishes without options: XADD, and the longest waiting consumer is served.
 func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.Arg, retries int64) error {
@@ -67,7 +68,9 @@ type publishing struct {
 	ttl        int64 // ms for which unique is held; 0: no unique id
 	undone     bool  // unique is held only until the task is done
 	expire     int64 // ms from at until the task expires; 0: never
-	limit      int64 // entries of the stream from which the task is refused; 0: none
+	limit      int64 // entries and held tasks from which the task is refused; 0: none
+	key        []byte
+	weight     int64 // of the key; 0: not given
 	headers    []redismodule.Arg
 	withStatus bool
 }
@@ -99,6 +102,12 @@ func publishOptions(ctx *redismodule.Ctx, opts []redismodule.Arg) (p publishing,
 			p.withStatus = true
 		case o.Is("LIMIT") && p.limit == 0:
 			p.limit, err = syntax.Int(o.Value(), 1, 1<<62)
+		case o.Is("KEY") && p.key == nil:
+			if p.key = o.Value().Bytes(); o.Err() == nil && (len(p.key) == 0 || len(p.key) > keyMost) {
+				err = redismodule.Error("ERR a key has 1 to " + strconv.Itoa(keyMost) + " bytes")
+			}
+		case o.Is("WEIGHT") && p.key != nil && p.weight == 0:
+			p.weight, err = syntax.Int(o.Value(), 1, keyed.MostWeight)
 		case o.Is("HEADERS") && !headed:
 			headed = true
 			var n int64
@@ -169,8 +178,10 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 			return err
 		}
 	}
-	if p.limit > 0 && length >= p.limit {
-		return redismodule.Error("QUEUEFULL the stream holds " + strconv.FormatInt(length, 10) + " entries, the limit is " + strconv.FormatInt(p.limit, 10))
+	if p.limit > 0 {
+		if length += s.heldIn(ctx, name); length >= p.limit {
+			return redismodule.Error("QUEUEFULL the stream holds " + strconv.FormatInt(length, 10) + " entries, the limit is " + strconv.FormatInt(p.limit, 10))
+		}
 	}
 	if p.at > 0 && p.at <= ctx.Now() {
 		s.moveBefore(ctx, name) // it uses the scratch that holds the fields
@@ -206,6 +217,7 @@ func (p *publishing) life(ctx *redismodule.Ctx) (l life) {
 	if p.expire > 0 {
 		l.expires = max(p.at, ctx.Now()) + p.expire
 	}
+	l.key, l.weight = p.key, p.weight
 	return l
 }
 

@@ -119,7 +119,7 @@ func retry(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		l.unique, l.undone = nil, false // a unique id belongs to its stream
 	}
 	fields := append(s.compose(payload.Bytes(), s.source.timestamp(ctx), retries+1, l), s.source.headers()...)
-	new, err := s.put(ctx, target, w.until(ctx, retries), fields)
+	new, err := s.putBack(ctx, target, w.until(ctx, retries), fields)
 	return s.retried(ctx, d, grouped, "RETRY", target, new, withID, err)
 }
 
@@ -154,6 +154,7 @@ func (s *state) retried(ctx *redismodule.Ctx, d death, acknowledge bool, outcome
 		ctx.ReplySimple("OK")
 	}
 	s.published(ctx, to, 1)
+	s.feed(ctx, d.stream)
 	s.rearm(ctx)
 	return nil
 }

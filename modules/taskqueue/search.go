@@ -64,7 +64,7 @@ func (f *search) run(ctx *redismodule.Ctx, s *state, share int64) {
 		ctx.SelectDB(f.from)
 		more := f.scan.Step(ctx, buckets, func(name []byte) {
 			if primary {
-				for _, kind := range [...]string{delayedKey, expiringKey} {
+				for _, kind := range [...]string{delayedKey, expiringKey, heldKey} {
 					if stream, ok := dispatch.StreamOf(name, kind); ok {
 						s.learn(ctx, s.table.Queue(f.from, stream))
 					}

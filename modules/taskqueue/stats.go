@@ -11,6 +11,7 @@ import (
 type stats struct {
 	published, delivered, acked, retried, dead, reclaimed, redriven, cancelled, expired int64
 	delayed                                                                             int64               // tasks put off
+	letIn                                                                               int64               // held tasks that were added to their stream
 	lost                                                                                int64               // pending tasks whose entry was trimmed or deleted
 	ghosts                                                                              int64               // hand-outs whose connection was gone
 	lateness                                                                            histogram.Histogram // ms between due and added
@@ -20,9 +21,10 @@ type stats struct {
 func info(w *redismodule.Info) {
 	s := &tasks
 	s.passes.count()
-	scheduled, streams := int64(0), int64(0)
+	scheduled, streams, held := int64(0), int64(0), int64(0)
 	s.table.Each(func(q *dispatch.Queue) {
 		scheduled += q.Scheduled
+		held += q.Keys.Held()
 		if len(q.WaitedIn()) > 0 {
 			streams++
 		}
@@ -39,6 +41,7 @@ func info(w *redismodule.Info) {
 	w.Int("ghosts_reclaimed", s.stats.ghosts)
 	w.Int("lost_trimmed", s.stats.lost)
 	w.Int("put_off", s.stats.delayed)
+	w.Int("let_in", s.stats.letIn)
 	infoTimes(w, "lateness", &s.stats.lateness)
 	infoTimes(w, "wait", &s.stats.wait)
 	infoTimes(w, "run", &s.stats.run)
@@ -46,6 +49,7 @@ func info(w *redismodule.Info) {
 	w.Int("waiting", int64(s.table.Waiting()))
 	w.Int("waiting_streams", streams)
 	w.Int("delayed", scheduled)
+	w.Int("held", held)
 	w.Int("shortcuts", int64(redismodule.Direct("task.publish")+redismodule.Direct("task.consume")+redismodule.Direct("task.ack")))
 }
 
@@ -67,13 +71,14 @@ func status(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if k := s.catalog.find(dispatch.Key{DB: ctx.DB(), Stream: stream}); k != nil {
 		counters = k.streamCounters
 	}
-	ctx.ReplyMap(11)
+	ctx.ReplyMap(11 + heldFields)
 	replyInts(ctx, named{"length", length}, named{"delayed", s.delayedIn(ctx, stream)})
 	ctx.ReplyString("paused")
 	ctx.ReplyBool(s.paused(ctx, stream))
 	replyInts(ctx, named{"waiting", int64(waiting)}, named{"oldest_age_ms", oldest},
 		named{"published", added}, named{"retried", counters.retried}, named{"dead", counters.dead},
 		named{"expired", counters.expired}, named{"cancelled", counters.cancelled})
+	s.heldStatus(ctx, stream).reply(ctx)
 	ctx.ReplyString("groups")
 	r := ctx.Cmd("XINFO").Str("GROUPS").Arg(args[1]).Call("")
 	defer r.Free()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"holdfast/modules/internal/dispatch"
+	"holdfast/modules/internal/keyed"
 	"holdfast/modules/internal/resp"
 	"holdfast/redismodule"
 )
@@ -26,10 +27,15 @@ func (s *state) take(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int
 	if n < room {
 		var fresh int
 		fresh, err = s.takeNew(ctx, g, c, room-n)
+		n += fresh
+		if q := g.Queue; err == nil && n < room && q.Keys.Held() > 0 && s.letIn(ctx, q, room-n, true) > 0 {
+			s.setKeyed(ctx, q)
+			fresh, err = s.takeNew(ctx, g, c, room-n)
+			n += fresh
+		}
 		if n > 0 {
 			err = nil // there is something to answer
 		}
-		n += fresh
 	}
 	s.stats.delivered += int64(n)
 	g.Counters.Delivered += int64(n)
@@ -93,6 +99,9 @@ func (s *state) makeGroup(ctx *redismodule.Ctx, g *dispatch.Group) error {
 	k := ctx.Look(redismodule.Text(view(q.Stream)))
 	kind := k.Type
 	k.Close()
+	if q.Keys != nil && q.Keys.Rule() != (keyed.Rule{}) && s.groupsOf(ctx, q.Stream) > 0 {
+		return errGroups
+	}
 	cmd, flags := ctx.Cmd("XGROUP").Str("CREATE").Str(q.Stream).Str(g.Name).Str("0"), ""
 	if kind == redismodule.TypeNone {
 		cmd.Str("MKSTREAM")

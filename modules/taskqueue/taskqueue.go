@@ -27,7 +27,7 @@ const (
 )
 
 // sideKinds are the side keys whose data is believed like the stream's own.
-var sideKinds = [...]string{delayedKey, pausedKey, undoneKey, expiringKey}
+var sideKinds = [...]string{delayedKey, pausedKey, undoneKey, expiringKey, ruleKey, heldKey}
 
 // state is all the module keeps in memory. It can be lost at any time: tasks,
 // their leases and delays live in the streams and sorted sets alone.
@@ -146,6 +146,7 @@ func (s *state) look(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		s.expireDue(ctx, q)
 		s.findDelayed(ctx, q)
 	}
+	s.lookKeys(ctx, q)
 	if len(q.WaitedIn()) > 0 && s.paused(ctx, q.Stream) {
 		s.lookLater(ctx, q)
 		if at := q.NextDue(); at != 0 {
@@ -153,7 +154,7 @@ func (s *state) look(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		}
 		return
 	}
-	if len(q.WaitedIn()) > 0 && s.length(ctx, q.Stream) > 0 {
+	if len(q.WaitedIn()) > 0 && (s.length(ctx, q.Stream) > 0 || q.Keys.Held() > 0) {
 		if s.serve(ctx, q, burst) {
 			s.table.LookAt(q, ctx.Now())
 		}

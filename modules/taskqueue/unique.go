@@ -46,7 +46,7 @@ func (s *state) removed(ctx *redismodule.Ctx, stream string, key, task []byte) b
 	due, delayed := dispatch.DueOf(task)
 	there := s.isThere(ctx, stream, task)
 	switch {
-	case there && delayed: // the end of the stream does not concern it
+	case there && !isEntry(task): // the end of the stream does not concern it
 		return false
 	case s.uniques.lost(ctx.DB(), stream, key, task):
 		return true
@@ -206,6 +206,9 @@ func (u uniques) heard(ctx *redismodule.Ctx, event string, key []byte) {
 
 // publishedAt is the unix time in milliseconds in a task's id.
 func publishedAt(task []byte) int64 {
+	if h, held := dispatch.HeldOf(task); held {
+		return h.Serial / 1000
+	}
 	if _, delayed := dispatch.DueOf(task); delayed {
 		_, serial, _ := bytes.Cut(task[len("delayed-"):], []byte{'-'})
 		us, _ := redismodule.ParseInt(serial)

@@ -29,6 +29,7 @@ func (s *state) learn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		}
 	}
 	s.findDelayed(ctx, q)
+	s.learnKeys(ctx, q)
 	k := ctx.Look(redismodule.Text(view(q.Stream)))
 	kind := k.Type
 	k.Close()
@@ -136,17 +137,33 @@ func (s *state) streamEvent(ctx *redismodule.Ctx, q *dispatch.Queue, event strin
 	switch {
 	case event == "xadd":
 		q.AddedSome()
+		s.keysChanged(ctx, q, ctx.Now())
+		if q.Keys != nil && q.Keys.Rule().Most > 0 {
+			q.Keys.Walk.Entered = false // the entry may have a key
+		}
 		if len(q.WaitedIn()) > 0 {
 			s.table.LookAt(q, ctx.Now())
 			s.rearm(ctx)
 		}
 	case slices.Contains(harmless, event):
+		s.keysChanged(ctx, q, ctx.Now()+auditEvery)
 	case event == "xgroup-destroy":
 		// The event does not name the group.
 		q.Groups(func(g *dispatch.Group) { g.Destroyed = true })
 		s.distrust(ctx, q)
 	default:
 		s.distrust(ctx, q)
+	}
+}
+
+// keysChanged has the keys of a stream looked at, because others changed its entries.
+func (s *state) keysChanged(ctx *redismodule.Ctx, q *dispatch.Queue, at int64) {
+	if q.Keys.Empty() {
+		return
+	}
+	if due := q.DueAt(dispatch.Keyed); due == 0 || at < due {
+		s.table.SetDue(q, dispatch.Keyed, at)
+		s.rearm(ctx)
 	}
 }
 

@@ -58,18 +58,32 @@ func ParseDelayed(member []byte, fields [][]byte) (id []byte, all [][]byte, ok b
 	if _, is := DueOf(id); !ok || !is {
 		return nil, fields, false
 	}
-	all = fields
-	for len(rest) > 0 {
-		size, text, ok := bytes.Cut(rest, []byte{':'})
-		n, digits := parseUint(size)
-		if !ok || !digits || n >= uint64(len(text)) || text[n] != ',' {
-			return nil, fields, false
-		}
-		all = append(all, text[:n])
-		rest = text[n+1:]
-	}
-	if n := len(all) - len(fields); n == 0 || n%2 != 0 {
+	if all, ok = parseFields(rest, fields); !ok {
 		return nil, fields, false
 	}
 	return id, all, true
+}
+
+// parseFields reads the field names and values at the end of a member.
+func parseFields(rest []byte, fields [][]byte) (all [][]byte, ok bool) {
+	all = fields
+	for len(rest) > 0 {
+		var field []byte
+		if field, rest, ok = cutField(rest); !ok {
+			return fields, false
+		}
+		all = append(all, field)
+	}
+	n := len(all) - len(fields)
+	return all, n > 0 && n%2 == 0
+}
+
+// cutField reads what AppendField wrote.
+func cutField(b []byte) (field, rest []byte, ok bool) {
+	size, text, ok := bytes.Cut(b, []byte{':'})
+	n, digits := parseUint(size)
+	if !ok || !digits || n >= uint64(len(text)) || text[n] != ',' {
+		return nil, b, false
+	}
+	return text[:n], text[n+1:], true
 }

@@ -5,6 +5,7 @@ import (
 
 	"holdfast/internal/deadline"
 	"holdfast/modules/internal/histogram"
+	"holdfast/modules/internal/keyed"
 	"holdfast/modules/internal/waitq"
 )
 
@@ -36,14 +37,18 @@ type streamBeliefs struct {
 	Exclusive bool
 	// Scheduled is the number of delayed tasks, as last counted.
 	Scheduled int64
+	// Keys are the keys of the stream's tasks, if a rule says how many of them may run or
+	// some are held; else nil.
+	Keys *keyed.Keys
 
-	due [sets]int64 // when the first of each sorted set is due; 0 when none is known
+	due [sets]int64 // when the first of each kind is due; 0 when none is known
 }
 
-// The sorted sets beside a stream whose scores are times.
+// What is due beside a stream.
 const (
-	Delayed  = iota // tasks to be added to the stream
-	Expiring        // entries to be removed from it if nobody was given them
+	Delayed  = iota // tasks to be added to the stream, the first of a sorted set
+	Expiring        // entries to be removed from it if nobody was given them, likewise
+	Keyed           // Keys, to be looked at
 	sets
 )
 
@@ -114,10 +119,10 @@ func (q *Queue) Groups(f func(*Group)) {
 	}
 }
 
-// DueAt is when the first of a sorted set is due, 0 for none.
+// DueAt is when the first of its kind is due, 0 for none.
 func (q *Queue) DueAt(set int) int64 { return q.due[set] }
 
-// NextDue is when the first of any sorted set is due, 0 for none.
+// NextDue is when the first of any kind is due, 0 for none.
 func (q *Queue) NextDue() (at int64) {
 	for _, d := range q.due {
 		if d != 0 && (at == 0 || d < at) {
@@ -158,6 +163,16 @@ func (q *Queue) AddedSome() {
 	for _, g := range q.waitedIn {
 		g.fresh = unknown
 	}
+}
+
+// Starved reports whether somebody waits in the stream though nothing new is in it.
+func (q *Queue) Starved() bool {
+	for _, g := range q.waitedIn {
+		if g.fresh == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Took says that the group was given n new tasks when it asked for most.

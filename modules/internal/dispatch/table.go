@@ -88,7 +88,7 @@ func (t *Table) forgotten(g *Group) {
 
 // drop forgets a queue of which nothing is worth knowing.
 func (t *Table) drop(q *Queue) {
-	if len(q.groups) == 0 && q.Trusted && q.NextDue() == 0 && t.queues[q.Key] == q {
+	if len(q.groups) == 0 && q.Trusted && q.NextDue() == 0 && q.Keys.Empty() && t.queues[q.Key] == q {
 		t.looks.Remove(&q.look)
 		delete(t.queues, q.Key)
 		if t.Dropped != nil {
@@ -162,9 +162,9 @@ func (t *Table) calm(q *Queue) {
 	}
 }
 
-// SetDue says when the first of a sorted set is due, 0 for none.
-func (t *Table) SetDue(q *Queue, set int, at int64) {
-	q.due[set] = at
+// SetDue says when the first of a kind is due, 0 for none.
+func (t *Table) SetDue(q *Queue, kind int, at int64) {
+	q.due[kind] = at
 	if at != 0 {
 		t.LookAt(q, at)
 	} else {

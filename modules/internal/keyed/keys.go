@@ -1,0 +1,425 @@
+// Package keyed decides which task of a queue may run next when tasks have keys, such as
+// the tenant each belongs to, and a rule says how many of a key may run. It touches no
+// server: the caller holds the tasks back and adds them to the stream, and says so here.
+//
+// A task is in when it is in the stream or in work, and held when it waits to be let in.
+// Each key with held tasks stands in a line. Keys are let in by weighted round robin: each
+// key has a turn, a number; the least turn comes first and then moves back by a step, which
+// is smaller for a greater weight. A key that comes to the line is placed one step behind
+// the turn that was served last, so the others are served about once before it.
+//
+// Times are unix milliseconds and always given. Nothing here is safe for concurrent use.
+package keyed
+
+import "holdfast/internal/deadline"
+
+// ID is the id of a stream entry.
+type ID struct{ Ms, Seq uint64 }
+
+// MostWeight is the greatest weight of a key.
+const MostWeight = 1000
+
+// round is the step of a key of weight 1.
+const round = 1 << 20
+
+// Keys are the keys of one queue. A key of which nothing is in or held takes no memory.
+type Keys struct {
+	// Walk is where the caller stands that reads what is in and held from elsewhere.
+	Walk Walk
+	// Audit is the number of the full key that the caller looks at next, and Audited when
+	// it came to the end of them.
+	Audit   int
+	Audited int64
+
+	rule    Rule
+	names   map[string]*key
+	entries map[ID]place
+	turn    int64 // served last
+	held    int64
+
+	ready   deadline.Heap[*key] // may be let in, by turn
+	full    deadline.Heap[*key] // Most of the key are in, by turn
+	later   deadline.Heap[*key] // may not be let in before a time, by that time
+	lines   deadline.Heap[*key] // all with held tasks, the longest first
+	windows deadline.Heap[*key] // all with a window, by when it is over
+	window  window              // of all keys, with Rule.All
+}
+
+// Walk tells what is not known yet.
+type Walk struct {
+	Entry ID     // the entries up to this one are known
+	Key   []byte // the lines up to this one's are known
+
+	// Entered says that all entries are known, and Held that all lines are. Nothing is let
+	// in before.
+	Entered, Held bool
+}
+
+// place is where an entry stands in its key's list.
+type place struct {
+	key *key
+	i   int
+}
+
+type key struct {
+	name string
+	in   []ID
+	line *line // nil when nothing is held
+	rate *rate // nil when nothing was let in within Rule.Per
+}
+
+type line struct {
+	held, weight, turn int64
+	due                int64 // of the first held task; 0: at once
+
+	place  deadline.Item[*key] // in ready, full or later
+	heap   *deadline.Heap[*key]
+	length deadline.Item[*key]
+}
+
+type rate struct {
+	window
+	over deadline.Item[*key]
+}
+
+// New returns the keys of a queue of which nothing is known but the rule.
+func New(r Rule) *Keys {
+	if r.Ordered {
+		r.Most, r.Soft = 1, false
+	}
+	return &Keys{rule: r, names: map[string]*key{}, entries: map[ID]place{}}
+}
+
+// Rule returns the rule.
+func (s *Keys) Rule() Rule { return s.rule }
+
+// Known reports whether all that is in and held is known.
+func (s *Keys) Known() bool { return s.Walk.Entered && s.Walk.Held }
+
+// Empty reports whether nothing is in or held. Nil is empty.
+func (s *Keys) Empty() bool { return s == nil || s.Known() && len(s.names) == 0 }
+
+// In is the number of entries that are in, as far as the rule counts them.
+func (s *Keys) In() int { return len(s.entries) }
+
+// InOf is how many of them are of the key.
+func (s *Keys) InOf(name []byte) int {
+	if k := s.names[string(name)]; k != nil {
+		return len(k.in)
+	}
+	return 0
+}
+
+// Held is the number of held tasks. Nil holds none.
+func (s *Keys) Held() int64 {
+	if s == nil {
+		return 0
+	}
+	return s.held
+}
+
+// HeldOf is how many of them are of the key.
+func (s *Keys) HeldOf(name []byte) int64 {
+	if k := s.names[string(name)]; k != nil && k.line != nil {
+		return k.line.held
+	}
+	return 0
+}
+
+// Lines is the number of keys with held tasks.
+func (s *Keys) Lines() int { return s.lines.Len() }
+
+// Line is a key with held tasks.
+type Line struct {
+	Name         string
+	Held, Weight int64
+	In           int
+}
+
+// Longest returns the keys with the most held tasks, at most so many, the longest line first.
+func (s *Keys) Longest(most int) (lines []Line) {
+	if s.lines.Len() == 0 {
+		return nil
+	}
+	// In a heap, whatever comes next is a child of one that came before.
+	next := []int{0}
+	for len(next) > 0 && len(lines) < most {
+		best := 0
+		for i := range next {
+			if s.lines.At(next[i]).At() < s.lines.At(next[best]).At() {
+				best = i
+			}
+		}
+		at := next[best]
+		next[best] = next[len(next)-1]
+		next = next[:len(next)-1]
+		for child := 2*at + 1; child <= 2*at+2 && child < s.lines.Len(); child++ {
+			next = append(next, child)
+		}
+		k := s.lines.At(at).Value
+		lines = append(lines, Line{k.name, k.line.held, k.line.weight, len(k.in)})
+	}
+	return lines
+}
+
+// Admit reports whether a new task of the key may go straight in. Then Enter follows; if not,
+// Hold. Beyond says that a consumer waits for it.
+func (s *Keys) Admit(now int64, name []byte, beyond bool) bool {
+	if !s.Known() || s.rule.All && s.free() > now {
+		return false
+	}
+	if s.refresh(now); s.ready.Len() > 0 {
+		return false // others come first
+	}
+	beyond = beyond && s.rule.Soft
+	k := s.names[string(name)]
+	switch {
+	case k == nil:
+		return true
+	case k.line != nil || k.rate != nil && k.rate.free(s.rule) > now:
+		return false
+	case s.rule.Most == 0 || int64(len(k.in)) < s.rule.Most:
+		return true
+	}
+	return beyond && s.full.Len() == 0
+}
+
+// Enter says that an entry of the key is in. It may be said twice.
+func (s *Keys) Enter(name []byte, id ID) {
+	if _, is := s.entries[id]; is || s.rule.Most == 0 {
+		return
+	}
+	k := s.key(name)
+	s.entries[id] = place{k, len(k.in)}
+	k.in = append(k.in, id)
+	s.put(k, 0)
+}
+
+// Passed says that a task of the key was let in now, for the rate.
+func (s *Keys) Passed(now int64, name []byte) {
+	switch {
+	case s.rule.Rate == 0:
+	case s.rule.All:
+		s.window.note(s.rule, now)
+	default:
+		k := s.key(name)
+		if k.rate == nil {
+			k.rate = &rate{}
+			k.rate.over.Value = k
+		}
+		k.rate.note(s.rule, now)
+		s.windows.Put(&k.rate.over, k.rate.window.over(s.rule))
+		s.put(k, now)
+	}
+}
+
+// Leave says that an entry is in no more, and reports whether it was.
+func (s *Keys) Leave(id ID) bool {
+	p, is := s.entries[id]
+	if !is {
+		return false
+	}
+	delete(s.entries, id)
+	k := p.key
+	last := len(k.in) - 1
+	if p.i != last {
+		k.in[p.i] = k.in[last]
+		s.entries[k.in[p.i]] = p
+	}
+	if k.in = k.in[:last]; last == 0 {
+		k.in = nil
+	}
+	s.put(k, 0)
+	s.drop(k)
+	return true
+}
+
+// Hold says that a task of the key is held: behind the others of its key, or with front
+// before them and not to be let in before due. The weight of a key is the one said last.
+func (s *Keys) Hold(name []byte, weight int64, front bool, due int64) {
+	k := s.key(name)
+	s.count(k, s.heldOf(k)+1, weight)
+	if front {
+		k.line.due = due
+	}
+	s.put(k, 0)
+}
+
+// Recount says how many tasks of the key are held, whatever was said before.
+func (s *Keys) Recount(name []byte, held, weight int64) {
+	if held == 0 && s.names[string(name)] == nil {
+		return
+	}
+	k := s.key(name)
+	s.count(k, held, weight)
+	s.put(k, 0)
+	s.drop(k)
+}
+
+// Later says that the first held task of the key must not be let in before due.
+func (s *Keys) Later(name []byte, due int64) {
+	if k := s.names[string(name)]; k != nil && k.line != nil {
+		k.line.due = due
+		s.put(k, 0)
+	}
+}
+
+// Next returns the key whose first held task is to be let in now; ok is false for none.
+// Beyond says that a consumer waits, so that a soft rule lets in more. Served follows, or
+// Later or Recount if the caller finds something else.
+func (s *Keys) Next(now int64, beyond bool) (name string, ok bool) {
+	if !s.Walk.Entered || s.rule.All && s.free() > now {
+		return "", false
+	}
+	s.refresh(now)
+	switch {
+	case s.ready.Len() > 0:
+		return s.ready.At(0).Value.name, true
+	case beyond && s.rule.Soft && s.full.Len() > 0:
+		return s.full.At(0).Value.name, true
+	}
+	return "", false
+}
+
+// Served says that a held task of the key was let in. Enter and Passed tell the rest.
+func (s *Keys) Served(name []byte) {
+	k := s.names[string(name)]
+	if k == nil || k.line == nil {
+		return
+	}
+	l := k.line
+	s.turn = max(s.turn, l.turn)
+	l.turn = s.turn + round/l.weight // a key that could not be let in for long has nothing to catch up
+	l.due = 0
+	s.count(k, l.held-1, 0)
+	s.put(k, 0)
+	s.drop(k)
+}
+
+// Due is when a time comes at which a held task may be let in or a window is over, 0 for never.
+func (s *Keys) Due(now int64) (at int64) {
+	free := int64(1)
+	if s.rule.All {
+		free = max(s.free(), 1)
+	}
+	earlier := func(t int64) {
+		if at == 0 || t < at {
+			at = t
+		}
+	}
+	if s.ready.Len() > 0 || s.rule.Soft && s.full.Len() > 0 && free > now {
+		earlier(free)
+	}
+	if t, ok := s.later.Next(); ok {
+		earlier(max(t, free))
+	}
+	if t, ok := s.windows.Next(); ok {
+		earlier(t)
+	}
+	return at
+}
+
+// Full is the i-th of the keys that have held tasks and as many in as the rule allows, and
+// its entries; ok is false when there are not so many. The order changes with each call of
+// another method.
+func (s *Keys) Full(i int) (entries []ID, ok bool) {
+	if i >= s.full.Len() {
+		return nil, false
+	}
+	return s.full.At(i).Value.in, true
+}
+
+func (s *Keys) free() int64 { return s.window.free(s.rule) }
+
+func (s *Keys) key(name []byte) *key {
+	k := s.names[string(name)]
+	if k == nil {
+		k = &key{name: string(name)}
+		s.names[k.name] = k
+	}
+	return k
+}
+
+// drop forgets a key of which nothing is to be known.
+func (s *Keys) drop(k *key) {
+	if k.line == nil && k.rate == nil && len(k.in) == 0 {
+		delete(s.names, k.name)
+	}
+}
+
+func (s *Keys) heldOf(k *key) int64 {
+	if k.line == nil {
+		return 0
+	}
+	return k.line.held
+}
+
+// count sets the number of a key's held tasks, and its weight unless that is 0.
+func (s *Keys) count(k *key, held, weight int64) {
+	s.held += held - s.heldOf(k)
+	if held == 0 {
+		if l := k.line; l != nil {
+			if l.heap != nil {
+				l.heap.Remove(&l.place)
+			}
+			s.lines.Remove(&l.length)
+			k.line = nil
+		}
+		return
+	}
+	l := k.line
+	if l == nil {
+		l = &line{weight: 1}
+		l.place.Value, l.length.Value = k, k
+		k.line = l
+	}
+	if weight > 0 {
+		l.weight = min(weight, MostWeight)
+	}
+	if l.turn == 0 {
+		l.turn = s.turn + round/l.weight - 1 // before the keys that have had this turn
+	}
+	l.held = held
+	s.lines.Put(&l.length, -held)
+}
+
+// put moves a key into the heap where it belongs. Without now, a key whose time has come stays
+// in later until the next refresh.
+func (s *Keys) put(k *key, now int64) {
+	l := k.line
+	if l == nil {
+		return
+	}
+	due := l.due
+	if k.rate != nil {
+		due = max(due, k.rate.free(s.rule))
+	}
+	to, at := &s.ready, l.turn
+	switch {
+	case due > now:
+		to, at = &s.later, due
+	case s.rule.Most > 0 && int64(len(k.in)) >= s.rule.Most:
+		to = &s.full
+	}
+	if l.heap != to && l.heap != nil {
+		l.heap.Remove(&l.place)
+	}
+	l.heap = to
+	to.Put(&l.place, at)
+}
+
+// refresh looks again at the keys whose time has come.
+func (s *Keys) refresh(now int64) {
+	for i := s.windows.PopDue(now); i != nil; i = s.windows.PopDue(now) {
+		k := i.Value
+		k.rate = nil
+		s.put(k, now)
+		s.drop(k)
+	}
+	for i := s.later.PopDue(now); i != nil; i = s.later.PopDue(now) {
+		s.put(i.Value, now)
+	}
+}
+
+// after is d after t, or the latest time there is where the sum would overflow.
+func after(t, d int64) int64 { return deadline.After(t, d) }

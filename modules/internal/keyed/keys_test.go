@@ -1,0 +1,397 @@
+package keyed_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"holdfast/modules/internal/keyed"
+)
+
+// world is a queue as a naive model sees it: lists that are searched from end to end. It asks
+// the Keys what to do and holds them to what was promised.
+type world struct {
+	t       *rapid.T
+	keys    *keyed.Keys
+	rule    keyed.Rule
+	now     int64
+	next    uint64
+	held    map[string][]*task // in the order in which they are to be let in
+	ready   []*task            // in the stream
+	work    []*task
+	waiting int // consumers that wait for one task each
+	passed  map[string][]int64
+	all     []int64
+	order   map[string]uint64 // the number of the last task of a key that was let in first
+	began   map[string]map[string]int
+	seen    map[uint64]bool
+}
+
+type task struct {
+	n     uint64 // of the publication
+	key   string
+	id    keyed.ID
+	due   int64
+	tries int
+	in    bool
+}
+
+var names = []string{"a", "b", "c", "dd"}
+
+var weights = map[string]int64{"a": 1, "b": 1, "c": 3, "dd": 1}
+
+func (w *world) in(key string) (n int64) {
+	for _, list := range [][]*task{w.ready, w.work} {
+		for _, t := range list {
+			if t.key == key {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// allowed says what the rule allows, computed from the lists alone.
+func (w *world) allowed(key string, beyond bool) bool {
+	r := w.rule
+	if r.Most > 0 && w.in(key) >= r.Most && !(beyond && r.Soft) {
+		return false
+	}
+	if r.Rate == 0 {
+		return true
+	}
+	times := w.passed[key]
+	if r.All {
+		times = w.all
+	}
+	n := int64(0)
+	for _, at := range times {
+		if at > w.now-r.Per {
+			n++
+		}
+	}
+	return n < r.Rate
+}
+
+func (w *world) enter(t *task, beyond bool) {
+	if !w.allowed(t.key, beyond) {
+		w.t.Fatalf("a task of %s was let in (beyond: %v) where the rule %+v does not allow it", t.key, beyond, w.rule)
+	}
+	if t.in {
+		w.t.Fatalf("task %d was let in twice", t.n)
+	}
+	t.in = true
+	if w.rule.Ordered && t.tries == 0 {
+		if t.n < w.order[t.key] {
+			w.t.Fatalf("task %d of %s was let in after task %d", t.n, t.key, w.order[t.key])
+		}
+		w.order[t.key] = t.n
+	}
+	w.next++
+	t.id = keyed.ID{Ms: 1, Seq: w.next}
+	w.ready = append(w.ready, t)
+	w.keys.Enter([]byte(t.key), t.id)
+	w.keys.Passed(w.now, []byte(t.key))
+	w.passed[t.key] = append(w.passed[t.key], w.now)
+	w.all = append(w.all, w.now)
+}
+
+func (w *world) publish(t *task) {
+	beyond := w.waiting > 0 && len(w.ready) == 0
+	if w.keys.Admit(w.now, []byte(t.key), beyond) {
+		if len(w.held[t.key]) > 0 {
+			w.t.Fatalf("a task of %s overtook one that is held", t.key)
+		}
+		w.enter(t, beyond)
+	} else {
+		w.hold(t, false, 0)
+	}
+	w.letIn()
+}
+
+func (w *world) hold(t *task, front bool, due int64) {
+	t.due, t.in = due, false
+	if len(w.held[t.key]) == 0 {
+		w.began[t.key] = map[string]int{}
+	}
+	if front {
+		w.held[t.key] = slices.Insert(w.held[t.key], 0, t)
+	} else {
+		w.held[t.key] = append(w.held[t.key], t)
+	}
+	w.keys.Hold([]byte(t.key), weights[t.key], front, due)
+}
+
+// letIn does what the module does after each change, and holds the outcome to the promises.
+func (w *world) letIn() {
+	for {
+		w.consume()
+		beyond := w.waiting > 0 && len(w.ready) == 0
+		name, ok := w.keys.Next(w.now, beyond)
+		if !ok {
+			break
+		}
+		line := w.held[name]
+		if len(line) == 0 {
+			w.t.Fatalf("%s has nothing held", name)
+		}
+		if line[0].due > w.now { // not known since a restart
+			w.keys.Later([]byte(name), line[0].due)
+			continue
+		}
+		w.held[name] = line[1:]
+		w.fair(name)
+		w.keys.Served([]byte(name))
+		w.enter(line[0], beyond)
+	}
+	idle := w.waiting > 0 && len(w.ready) == 0
+	for key, line := range w.held {
+		if len(line) == 0 {
+			continue
+		}
+		if line[0].due <= w.now && w.allowed(key, false) {
+			w.t.Fatalf("%s has %d held tasks though the rule %+v allows one more", key, len(line), w.rule)
+		}
+		if idle && line[0].due <= w.now && w.allowed(key, true) {
+			w.t.Fatalf("a consumer waits while %s has held tasks", key)
+		}
+	}
+}
+
+// fair counts how often other keys are served before one that could be served.
+func (w *world) fair(name string) {
+	delete(w.began, name)
+	for key, others := range w.began {
+		if len(w.held[key]) == 0 || w.held[key][0].due > w.now || !w.allowed(key, true) || !w.rule.Soft && !w.allowed(key, false) {
+			delete(w.began, key)
+			continue
+		}
+		// A key that may go beyond stands behind those that need not.
+		if !w.allowed(key, false) && w.allowed(name, false) {
+			continue
+		}
+		others[name]++
+		if most := 1 + int(weights[name]/weights[key]); others[name] > most {
+			w.t.Fatalf("%s was served %d times before %s", name, others[name], key)
+		}
+	}
+}
+
+func (w *world) consume() {
+	for w.waiting > 0 && len(w.ready) > 0 {
+		w.work, w.ready = append(w.work, w.ready[0]), w.ready[1:]
+		w.waiting--
+	}
+}
+
+// take takes a task out of the stream or out of work.
+func (w *world) take(label string) *task {
+	n := len(w.ready) + len(w.work)
+	if n == 0 {
+		return nil
+	}
+	list, i := &w.ready, rapid.IntRange(0, n-1).Draw(w.t, label)
+	if i >= len(w.ready) {
+		list, i = &w.work, i-len(w.ready)
+	}
+	t := (*list)[i]
+	*list = slices.Delete(slices.Clone(*list), i, i+1)
+	w.keys.Leave(t.id)
+	if w.rule.Most > 0 && w.keys.Leave(t.id) {
+		w.t.Fatalf("task %d left twice", t.n)
+	}
+	return t
+}
+
+// restart forgets all and reads it again, as far as the lists tell.
+func (w *world) restart(r keyed.Rule) {
+	w.rule = r
+	w.keys = keyed.New(r)
+	w.passed, w.all = map[string][]int64{}, nil
+	w.began = map[string]map[string]int{}
+	for _, t := range slices.Concat(w.ready, w.work) {
+		w.keys.Enter([]byte(t.key), t.id)
+	}
+	w.keys.Walk.Entered = true
+	for _, name := range names {
+		w.keys.Recount([]byte(name), int64(len(w.held[name])), weights[name])
+	}
+	w.keys.Walk.Held = true
+	w.letIn()
+}
+
+func (w *world) counts() {
+	held, lines, longest, in := 0, 0, 0, 0
+	for _, line := range w.held {
+		held += len(line)
+		longest = max(longest, len(line))
+		if len(line) > 0 {
+			lines++
+		}
+	}
+	if w.rule.Most > 0 {
+		in = len(w.ready) + len(w.work)
+	}
+	n := int64(0)
+	for i, l := range w.keys.Longest(len(names)) {
+		if i == 0 {
+			n = l.Held
+		}
+		if int(l.Held) != len(w.held[l.Name]) {
+			w.t.Fatalf("%s has %d held tasks, want %d", l.Name, l.Held, len(w.held[l.Name]))
+		}
+	}
+	got := fmt.Sprint(w.keys.Held(), w.keys.Lines(), n, w.keys.In())
+	if want := fmt.Sprint(held, lines, longest, in); got != want {
+		w.t.Fatalf("held, keys, the longest line and entries are %s, want %s", got, want)
+	}
+}
+
+func rules() *rapid.Generator[keyed.Rule] {
+	return rapid.Custom(func(t *rapid.T) keyed.Rule {
+		var r keyed.Rule
+		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		case 0:
+			r.Most = rapid.Int64Range(1, 3).Draw(t, "limit")
+		case 1:
+			r.Most, r.Soft = rapid.Int64Range(1, 3).Draw(t, "share"), true
+		case 2:
+			r.Most, r.Ordered = 1, true
+		}
+		if rapid.Bool().Draw(t, "rated") {
+			r.Rate, r.Per, r.All = rapid.Int64Range(1, 3).Draw(t, "rate"), rapid.Int64Range(1, 50).Draw(t, "per"), rapid.Bool().Draw(t, "all")
+		}
+		return r
+	})
+}
+
+func TestKeysAreLetInAsTheRuleSaysAndNothingIsLost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{t: t, now: 1000, held: map[string][]*task{}, order: map[string]uint64{}}
+		w.restart(rules().Draw(t, "rule"))
+		var published, done uint64
+		t.Repeat(map[string]func(*rapid.T){
+			"publish": func(t *rapid.T) {
+				w.t = t
+				for range rapid.IntRange(1, 3).Draw(t, "n") {
+					published++
+					w.publish(&task{n: published, key: rapid.SampledFrom(names).Draw(t, "key")})
+				}
+			},
+			"consume": func(t *rapid.T) {
+				w.t = t
+				w.waiting++
+				w.letIn()
+			},
+			"go away": func(t *rapid.T) { w.waiting = 0 },
+			"settle": func(t *rapid.T) {
+				w.t = t
+				if w.take("which") != nil {
+					done++
+				}
+				w.letIn()
+			},
+			"retry": func(t *rapid.T) {
+				w.t = t
+				k := w.take("which")
+				if k == nil {
+					return
+				}
+				k.tries++
+				due := rapid.SampledFrom([]int64{0, w.now + 20}).Draw(t, "due")
+				if w.rule.Ordered {
+					w.hold(k, true, due)
+				} else {
+					k.in = false
+					w.publish(k)
+				}
+				w.letIn()
+			},
+			"cancel": func(t *rapid.T) {
+				w.t = t
+				key := rapid.SampledFrom(names).Draw(t, "key")
+				if line := w.held[key]; len(line) > 0 {
+					i := rapid.IntRange(0, len(line)-1).Draw(t, "i")
+					w.held[key] = slices.Delete(slices.Clone(line), i, i+1)
+					w.keys.Recount([]byte(key), int64(len(line)-1), 0)
+					if i == 0 && len(line) > 1 {
+						w.keys.Later([]byte(key), w.held[key][0].due)
+					}
+					done++
+				}
+				w.letIn()
+			},
+			"time": func(t *rapid.T) {
+				w.t = t
+				w.now += rapid.Int64Range(1, 40).Draw(t, "ms")
+				w.letIn()
+			},
+			"restart": func(t *rapid.T) {
+				w.t = t
+				w.restart(w.rule)
+			},
+			"": func(t *rapid.T) {
+				w.t = t
+				w.counts()
+				left := uint64(len(w.ready) + len(w.work))
+				for _, line := range w.held {
+					left += uint64(len(line))
+				}
+				if left+done != published {
+					t.Fatalf("of %d tasks %d are done and %d are there", published, done, left)
+				}
+			},
+		})
+		w.t = t
+		for i := 0; done < published; i++ {
+			if i > 10_000 {
+				t.Fatalf("%d tasks are held for ever", published-done)
+			}
+			if at := w.keys.Due(w.now); len(w.ready)+len(w.work) == 0 && at == 0 {
+				t.Fatal("tasks are held and no time is named at which to look again")
+			} else if len(w.ready)+len(w.work) == 0 {
+				w.now = max(w.now, at)
+				w.letIn()
+				continue
+			}
+			w.take("last")
+			done++
+			w.letIn()
+		}
+		w.now += 1000
+		w.keys.Next(w.now, false)
+		if !w.keys.Empty() || w.keys.Due(w.now) != 0 {
+			t.Fatal("keys are remembered though nothing is in or held")
+		}
+	})
+}
+
+// A rule that changes begins anew and applies to what is held.
+func TestARuleThatChangesAppliesToWhatIsHeld(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{t: t, now: 1000, held: map[string][]*task{}, order: map[string]uint64{}}
+		w.restart(keyed.Rule{Most: 1})
+		for i := range rapid.IntRange(0, 20).Draw(t, "tasks") {
+			w.publish(&task{n: uint64(i), key: rapid.SampledFrom(names).Draw(t, "key")})
+		}
+		w.restart(rules().Draw(t, "rule"))
+		w.order = map[string]uint64{}
+		w.restart(keyed.Rule{})
+		if w.keys.Held() != 0 || !w.keys.Empty() {
+			t.Fatalf("%d tasks are held without a rule", w.keys.Held())
+		}
+	})
+}
+
+func BenchmarkAKeyOfOneTask(b *testing.B) {
+	s := keyed.New(keyed.Rule{Most: 1})
+	s.Walk.Entered, s.Walk.Held = true, true
+	name := []byte("tenant-0000000")
+	b.ReportAllocs()
+	for i := range b.N {
+		name = fmt.Appendf(name[:7], "%07d", i)
+		s.Enter(name, keyed.ID{Ms: 1, Seq: uint64(i)})
+	}
+}

@@ -1,0 +1,260 @@
+package taskqueue
+
+import (
+	"bytes"
+
+	"holdfast/modules/internal/dispatch"
+	"holdfast/modules/internal/keyed"
+	"holdfast/redismodule"
+)
+
+// A stream may have a rule for the keys of its tasks, which package keyed carries out. The
+// rule is the hash {stream}:rule. Tasks that it holds back are in the sorted set
+// {stream}:held, in the form that package dispatch describes; all others are in the stream.
+// What is in memory is derived from the stream and the set: when nothing is believed of a
+// stream, its Keys are read anew in bounded steps, and until then nothing is let in.
+
+const (
+	ruleKey = "rule"
+	heldKey = "held"
+)
+
+const (
+	keyMost    = 512 // bytes of a key
+	letInMost  = 64  // tasks that are let in before others get their turn
+	keyedBatch = 64  // entries that are read at a time
+	auditEvery = 500 // ms
+	auditStep  = 32  // keys
+	auditPause = 5   // ms between steps
+)
+
+// learnKeys finds out whether the stream's keys matter.
+func (s *state) learnKeys(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	rule, is := s.ruleOf(ctx, q.Stream)
+	if !is && s.heldIn(ctx, q.Stream) == 0 {
+		return
+	}
+	q.Keys = keyed.New(rule)
+	q.Keys.Walk.Entered = q.Keys.Rule().Most == 0 // nothing is counted
+	s.table.SetDue(q, dispatch.Keyed, ctx.Now())
+	s.rearm(ctx)
+}
+
+// keyed is the view of a stream whose keys matter, nil for others.
+func (s *state) keyed(ctx *redismodule.Ctx, stream string) *dispatch.Queue {
+	q := s.table.Find(ctx.DB(), view(stream))
+	if q == nil {
+		key, ok := s.sideKey(stream, ruleKey)
+		if !ok || !ctx.Exists(redismodule.Text(key)) && s.heldIn(ctx, stream) == 0 {
+			return nil
+		}
+		q = s.table.Queue(ctx.DB(), view(stream))
+	}
+	s.learn(ctx, q)
+	if q.Keys == nil {
+		return nil
+	}
+	if !q.Keys.Known() {
+		s.readKeys(ctx, q, slice/4)
+	}
+	return q
+}
+
+// admit reports whether a new task of a key may go into the stream. A waiting consumer that
+// nothing is there for takes it at once.
+func (s *state) admit(ctx *redismodule.Ctx, q *dispatch.Queue, key []byte) bool {
+	beyond := q.Keys.Rule().Soft && q.Starved() && !s.paused(ctx, q.Stream)
+	return q.Keys.Admit(ctx.Now(), key, beyond)
+}
+
+// entered says that a task of a key was added to the stream now.
+func (s *state) entered(ctx *redismodule.Ctx, q *dispatch.Queue, key, id []byte) {
+	at, _ := dispatch.ParseID(id)
+	if q.Keys.Enter(key, keyed.ID(at)); q.Keys.Walk.Entered {
+		q.Keys.Walk.Entry = keyed.ID(at)
+	}
+	if q.Keys.Passed(ctx.Now(), key); q.Keys.Rule().Rate > 0 {
+		s.setKeyed(ctx, q)
+	}
+}
+
+// setKeyed says when the stream's keys are to be looked at again.
+func (s *state) setKeyed(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	at := q.Keys.Due(ctx.Now())
+	switch {
+	case !q.Keys.Known():
+		at = ctx.Now()
+	case q.Keys.Held() > 0 && q.Keys.Audit > 0:
+		at = ctx.Now() + auditPause
+	case q.Keys.Held() > 0 && (at == 0 || at > ctx.Now()+auditEvery):
+		at = ctx.Now() + auditEvery
+	}
+	s.table.SetDue(q, dispatch.Keyed, at)
+	s.rearm(ctx)
+}
+
+// holdBack puts a task among those that are held and returns its id there. With front it
+// comes before the others of its key, and is not let in before due.
+func (s *state) holdBack(ctx *redismodule.Ctx, q *dispatch.Queue, l life, fields [][]byte, front bool, due int64) ([]byte, error) {
+	set, err := s.needSideKey(q.Stream, heldKey)
+	if err != nil {
+		return nil, err
+	}
+	s.serial = max(s.serial+1, ctx.Now()*1000)
+	h := dispatch.Held{Key: l.key, Front: front, Serial: s.serial, Due: due}
+	member := h.Append(nil)
+	for _, f := range fields {
+		member = dispatch.AppendField(member, f)
+	}
+	if err := ctx.Cmd("ZADD").Bytes(set).Str("0").Bytes(member).Do(""); err != nil {
+		return nil, err
+	}
+	id := h.AppendID(nil)
+	q.Keys.Hold(l.key, max(l.weight, 1), front, due)
+	if l.task != nil {
+		s.remember(ctx, q.Stream, l.task, id)
+	}
+	if l.expires > 0 {
+		s.expires(ctx, q.Stream, id, l.expires)
+	}
+	if q.Keys.Held() == 1 || q.DueAt(dispatch.Keyed) == 0 || due > 0 {
+		s.setKeyed(ctx, q)
+	}
+	return id, nil
+}
+
+// letIn adds held tasks to the stream, as the rule allows: about so many at most. It returns
+// how many. Beyond says that a consumer waits for them.
+func (s *state) letIn(ctx *redismodule.Ctx, q *dispatch.Queue, most int, beyond bool) (n int) {
+	for tries := 0; n < most && tries < most+letInMost; tries++ {
+		name, ok := q.Keys.Next(ctx.Now(), beyond)
+		if !ok {
+			break
+		}
+		added, err := s.letInOne(ctx, q, view(name))
+		if err != nil {
+			// The stream's key holds something else. The task stays where it is.
+			s.table.SetDue(q, dispatch.Keyed, ctx.Now()+1000)
+			return n
+		}
+		if added {
+			n++
+		}
+	}
+	return n
+}
+
+// letInOne adds the first held task of a key to the stream, unless the set says something
+// else than was believed.
+func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, key []byte) (added bool, err error) {
+	name, _ := s.sideKey(q.Stream, heldKey)
+	set := bytes.Clone(name)
+	from, to := dispatch.HeldRange(nil, key)
+	r := ctx.Cmd("ZRANGEBYLEX").Bytes(set).Bytes(from).Bytes(to).Str("LIMIT").Str("0").Str("1").Call("")
+	defer r.Free()
+	if err := failure(r); err != nil {
+		return false, err
+	}
+	p := read(r.Raw())
+	if p.Array() != 1 {
+		q.Keys.Recount(key, 0, 0)
+		return false, nil
+	}
+	member := p.Bytes()
+	h, fields, ok := dispatch.ParseHeld(member, nil)
+	if !ok { // written by hand
+		fields = [][]byte{fieldPayload, member, fieldTimestamp, []byte("0"), fieldRetries, []byte("0")}
+	}
+	if h.Due > ctx.Now() {
+		q.Keys.Later(key, h.Due)
+		return false, nil
+	}
+	l, _ := readLife(fields)
+	id := h.AppendID(nil)
+	if l.task == nil {
+		l.task = id
+		fields = withTask(fields, id)
+	}
+	if l.expires > 0 && l.expires <= ctx.Now() {
+		s.expireHeld(ctx, q, fields, l.task, id)
+	} else {
+		entry, err := s.add(ctx, q.Stream, fields)
+		if err != nil {
+			return false, err
+		}
+		s.stats.letIn++
+		added = true
+		defer s.entered(ctx, q, key, entry)
+	}
+	if l.expires > 0 {
+		s.forgetExpiry(ctx, q.Stream, id)
+	}
+	q.Keys.Served(key)
+	return added, ctx.Cmd("ZREM").Bytes(set).Bytes(member).Do("")
+}
+
+// gone says that entries are not in the stream or in work any more, and lets in what may
+// take their places.
+func (s *state) gone(ctx *redismodule.Ctx, q *dispatch.Queue, ids ...redismodule.Arg) {
+	if q == nil || q.Keys == nil {
+		return
+	}
+	for _, id := range ids {
+		at, _ := dispatch.ParseID(id.Bytes())
+		q.Keys.Leave(keyed.ID(at))
+	}
+	q.Added(s.letIn(ctx, q, letInMost, false))
+	if q.Keys.Held() > 0 || q.DueAt(dispatch.Keyed) != 0 {
+		s.setKeyed(ctx, q)
+	}
+}
+
+// feed serves who waits in a stream after tasks were let in.
+func (s *state) feed(ctx *redismodule.Ctx, stream string) {
+	q := s.table.Find(ctx.DB(), view(stream))
+	if q == nil || q.Keys == nil || len(q.WaitedIn()) == 0 {
+		return
+	}
+	if s.paused(ctx, stream) {
+		s.lookLater(ctx, q)
+		return
+	}
+	if s.serve(ctx, q, burst) {
+		s.table.LookAt(q, ctx.Now())
+	}
+	s.rearm(ctx)
+}
+
+// lookKeys does what is due for the keys of a stream.
+func (s *state) lookKeys(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	at := q.DueAt(dispatch.Keyed)
+	if q.Keys == nil || at == 0 || at > ctx.Now() {
+		return
+	}
+	if q.Keys.In() > s.length(ctx, q.Stream) { // others have deleted entries
+		q.Keys = nil
+		if s.learnKeys(ctx, q); q.Keys == nil {
+			return
+		}
+	}
+	s.readKeys(ctx, q, slice/2)
+	if !q.Keys.Walk.Entered {
+		s.setKeyed(ctx, q)
+		return
+	}
+	s.audit(ctx, q)
+	if n := s.letIn(ctx, q, letInMost, false); n > 0 {
+		if q.Added(n); n == letInMost {
+			s.table.SetDue(q, dispatch.Keyed, ctx.Now())
+			return
+		}
+	}
+	if q.Keys.Rule() == (keyed.Rule{}) && q.Keys.Empty() {
+		if _, is := s.ruleOf(ctx, q.Stream); !is {
+			q.Keys = nil
+			s.table.SetDue(q, dispatch.Keyed, 0)
+			return
+		}
+	}
+	s.setKeyed(ctx, q)
+}
