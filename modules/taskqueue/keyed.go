@@ -34,7 +34,7 @@ func (s *state) learnKeys(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	if !is && s.heldIn(ctx, q.Stream) == 0 {
 		return
 	}
-	q.Keys = keyed.New(rule)
+	q.Keys = keyed.New(rule, &q.Pace)
 	q.Keys.Walk.Entered = q.Keys.Rule().Most == 0 // nothing is counted
 	s.table.SetDue(q, dispatch.Keyed, ctx.Now())
 	s.rearm(ctx)

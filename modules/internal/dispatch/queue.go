@@ -21,7 +21,8 @@ type Key struct {
 type Queue struct {
 	Key
 	streamBeliefs
-	Watches []uint64 // what the owner has to take back when the queue is dropped
+	Pace    keyed.Pace // of the rule for the stream's keys
+	Watches []uint64   // what the owner has to take back when the queue is dropped
 
 	dead     deadStream
 	groups   map[string]*Group

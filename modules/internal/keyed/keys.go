@@ -37,12 +37,11 @@ type Keys struct {
 	turn    int64 // served last
 	held    int64
 
-	ready   deadline.Heap[*key] // may be let in, by turn
-	full    deadline.Heap[*key] // Most of the key are in, by turn
-	later   deadline.Heap[*key] // may not be let in before a time, by that time
-	lines   deadline.Heap[*key] // all with held tasks, the longest first
-	windows deadline.Heap[*key] // all with a window, by when it is over
-	window  window              // of all keys, with Rule.All
+	ready deadline.Heap[*key] // may be let in, by turn
+	full  deadline.Heap[*key] // Most of the key are in, by turn
+	later deadline.Heap[*key] // may not be let in before a time, by that time
+	lines deadline.Heap[*key] // all with held tasks, the longest first
+	pace  *Pace
 }
 
 // Walk tells what is not known yet.
@@ -65,7 +64,6 @@ type key struct {
 	name string
 	in   []ID
 	line *line // nil when nothing is held
-	rate *rate // nil when nothing was let in within Rule.Per
 }
 
 type line struct {
@@ -77,17 +75,14 @@ type line struct {
 	length deadline.Item[*key]
 }
 
-type rate struct {
-	window
-	over deadline.Item[*key]
-}
-
-// New returns the keys of a queue of which nothing is known but the rule.
-func New(r Rule) *Keys {
+// New returns the keys of a queue of which nothing is known but the rule and the pace. The
+// pace begins anew if the rule has another rate than it had.
+func New(r Rule, p *Pace) *Keys {
 	if r.Ordered {
 		r.Most, r.Soft = 1, false
 	}
-	return &Keys{rule: r, names: map[string]*key{}, entries: map[ID]place{}}
+	p.follow(r)
+	return &Keys{rule: r, pace: p, names: map[string]*key{}, entries: map[ID]place{}}
 }
 
 // Rule returns the rule.
@@ -96,8 +91,10 @@ func (s *Keys) Rule() Rule { return s.rule }
 // Known reports whether all that is in and held is known.
 func (s *Keys) Known() bool { return s.Walk.Entered && s.Walk.Held }
 
-// Empty reports whether nothing is in or held. Nil is empty.
-func (s *Keys) Empty() bool { return s == nil || s.Known() && len(s.names) == 0 }
+// Empty reports whether there is nothing to remember. Nil is empty.
+func (s *Keys) Empty() bool {
+	return s == nil || s.Known() && len(s.names) == 0 && s.pace.over.Len() == 0
+}
 
 // In is the number of entries that are in, as far as the rule counts them.
 func (s *Keys) In() int { return len(s.entries) }
@@ -165,7 +162,7 @@ func (s *Keys) Longest(most int) (lines []Line) {
 // Admit reports whether a new task of the key may go straight in. Then Enter follows; if not,
 // Hold. Beyond says that a consumer waits for it.
 func (s *Keys) Admit(now int64, name []byte, beyond bool) bool {
-	if !s.Known() || s.rule.All && s.free() > now {
+	if !s.Known() || s.pace.free(name) > now {
 		return false
 	}
 	if s.refresh(now); s.ready.Len() > 0 {
@@ -176,7 +173,7 @@ func (s *Keys) Admit(now int64, name []byte, beyond bool) bool {
 	switch {
 	case k == nil:
 		return true
-	case k.line != nil || k.rate != nil && k.rate.free(s.rule) > now:
+	case k.line != nil:
 		return false
 	case s.rule.Most == 0 || int64(len(k.in)) < s.rule.Most:
 		return true
@@ -197,18 +194,11 @@ func (s *Keys) Enter(name []byte, id ID) {
 
 // Passed says that a task of the key was let in now, for the rate.
 func (s *Keys) Passed(now int64, name []byte) {
-	switch {
-	case s.rule.Rate == 0:
-	case s.rule.All:
-		s.window.note(s.rule, now)
-	default:
-		k := s.key(name)
-		if k.rate == nil {
-			k.rate = &rate{}
-			k.rate.over.Value = k
-		}
-		k.rate.note(s.rule, now)
-		s.windows.Put(&k.rate.over, k.rate.window.over(s.rule))
+	if s.rule.Rate == 0 {
+		return
+	}
+	s.pace.passed(name, now)
+	if k := s.names[string(name)]; k != nil {
 		s.put(k, now)
 	}
 }
@@ -268,10 +258,9 @@ func (s *Keys) Later(name []byte, due int64) {
 // Beyond says that a consumer waits, so that a soft rule lets in more. Served follows, or
 // Later or Recount if the caller finds something else.
 func (s *Keys) Next(now int64, beyond bool) (name string, ok bool) {
-	if !s.Walk.Entered || s.rule.All && s.free() > now {
+	if s.refresh(now); !s.Walk.Entered || s.rule.All && s.pace.free(nil) > now {
 		return "", false
 	}
-	s.refresh(now)
 	switch {
 	case s.ready.Len() > 0:
 		return s.ready.At(0).Value.name, true
@@ -300,7 +289,7 @@ func (s *Keys) Served(name []byte) {
 func (s *Keys) Due(now int64) (at int64) {
 	free := int64(1)
 	if s.rule.All {
-		free = max(s.free(), 1)
+		free = max(s.pace.free(nil), 1)
 	}
 	earlier := func(t int64) {
 		if at == 0 || t < at {
@@ -313,7 +302,7 @@ func (s *Keys) Due(now int64) (at int64) {
 	if t, ok := s.later.Next(); ok {
 		earlier(max(t, free))
 	}
-	if t, ok := s.windows.Next(); ok {
+	if t, ok := s.pace.over.Next(); ok {
 		earlier(t)
 	}
 	return at
@@ -329,8 +318,6 @@ func (s *Keys) Full(i int) (entries []ID, ok bool) {
 	return s.full.At(i).Value.in, true
 }
 
-func (s *Keys) free() int64 { return s.window.free(s.rule) }
-
 func (s *Keys) key(name []byte) *key {
 	k := s.names[string(name)]
 	if k == nil {
@@ -342,7 +329,7 @@ func (s *Keys) key(name []byte) *key {
 
 // drop forgets a key of which nothing is to be known.
 func (s *Keys) drop(k *key) {
-	if k.line == nil && k.rate == nil && len(k.in) == 0 {
+	if k.line == nil && len(k.in) == 0 {
 		delete(s.names, k.name)
 	}
 }
@@ -391,8 +378,8 @@ func (s *Keys) put(k *key, now int64) {
 		return
 	}
 	due := l.due
-	if k.rate != nil {
-		due = max(due, k.rate.free(s.rule))
+	if s.rule.Rate > 0 && !s.rule.All {
+		due = max(due, s.pace.free([]byte(k.name)))
 	}
 	to, at := &s.ready, l.turn
 	switch {
@@ -410,16 +397,8 @@ func (s *Keys) put(k *key, now int64) {
 
 // refresh looks again at the keys whose time has come.
 func (s *Keys) refresh(now int64) {
-	for i := s.windows.PopDue(now); i != nil; i = s.windows.PopDue(now) {
-		k := i.Value
-		k.rate = nil
-		s.put(k, now)
-		s.drop(k)
-	}
+	s.pace.forget(now)
 	for i := s.later.PopDue(now); i != nil; i = s.later.PopDue(now) {
 		s.put(i.Value, now)
 	}
 }
-
-// after is d after t, or the latest time there is where the sum would overflow.
-func after(t, d int64) int64 { return deadline.After(t, d) }

@@ -15,6 +15,7 @@ import (
 type world struct {
 	t       *rapid.T
 	keys    *keyed.Keys
+	pace    keyed.Pace
 	rule    keyed.Rule
 	now     int64
 	next    uint64
@@ -208,8 +209,10 @@ func (w *world) take(label string) *task {
 // restart forgets all and reads it again, as far as the lists tell.
 func (w *world) restart(r keyed.Rule) {
 	w.rule = r
-	w.keys = keyed.New(r)
-	w.passed, w.all = map[string][]int64{}, nil
+	old := w.keys
+	if w.keys = keyed.New(r, &w.pace); old == nil || old.Rule() != w.keys.Rule() {
+		w.passed, w.all = map[string][]int64{}, nil
+	}
 	w.began = map[string]map[string]int{}
 	for _, t := range slices.Concat(w.ready, w.work) {
 		w.keys.Enter([]byte(t.key), t.id)
@@ -386,7 +389,7 @@ func TestARuleThatChangesAppliesToWhatIsHeld(t *testing.T) {
 }
 
 func BenchmarkAKeyOfOneTask(b *testing.B) {
-	s := keyed.New(keyed.Rule{Most: 1})
+	s := keyed.New(keyed.Rule{Most: 1}, &keyed.Pace{})
 	s.Walk.Entered, s.Walk.Held = true, true
 	name := []byte("tenant-0000000")
 	b.ReportAllocs()

@@ -14,35 +14,3 @@ type Rule struct {
 	// comes before the others of its key.
 	Ordered bool
 }
-
-// window remembers the last Rate times at which tasks were let in.
-type window struct {
-	times []int64
-	next  int // the oldest of times, once there are Rate
-}
-
-// free is the earliest time at which another task may be let in.
-func (w *window) free(r Rule) int64 {
-	if int64(len(w.times)) < r.Rate {
-		return 0
-	}
-	return after(w.times[w.next], r.Per)
-}
-
-func (w *window) note(r Rule, now int64) {
-	if int64(len(w.times)) < r.Rate {
-		w.times = append(w.times, now)
-		return
-	}
-	w.times[w.next] = now
-	w.next = (w.next + 1) % len(w.times)
-}
-
-// over is when the window does not matter any more.
-func (w *window) over(r Rule) int64 {
-	last := len(w.times) - 1
-	if int64(len(w.times)) == r.Rate {
-		last = (w.next + last) % len(w.times)
-	}
-	return after(w.times[last], r.Per)
-}
