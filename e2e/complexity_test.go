@@ -63,6 +63,10 @@ var costs = []beside{
 		lines: []string{"TASK.CONSUME g c s 1 1 LEASE 6000000"}, command: "task.consume"},
 	{name: "a delayed publication beside others", most: 10_000, each: "TASK.PUBLISH s payload 0 DELAY 6000000",
 		lines: []string{"TASK.PUBLISH s payload 0 DELAY 5000000"}, command: "task.publish"},
+	{name: "a keyed publication beside others that are held", most: 10_000, each: "TASK.PUBLISH s payload 0 KEY noisy", first: []string{"TASK.KEYS s LIMIT 1"},
+		lines: []string{"TASK.PUBLISH s payload 0 KEY noisy", "TASK.PUBLISH s payload 0 KEY quiet#"}, command: "task.publish"},
+	{name: "a keyed acknowledgement beside keys with held tasks", most: 10_000, each: "TASK.PUBLISH s payload 0 KEY key#", first: []string{"TASK.KEYS s LIMIT 1", "TASK.PUBLISH s payload 0 KEY key1", "TASK.CONSUME g c s 10000"},
+		lines: []string{"TASK.PUBLISH s payload 0 KEY k#", "TASK.CONSUME g c s"}, command: "task.consume"},
 	{name: "statistics of a long queue with many in work", most: 10_000, each: "TASK.PUBLISH s payload", first: []string{"TASK.CONSUME g c s 5000"},
 		lines: []string{"TASK.STATS s"}, command: "task.stats"},
 }

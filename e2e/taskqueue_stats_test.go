@@ -10,7 +10,8 @@ import (
 func TestTheQueueTellsHowItIsDoing(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	q.wants(map[any]any{"length": int64(0), "delayed": int64(0), "paused": int64(0), "waiting": int64(0), "oldest_age_ms": int64(0), "groups": []any{},
-		"published": int64(0), "retried": int64(0), "dead": int64(0), "expired": int64(0), "cancelled": int64(0)}, "TASK.STATS none")
+		"published": int64(0), "retried": int64(0), "dead": int64(0), "expired": int64(0), "cancelled": int64(0),
+		"held": int64(0), "keys": int64(0), "longest_line": int64(0), "longest_key": nil}, "TASK.STATS none")
 	q.do("XADD s 1-0 payload old") // long ago
 	ids := q.publish("s", "1", "2", "3", "4", "5", "6")
 	q.do("TASK.CONSUME g a s 4")
