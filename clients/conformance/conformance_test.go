@@ -23,13 +23,13 @@ type driver struct {
 	protocols []int
 }
 
-// mode is how a client is connected.
+// mode says how a client connects.
 type mode struct {
 	protocol int
 	cluster  bool
 }
 
-// world is what a case has: a server, a proxy before it, and as many processes as it starts.
+// world is what a promise is tried in: a client, a server, and a proxy in front of the server.
 type world struct {
 	*testing.T
 	d     driver
@@ -42,7 +42,7 @@ type world struct {
 
 func (w *world) process() *client { w.Helper(); return w.d.start(w.T, w.addr, w.m) }
 
-// promise is a case. Those that break connections or the server run on a single server.
+// promise is one case. A promise that breaks connections or the server runs on a single server.
 type promise struct {
 	name   string
 	breaks bool
@@ -53,8 +53,8 @@ func promises() []promise {
 	return append(append(lockPromises(), cachePromises()...), queuePromises()...)
 }
 
-// unbroken are the promises that break nothing, for a second protocol and for a cluster. There every
-// fourth is enough, unless HOLDFAST_ALL is set: each starts processes of its own.
+// unbroken returns the promises that break nothing, for a second protocol and for a cluster. Each
+// starts processes, so only every fourth is tried there unless HOLDFAST_ALL is set.
 func unbroken() (some []promise) {
 	for n, p := range promises() {
 		if !p.breaks && (n%4 == 0 || os.Getenv("HOLDFAST_ALL") != "") {
@@ -64,7 +64,7 @@ func unbroken() (some []promise) {
 	return some
 }
 
-// drivers are the clients that this machine can run; the others are named as skipped.
+// drivers returns the clients that this machine can run, and names the others as skipped.
 func drivers(t *testing.T) []driver {
 	t.Helper()
 	goDriver := filepath.Join(t.TempDir(), "godriver")
@@ -94,7 +94,7 @@ func drivers(t *testing.T) []driver {
 	return all
 }
 
-// python is Debian's, for which python3-redis is made.
+// python is Debian's interpreter, which Debian's python3-redis belongs to.
 const python = "/usr/bin/python3"
 
 func firstLine(b []byte) string {
@@ -142,12 +142,12 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// name is a name for this case alone, in a cluster too.
+// name returns a key that no other promise uses, in a cluster either.
 func (w *world) name(suffix string) string {
 	return strings.NewReplacer("/", "-", "{", "", "}", "").Replace(w.Name()) + ":" + suffix
 }
 
-// eventually waits for what only the server can tell.
+// eventually waits for a state of the server that no driver reports.
 func (w *world) eventually(what string, ok func() bool) {
 	w.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
@@ -159,7 +159,7 @@ func (w *world) eventually(what string, ok func() bool) {
 
 func (w *world) ctx() context.Context { return w.T.Context() }
 
-// waiting is how many wait for a lock.
+// waiting counts the waiters of a lock.
 func (w *world) waiting(name string) int {
 	info, err := w.rdb.Do(w.ctx(), "LOCK.INFO", name).Slice()
 	if err != nil {

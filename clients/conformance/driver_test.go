@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// patience bounds each wait of a test. It is no promise: it says that a test hangs.
+// patience bounds each wait of a test. A test that waits longer hangs.
 const patience = 30 * time.Second
 
-// client is a driver process: one process that uses a client.
+// client is a process that runs a driver.
 type client struct {
 	t       *testing.T
 	cmd     *exec.Cmd
@@ -29,7 +29,7 @@ type client struct {
 	cancels bool
 }
 
-// line is what a driver said: an answer where OK or Error is there, else an event.
+// line is one line that a driver wrote: the result of an operation, or an event.
 type line struct {
 	ID      int               `json:"id"`
 	OK      map[string]any    `json:"ok"`
@@ -101,10 +101,10 @@ func (c *client) read(out io.Reader) {
 	c.mu.Unlock()
 }
 
-// Kill ends the driver as kill -9 does.
+// Kill kills the process.
 func (c *client) Kill() { _ = c.cmd.Process.Kill() }
 
-// begin sends a request and answers its number.
+// begin starts an operation and returns its number.
 func (c *client) begin(op string, a args) int {
 	c.t.Helper()
 	c.mu.Lock()
@@ -121,7 +121,7 @@ func (c *client) begin(op string, a args) int {
 	return id
 }
 
-// await waits for a line, and takes the first that is wanted.
+// await waits for the first line that want accepts.
 func (c *client) await(what string, want func(line) bool) line {
 	c.t.Helper()
 	timer := time.AfterFunc(patience, func() { c.mu.Lock(); c.gone = true; c.changed.Broadcast(); c.mu.Unlock() })
@@ -152,7 +152,7 @@ func (c *client) event(id int, kind string, nth int) line {
 	})
 }
 
-// count is how many events of a kind an operation has had.
+// count counts the events of a kind of an operation so far.
 func (c *client) count(id int, kind string) (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -164,13 +164,13 @@ func (c *client) count(id int, kind string) (n int) {
 	return n
 }
 
-// answer waits for the end of an operation.
+// answer waits for the result of an operation.
 func (c *client) answer(id int) line {
 	c.t.Helper()
 	return c.await(fmt.Sprintf("the answer of operation %d", id), func(l line) bool { return l.ID == id && l.Event == "" })
 }
 
-// answered tells whether an operation has ended.
+// answered reports whether an operation has ended.
 func (c *client) answered(id int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,7 +182,7 @@ func (c *client) answered(id int) bool {
 	return false
 }
 
-// do carries out an operation that has to succeed.
+// do runs an operation that has to succeed, and returns its result.
 func (c *client) do(op string, a args) map[string]any {
 	c.t.Helper()
 	l := c.answer(c.begin(op, a))
@@ -192,7 +192,7 @@ func (c *client) do(op string, a args) map[string]any {
 	return l.OK
 }
 
-// fails carries out an operation that has to fail in this way.
+// fails waits for an operation that has to fail with this error.
 func (c *client) fails(id int, want string) {
 	c.t.Helper()
 	if l := c.answer(id); l.Error != want {

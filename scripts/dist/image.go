@@ -5,12 +5,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // images makes OCI layouts: folders that podman, skopeo and buildah read, and registries take. No
@@ -39,7 +41,7 @@ func (d *dist) modulesImage() error {
 		if err != nil {
 			return err
 		}
-		image, err := d.image(empty.Image, arch, v1.Config{Entrypoint: []string{"/copy"}, Cmd: []string{"/holdfast"}}, layer)
+		image, err := d.image(arch, v1.Config{Entrypoint: []string{"/copy"}, Cmd: []string{"/holdfast"}}, layer)
 		if err != nil {
 			return err
 		}
@@ -53,10 +55,11 @@ func (d *dist) layer(files []file) (v1.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
+	return layerOf(b)
 }
 
-func (d *dist) image(base v1.Image, arch string, config v1.Config, layers ...v1.Layer) (v1.Image, error) {
+func (d *dist) image(arch string, config v1.Config, layers ...v1.Layer) (v1.Image, error) {
+	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	image, err := mutate.AppendLayers(base, layers...)
 	if err != nil {
 		return nil, err
@@ -75,7 +78,8 @@ func (d *dist) image(base v1.Image, arch string, config v1.Config, layers ...v1.
 }
 
 func (d *dist) layout(name string, images ...v1.Image) error {
-	path := filepath.Join(d.out, name+"_"+d.version+".oci")
+	tag := strings.ReplaceAll(d.version, "+", "-") // a reference to an image has no plus sign
+	path := filepath.Join(d.out, name+"_"+tag+".oci")
 	if err := os.RemoveAll(path); err != nil {
 		return err
 	}
@@ -83,15 +87,20 @@ func (d *dist) layout(name string, images ...v1.Image) error {
 	if err != nil {
 		return err
 	}
+	// One entry, an index of the machines: a reader takes the image of its own.
+	var machines v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, image := range images {
 		f, err := image.ConfigFile()
 		if err != nil {
 			return err
 		}
-		platform := v1.Platform{OS: f.OS, Architecture: f.Architecture}
-		if err := to.AppendImage(image, layout.WithPlatform(platform), layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": d.version})); err != nil {
-			return err
-		}
+		machines = mutate.AppendManifests(machines, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: f.OS, Architecture: f.Architecture}}})
 	}
-	return nil
+	return to.AppendIndex(machines, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": tag}))
+}
+
+// layerOf makes a layer of a tar.
+func layerOf(tar []byte) (v1.Layer, error) {
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(tar)), nil }
+	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer))
 }

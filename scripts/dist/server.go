@@ -2,7 +2,6 @@ package main
 
 import (
 	"archive/tar"
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -13,8 +12,6 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // server describes an image of a server with the modules in it.
@@ -61,7 +58,7 @@ func (d *dist) servers() error {
 		if err != nil {
 			return err
 		}
-		image, err := d.image(empty.Image, "amd64", v1.Config{
+		image, err := d.image("amd64", v1.Config{
 			User: s.user, WorkingDir: "/var/lib/" + s.user, ExposedPorts: map[string]struct{}{"6379/tcp": {}}, Volumes: map[string]struct{}{"/var/lib/" + s.user: {}},
 			Env:        []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
 			Entrypoint: []string{"/usr/bin/" + s.program, "/etc/holdfast/holdfast.conf"},
@@ -119,7 +116,7 @@ func (d *dist) rootfs(root string) (v1.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
+	return layerOf(b)
 }
 
 func (d *dist) put(w *tar.Writer, root, rel string) error {

@@ -126,8 +126,8 @@ def once(args: List[Any], key: str) -> Op:
 
 
 def acquire(name: str, owner: str, ttl: float, wait: float, clock, limit: int, shared: bool, meta: str) -> Op:
-    """The fencing token, or None. An owner is good for one acquire: where a reply is
-    lost, the lock may be held in its name, and is given back."""
+    """Returns the fencing token, or None when the wait is over. When a reply is lost, the lock may be
+    held in the owner's name: acquire releases it and asks again."""
     args: List[Any] = ["LOCK.ACQUIRE", name, owner, ms(ttl)]
     if shared:
         args.append("SHARED")
@@ -154,8 +154,8 @@ def acquire(name: str, owner: str, ttl: float, wait: float, clock, limit: int, s
 
 
 def release(name: str, owner: str, ttl: float, clock) -> Op:
-    """Gives the lock back, whatever happened before. Tried until the server answers, or
-    the lease must be over."""
+    """Releases the lock, or withdraws the wait for it. Repeats until the server answers or the lease
+    must have ended."""
     end = clock() + ttl
     while True:
         try:
@@ -167,9 +167,9 @@ def release(name: str, owner: str, ttl: float, clock) -> Op:
 
 
 def renew(args: List[Any], key: str, ttl: float, clock, stopped) -> Op:
-    """Sends an extending command three times in each lease. Ends with True when it
-    was stopped, with False when the lease is lost: the server said so, or could not be
-    reached for as long as the lease lasts."""
+    """Sends an extending command three times in each lease. Returns True when stopped says so, and
+    False when the lease is lost: the server answered 0, or did not answer for as long as the
+    lease lasts."""
     leased = clock()
     while not stopped():
         yield Pause(ttl / 3)
@@ -191,8 +191,8 @@ def renew(args: List[Any], key: str, ttl: float, clock, stopped) -> Op:
 
 
 def fetch(key: str, load: Callable[[], Any], ttl: float, lease: float, budget: float, wait: float, refresh: float, clock) -> Op:
-    """The value, or None for a known absence. Loads it where the server says so, and where
-    the server cannot be reached."""
+    """Returns the value, or None for a known absence. Loads the value when the server says so, and
+    when the server cannot be reached."""
     try:
         value, token = yield from find(key, lease, budget, wait, refresh, clock)
     except Broken:
@@ -220,7 +220,7 @@ def fetch(key: str, load: Callable[[], Any], ttl: float, lease: float, budget: f
 
 
 def find(key: str, lease: float, budget: float, wait: float, refresh: float, clock) -> Op:
-    """A value and None, or None and the token of the caller that is to load it."""
+    """Returns a value and no token, or no value and the token with which the caller loads it."""
     end = clock() + wait
     while True:
         left = min(max(end - clock(), 0.001), SLICE)
@@ -277,8 +277,8 @@ def tasks(reply: Any, owner: str) -> List[Task]:
 
 
 def publish(stream: str, payload: bytes, delay: float, unique: str, unique_ttl: float, limit: int, headers: Optional[Dict[str, bytes]]) -> Op:
-    """The task's id. With a unique id a lost reply is no loss: the command is sent
-    again, and adds nothing the second time. Without one the caller is told."""
+    """Returns the task's id. With a unique id publish repeats the command after a lost reply, and the
+    server adds nothing the second time. Without one publish raises Broken."""
     args: List[Any] = ["TASK.PUBLISH", stream, payload]
     if delay:
         args += ["DELAY", ms(delay)]
@@ -300,8 +300,8 @@ def publish(stream: str, payload: bytes, delay: float, unique: str, unique_ttl: 
 
 
 def settle(args: List[Any], key: str, lease: float, clock) -> Op:
-    """Acknowledges or gives back, until the server answers or the lease is over, for
-    then the task is somebody else's."""
+    """Acknowledges a task or gives it back. Repeats until the server answers or the lease is over;
+    after that another worker may have the task."""
     end = clock() + lease
     while True:
         try:
@@ -313,7 +313,8 @@ def settle(args: List[Any], key: str, lease: float, clock) -> Op:
 
 
 def dead_of(stream: str) -> str:
-    """Where dead letters go by default: in the stream's cluster slot, as the Go client has it."""
+    """Returns the default stream of dead letters: in the stream's cluster slot, the same as the Go
+    client's."""
     tagged = stream.partition("{")[2].find("}") > 0
     return stream + "::dead" if tagged else "{" + stream + "}:dead"
 
@@ -352,8 +353,7 @@ def consume(p: Policy, consumer: str, count: int, resume: bool) -> Op:
 
 
 def handle(p: Policy, t: Task, run: Callable[[], Any], lost: Callable[[], None], clock) -> Op:
-    """Runs a task's handler, then acknowledges the task or gives it back, unless it is somebody
-    else's by then."""
+    """Runs a task's handler, then acknowledges the task or gives it back, unless its lease was lost."""
     gone = False
 
     def lose() -> None:

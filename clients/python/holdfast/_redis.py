@@ -1,4 +1,4 @@
-"""Connections of our own, made from the settings of the client that the program has."""
+"""Makes clients of our own from the settings of the client that the program has."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from . import _core
 
 
 def options(retry_class: Any, timeout: float) -> dict:
-    """What every connection of ours is told: bytes as bytes, an end to waiting, and
-    nothing is sent twice."""
+    """Returns the options of our own connections: replies are bytes, waits end, and no command is sent
+    twice."""
     return {
         "decode_responses": False,
         "retry": retry_class(NoBackoff(), 0),

@@ -124,9 +124,9 @@ class Holdfast:
     # ---- the cache
 
     def fetch(self, key: str, load: Callable[[], bytes], *, ttl: float, lease: float = 5.0, budget: float = 60.0, wait: float = 60.0, refresh: float = 0.0) -> Optional[bytes]:
-        """The cached value; where there is none, one caller of all processes loads it, and the
-        others are handed what it stored. None for what is known to be absent. Where the
-        server cannot be reached the value is loaded without it."""
+        """Returns the cached value, or None for what is known to be absent. When there is no value, one
+        caller of all processes calls load, and the others wait for what it stores. When the server
+        cannot be reached, each process loads for itself."""
         with self._mu:
             flight = self._flights.get(key)
             mine = flight is None
@@ -144,14 +144,15 @@ class Holdfast:
         return flight.result()
 
     def delete(self, *keys: str) -> int:
-        """Removes values, and ends loads that are under way: they read what was before."""
+        """Removes values and returns how many there were. Ends loads that are under way: they may have
+        read what was before."""
         return sum(self._drive(_core.once(["CACHE.DEL", k], k)) for k in keys)
 
     # ---- tasks
 
     def publish(self, queue: str, payload: bytes, *, delay: float = 0.0, unique: str = "", unique_ttl: float = 60.0, limit: int = 0, headers: Optional[Dict[str, bytes]] = None) -> str:
-        """Adds a task and answers its id. With a unique id it is added once, however often it is
-        published in unique_ttl seconds, and a lost reply is made up for."""
+        """Adds a task and returns its id. A unique id is added once in unique_ttl seconds, and is
+        published again after a lost reply. Without one a lost reply raises."""
         return self._drive(_core.publish(queue, payload, delay, unique, unique_ttl, limit, headers))
 
     def worker(self, queue: str, handler: Callable[[Task], Any], *, concurrency: int = 4, **policy: Any) -> "Worker":
@@ -160,8 +161,9 @@ class Holdfast:
 
 
 def hang_up(client: Any) -> None:
-    """Ends what waits on a client's connections, from another thread. The sockets are shut down and
-    no more: the thread that reads closes its connection. The server hands what was on its way to the next in line."""
+    """Ends the waits on a client's connections, from another thread. It only shuts the sockets down: the
+    thread that reads from a connection closes it. The server gives the next waiter what it was about to
+    hand out."""
     for node in client.get_nodes() if isinstance(client, RedisCluster) else [client]:
         one = getattr(node, "redis_connection", node)
         for connection in list(getattr(one and one.connection_pool, "_in_use_connections", ())):

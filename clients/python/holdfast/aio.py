@@ -137,8 +137,8 @@ class Holdfast:
     # ---- the cache
 
     async def fetch(self, key: str, load: Callable[[], Awaitable[bytes]], *, ttl: float, lease: float = 5.0, budget: float = 60.0, wait: float = 60.0, refresh: float = 0.0) -> Optional[bytes]:
-        """The cached value; where there is none, one caller of all processes loads it, and the others
-        are handed what it stored. None for what is known to be absent. A caller that is
+        """Returns the cached value, or None for what is known to be absent. When there is no value, one
+        caller of all processes calls load, and the others wait for what it stores. A caller that is
         cancelled leaves; the load goes on for the others."""
         flight = self._flights.get(key)
         if flight is None:
@@ -147,14 +147,15 @@ class Holdfast:
         return await asyncio.shield(flight)
 
     async def delete(self, *keys: str) -> int:
-        """Removes values, and ends loads that are under way: they read what was before."""
+        """Removes values and returns how many there were. Ends loads that are under way: they may have
+        read what was before."""
         return sum([await self._drive(_core.once(["CACHE.DEL", k], k)) for k in keys])
 
     # ---- tasks
 
     async def publish(self, queue: str, payload: bytes, *, delay: float = 0.0, unique: str = "", unique_ttl: float = 60.0, limit: int = 0, headers: Optional[Dict[str, bytes]] = None) -> str:
-        """Adds a task and answers its id. With a unique id it is added once, however often it is
-        published in unique_ttl seconds, and a lost reply is made up for."""
+        """Adds a task and returns its id. A unique id is added once in unique_ttl seconds, and is
+        published again after a lost reply. Without one a lost reply raises."""
         return await self._drive(_core.publish(queue, payload, delay, unique, unique_ttl, limit, headers))
 
     def worker(self, queue: str, handler: Callable[[Task], Awaitable[Any]], *, concurrency: int = 4, **policy: Any) -> "Worker":
@@ -163,8 +164,8 @@ class Holdfast:
 
 
 async def put_down(task: "asyncio.Future[Any]") -> None:
-    """Cancels a task and waits for its end. Older redis-py can swallow a cancellation that
-    comes while it looks whether a pooled connection is alive, so once may not be enough."""
+    """Cancels a task and waits for its end. redis-py 4 can swallow a cancellation while it checks
+    whether a pooled connection is alive, so one may not be enough."""
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=0.05)
