@@ -51,7 +51,8 @@ func contextsFile() (string, error) {
 	return filepath.Join(dir, "holdfast", "contexts.json"), nil
 }
 
-// LoadContexts reads them; there are none where there is no file.
+// LoadContexts reads them. There are none where there is no file, or where the home is another
+// user's, as in a container or behind sudo.
 func LoadContexts() (*Contexts, error) {
 	all := &Contexts{Contexts: map[string]Context{}}
 	path, err := contextsFile()
@@ -59,7 +60,7 @@ func LoadContexts() (*Contexts, error) {
 		return all, nil // no home, no contexts
 	}
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return all, nil
 	}
 	if err != nil {
