@@ -1,13 +1,16 @@
 package cachelock
 
 import (
+	"math"
+
+	"holdfast/internal/leasetable"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )
 
 var loadsCommand = redismodule.Command{
 	Name:       "cache.loads",
-	Summary:    "Lists the loads that go on in this database, those with the most waiters first.",
+	Summary:    "Lists the loads that go on in this database of keys that the user may read, those with the most waiters first.",
 	Complexity: "O(N*log(N)) for the N keys that clients wait for, and the last 1,024 loads",
 	Since:      "1.0.0",
 	Arity:      -1,
@@ -32,7 +35,15 @@ var loadsCommand = redismodule.Command{
 		if err != nil {
 			return err
 		}
-		loads := table.Loads(ctx.DB(), ctx.Now(), int(count))
+		var loads []leasetable.Loading
+		for _, l := range table.Loads(ctx.DB(), ctx.Now(), math.MaxInt32) {
+			if int64(len(loads)) == count {
+				break
+			}
+			if ctx.KeyAllowed(l.Name, redismodule.KeyAccess) {
+				loads = append(loads, l)
+			}
+		}
 		ctx.ReplyArray(len(loads))
 		for _, l := range loads {
 			ctx.ReplyMap(4)

@@ -23,7 +23,7 @@ var listCommand = redismodule.Command{
 		{Name: "owner", Token: "OWNER", Optional: true, Summary: "Only locks that this owner holds or waits for."},
 		{Name: "withinfo", Type: redismodule.ArgToken, Token: "WITHINFO", Optional: true, Summary: "Answers a map for each lock instead of its name."},
 	},
-	Reply: "[cursor, [name …]] of locks that are held or waited for; the walk is at its end when the cursor is 0. " +
+	Reply: "[cursor, [name …]] of locks that are held or waited for and whose keys the user may read; the walk is at its end when the cursor is 0. " +
 		"A lock that is there all the while is named at least once. A client's SET NX PX is named only where somebody waits for it. " +
 		"With WITHINFO each is a map of name, holding and waiting (how many do) and what LOCK.INFO tells, with up to 100 holders and waiters each.",
 	Handler: list,
@@ -76,14 +76,14 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	now, db := ctx.Now(), ctx.DB()
 	var names [][]byte
 	for _, name := range keys {
-		if mayBeLock(ctx, name) && (table.IsHeld(now, db, name, l.owner) || l.owner != nil && table.WaitsFor(db, name, l.owner)) {
+		if ctx.KeyAllowed(name, redismodule.KeyAccess) && mayBeLock(ctx, name) && (table.IsHeld(now, db, name, l.owner) || l.owner != nil && table.WaitsFor(db, name, l.owner)) {
 			names = append(names, name)
 		}
 	}
 	if string(l.cursor) == "0" { // those that only wait may have no key to be found by
 		table.Contended(db, func(name string) {
 			n := []byte(name)
-			if syntax.Matches(l.glob, n) && (l.owner == nil || table.WaitsFor(db, n, l.owner)) && !table.IsHeld(now, db, n, nil) {
+			if syntax.Matches(l.glob, n) && (l.owner == nil || table.WaitsFor(db, n, l.owner)) && !table.IsHeld(now, db, n, nil) && ctx.KeyAllowed(n, redismodule.KeyAccess) {
 				names = append(names, n)
 			}
 		})

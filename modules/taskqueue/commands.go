@@ -263,7 +263,7 @@ var commands = []rm.Command{
 	},
 	{
 		Name: "task.list", Handler: list, Arity: -1, Since: "1.0.0",
-		Summary:    "Lists the queues of this node and database by cursor.",
+		Summary:    "Lists the queues of this node and database that the user may read, by cursor.",
 		Complexity: "O(N) for COUNT N; with WITHSTATS O(M) more for each stream, M being its groups.",
 		Flags:      "readonly", Categories: "read stream slow",
 		Args: []rm.Argument{

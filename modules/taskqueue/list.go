@@ -54,7 +54,7 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		place := s.catalog.places[at]
 		for i := len(place) - 1; i >= 0; i-- {
 			k := place[i]
-			if k.DB != db || glob != nil && !syntax.Matches(glob, view(k.Stream)) {
+			if k.DB != db || glob != nil && !syntax.Matches(glob, view(k.Stream)) || !ctx.KeyAllowed(view(k.Stream), redismodule.KeyAccess) {
 				continue
 			}
 			if !isStreamAt(ctx, k.Stream) {
