@@ -101,8 +101,16 @@ screenshots: server build ## take the pictures in docs/pictures again, in a brow
 	cd dashboard/walk && HOLDFAST_PICTURES=$(CURDIR)/docs/pictures $(GO) test -count 1 -run TestThePicturesOfTheDocumentation .
 
 .PHONY: soak
-soak: server build ## the long tests (FOR=30m)
-	HOLDFAST_SOAK=$(or $(FOR),30m) $(GO) test -C e2e -count 1 -timeout 0 -v -run Soak $(ARGS) ./...
+soak: server build ## the long histories, in turn, from new seeds (FOR=30m)
+	HOLDFAST_SOAK=$(or $(FOR),30m) $(GO) test -C e2e -count 1 -timeout 0 -v -run '^TestSoak$$' $(ARGS) .
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target (FOR=10s each)
+	@FOR=$(or $(FOR),10s) scripts/fuzz
+
+.PHONY: scale
+scale: server build ## measure what docs/scale.md and holdfast size reckon with, into bench/results/scale.json
+	HOLDFAST_SCALE=$(CURDIR)/bench/results/scale.json $(GO) test -C e2e -count 1 -timeout 30m -v -run '^TestCostsStayFlatWhileAClusterGrows$$' .
 
 .PHONY: install
 install: build ## install into PREFIX (default /usr/local): lib/holdfast and bin

@@ -99,7 +99,7 @@ var nicknames = map[string]string{
 func parseField(field string, least, most int, names string) (set uint64, err error) {
 	value := func(s string) (int, error) {
 		if len(s) == 3 && names != "" {
-			if i := strings.Index(names, strings.ToLower(s)); i >= 0 && i%4 == 0 {
+			if i := strings.Index(names, strings.ToLower(s)); i%4 == 0 && i/4 >= least {
 				return i / 4, nil
 			}
 		}
@@ -116,6 +116,7 @@ func parseField(field string, least, most int, names string) (set uint64, err er
 			if step, err = strconv.Atoi(every); err != nil || step < 1 {
 				return 0, fmt.Errorf("%q is no step", every)
 			}
+			step = min(step, most+1) // from + step cannot overflow
 		}
 		if span != "*" {
 			first, last, ranged := strings.Cut(span, "-")

@@ -97,7 +97,7 @@ func readValue(r *bufio.Reader) (any, error) {
 	case '*', '~', '>':
 		return readValues(r, n)
 	case '%':
-		pairs, err := readValues(r, 2*n)
+		pairs, err := readValues(r, 2*min(n, longestReply))
 		all, _ := pairs.([]any)
 		m := make(map[any]any, len(all)/2)
 		for i := 0; i+1 < len(all); i += 2 {
@@ -125,10 +125,17 @@ func common(texts ...string) map[string]any {
 	return m
 }
 
+// longestReply bounds the bytes of a text and the values of an array. A server that
+// announces more is no server.
+const longestReply = 1 << 32
+
 // readBulk reads a text of n bytes.
 func readBulk(r *bufio.Reader, kind byte, n int64) (any, error) {
 	if n < 0 {
 		return nil, nil
+	}
+	if n > longestReply {
+		return nil, fmt.Errorf("%w: a text of %d bytes", errReply, n)
 	}
 	var text string
 	if b, err := r.Peek(int(n) + 2); err == nil { // it fits the buffer
@@ -143,11 +150,11 @@ func readBulk(r *bufio.Reader, kind byte, n int64) (any, error) {
 			text = common.(string)
 		}
 	} else {
-		b := make([]byte, n+2)
-		if _, err := io.ReadFull(r, b); err != nil {
+		var b bytes.Buffer // grows with what comes, whatever was announced
+		if _, err := io.CopyN(&b, r, n+2); err != nil {
 			return nil, err
 		}
-		text = string(b[:n])
+		text = string(b.Bytes()[:n])
 	}
 	switch kind {
 	case '!':
@@ -163,6 +170,9 @@ func readBulk(r *bufio.Reader, kind byte, n int64) (any, error) {
 func readValues(r *bufio.Reader, n int64) (any, error) {
 	if n < 0 {
 		return nil, nil
+	}
+	if n > longestReply {
+		return nil, fmt.Errorf("%w: an array of %d", errReply, n)
 	}
 	all := make([]any, 0, min(n, 1024))
 	for range n {

@@ -114,7 +114,9 @@ func moment(s string, now time.Time) (time.Time, error) {
 	d, err := time.ParseDuration(s)
 	if days, ok := strings.CutSuffix(s, "d"); ok && err != nil {
 		var n int
-		n, err = strconv.Atoi(days)
+		if n, err = strconv.Atoi(days); n > 100_000 { // about 290 years are the longest duration
+			n = 100_000
+		}
 		d = time.Duration(n) * 24 * time.Hour
 	}
 	if err == nil && d >= 0 {
