@@ -52,6 +52,11 @@ func dialCache(t testing.TB, addr string) *cacheConn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newConn(t, conn)
+}
+
+// newConn takes a connection over, until the end of the test.
+func newConn(t testing.TB, conn net.Conn) *cacheConn {
 	t.Cleanup(func() { _ = conn.Close() })
 	return &cacheConn{conn, t, bufio.NewReaderSize(conn, 512)}
 }

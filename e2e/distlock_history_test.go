@@ -19,45 +19,38 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 )
 
-// Sixteen clients want few locks in all modes, with and without waiting, for
-// long and for moments, while connections are killed, waits ended from outside,
-// and now and then the server dies and comes back with what its AOF kept. What
-// they were answered must be what a lock service could have answered.
+// Sixteen clients want few locks in all modes, with and without waiting, for long and for
+// moments. Meanwhile connections are killed, waits are ended from outside, the network
+// loses replies and connections, the server is paused, flushed, full, reloaded, killed and
+// shut down, and comes back with what its append-only file kept. What the clients were
+// answered must be what a lock service could have answered.
 func TestLockHistoriesAreLinearizable(t *testing.T) {
 	const servers, each = 2, 100
-	for i := range servers {
+	seed := seeded(t) / 4 * 4
+	for i := range uint64(servers) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			lockHistories(t, func(n int) bool { return n < each })
+			lockHistories(t, seed+i, each)
 		})
 	}
 }
 
-// HOLDFAST_SOAK says for how long, e.g. 30m; anything else than a time is 1,000
-// histories.
-func TestSoakLockHistoriesAreLinearizable(t *testing.T) {
-	soak := os.Getenv("HOLDFAST_SOAK")
-	if soak == "" {
-		t.Skip("HOLDFAST_SOAK is not set")
-	}
-	more := func(n int) bool { return n < 1000 }
-	if d, err := time.ParseDuration(soak); err == nil {
-		end := time.Now().Add(d)
-		more = func(int) bool { return time.Now().Before(end) }
-	}
-	lockHistories(t, more)
-}
-
-func lockHistories(t *testing.T, more func(n int) bool) {
-	seed := seeded(t)
-	s := holdfasttest.Server(t, onlyDistlock(t), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
-	var ops, grants, lost, restarts, undecided, n int
+// lockHistories checks so many histories. Where the append-only file is not written
+// before each reply the server is not killed.
+func lockHistories(t *testing.T, seed uint64, histories int) tally {
+	file := [][]string{{"yes", "always"}, {"yes", "everysec"}, {"yes", "always"}, {"no", "everysec"}}[seed%4]
+	s := holdfasttest.Server(t, onlyDistlock(t), holdfasttest.WithArgs("--appendonly", file[0], "--appendfsync", file[1]))
+	p := clienttest.NewProxy(t, s.Addr)
+	t.Logf("appendonly %s, appendfsync %s", file[0], file[1])
+	var ops, grants, lost, restarts, faults, undecided, n int
 	last := int64(0) // token of the histories before
-	for ; more(n) && !t.Failed(); n++ {
-		h := &lockHistory{t: t, s: s, n: n, seed: seed, began: time.Now(), restart: n%10 == 9}
+	for ; n < histories && !t.Failed(); n++ {
+		h := &lockHistory{t: t, s: s, p: p, n: n, seed: seed, began: time.Now(), restart: n%10 == 9 && file[1] == "always"}
 		h.run()
+		faults += h.faults
 		h.check(&last, &undecided)
 		ops += len(h.ops)
 		for _, op := range h.ops {
@@ -73,22 +66,25 @@ func lockHistories(t *testing.T, more func(n int) bool) {
 			restarts++
 		}
 	}
-	t.Logf("%d histories, %d operations, %d grants, %d answers lost, %d restarts, %d undecided", n, ops, grants, lost, restarts, undecided)
+	t.Logf("%d histories, %d operations, %d grants, %d answers lost, %d restarts, %d other faults, %d undecided", n, ops, grants, lost, restarts, faults, undecided)
 	if undecided > n/50 {
 		t.Errorf("%d of %d histories are undecided", undecided, n)
 	}
 	if grants == 0 || lost == 0 {
 		t.Error("nothing happened in these histories")
 	}
+	return tally{ops, restarts + faults, n}
 }
 
 type lockHistory struct {
 	t       *testing.T
 	s       *holdfasttest.Instance
+	p       *clienttest.Proxy // before the server, for every second client
 	n       int
 	seed    uint64
 	restart bool
 	began   time.Time
+	faults  int
 
 	mu    sync.Mutex
 	ops   []porcupine.Operation
@@ -194,7 +190,7 @@ func (h *lockHistory) client(i int, r *rand.Rand) {
 				c.close()
 				c = nil
 			}
-		case strings.HasPrefix(reply, "-DEADLOCK"), strings.HasPrefix(reply, "-LOADING"):
+		case strings.HasPrefix(reply, "-DEADLOCK"), strings.HasPrefix(reply, "-LOADING"), strings.HasPrefix(reply, "-OOM"):
 			continue // nothing happened
 		default:
 			if in.what == "foreign" {
@@ -229,13 +225,15 @@ func (h *lockHistory) forget(i int) {
 	h.mu.Unlock()
 }
 
-// nemesis kills connections, ends waits, and once, if this history has a
-// restart in it, the server.
+// nemesis kills connections and ends waits all the time, does something worse now and
+// then, and once, if this history has a restart in it, ends the server.
 func (h *lockHistory) nemesis(stop chan struct{}, r *rand.Rand) {
 	var c *lockConn
 	defer func() { c.close() }()
 	after := time.NewTicker(4 * time.Millisecond)
 	defer after.Stop()
+	defer h.p.Thaw()
+	defer h.p.Delay(0)
 	for step := 0; ; step++ {
 		select {
 		case <-stop:
@@ -243,35 +241,112 @@ func (h *lockHistory) nemesis(stop chan struct{}, r *rand.Rand) {
 		case <-after.C:
 		}
 		if h.restart && step == 5 {
+			if c != nil && r.IntN(2) == 0 { // in good order
+				_, _ = c.exchange([]string{"SHUTDOWN", "NOSAVE"})
+				select {
+				case <-h.s.Done():
+				case <-time.After(lockPatience):
+					h.t.Error("the server does not shut down")
+				}
+			}
 			h.s.Kill()
 			h.s.Restart()
+			c.close()
+			c = nil
 		}
 		if c == nil {
 			if c = dialLock(h.s.Addr); c == nil {
 				continue
 			}
 		}
-		h.mu.Lock()
-		id := h.conns[r.IntN(len(h.conns))]
-		h.mu.Unlock()
-		if id == "" {
-			continue
+		lines := h.kill(r)
+		if r.IntN(12) == 0 {
+			h.faults++
+			lines = h.worse(c, r)
 		}
-		line := [][]string{
-			{"CLIENT", "KILL", "ID", id}, {"CLIENT", "UNBLOCK", id, "ERROR"}, {"CLIENT", "UNBLOCK", id, "TIMEOUT"},
-		}[r.IntN(3)]
-		if _, err := c.exchange(line); err != nil {
-			c.close()
-			c = nil
+		for _, line := range lines {
+			if _, err := c.exchange(line); err != nil {
+				c.close()
+				c = nil
+				break
+			}
 		}
+	}
+}
+
+// kill ends a connection or a wait. A server dies, by a defect of its own, when a client is
+// unblocked whom a pause keeps waiting: only every second history has pauses in it.
+func (h *lockHistory) kill(r *rand.Rand) [][]string {
+	h.mu.Lock()
+	id := h.conns[r.IntN(len(h.conns))]
+	h.mu.Unlock()
+	switch what := r.IntN(3); {
+	case id == "":
+		return nil
+	case what == 0 || h.pauses():
+		return [][]string{{"CLIENT", "KILL", "ID", id}}
+	default:
+		return [][]string{{"CLIENT", "UNBLOCK", id, []string{"ERROR", "TIMEOUT"}[what-1]}}
+	}
+}
+
+func (h *lockHistory) pauses() bool { return h.n%4 >= 2 }
+
+// worse does something to the network, or tells what to do to the server.
+func (h *lockHistory) worse(c *lockConn, r *rand.Rand) [][]string {
+	switch r.IntN(10) {
+	case 0:
+		h.p.Cut()
+	case 1:
+		h.p.HalfOpen()
+	case 2:
+		h.p.Forget()
+	case 3:
+		h.p.SwallowReplies("LOCK.ACQUIRE", 1)
+	case 4:
+		h.p.CutReplies([]string{"LOCK.ACQUIRE", "LOCK.RELEASE"}[r.IntN(2)], 1)
+	case 5:
+		h.p.Delay(time.Duration(r.IntN(3)) * time.Millisecond)
+	case 6:
+		if h.pauses() {
+			return [][]string{{"CLIENT", "PAUSE", fmt.Sprint(1 + r.IntN(15)), []string{"WRITE", "ALL"}[r.IntN(2)]}}
+		}
+	case 7:
+		return [][]string{{"DEBUG", "RELOAD"}}
+	case 8:
+		return [][]string{{"CONFIG", "SET", "maxmemory", "1"}, {"PING"}, {"CONFIG", "SET", "maxmemory", "0"}}
+	case 9:
+		h.flush(c)
+	}
+	return nil
+}
+
+// flush deletes all locks, by the hand of a client that is none of the sixteen.
+func (h *lockHistory) flush(c *lockConn) {
+	call := h.now()
+	reply, err := c.exchange([]string{"FLUSHALL"})
+	out := lockAnswer{at: h.now()}
+	if err != nil || reply != "OK" {
+		out.lost, out.at = true, math.MaxInt64
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for lock := range 3 {
+		h.ops = append(h.ops, porcupine.Operation{
+			ClientId: len(h.conns), Input: lockCall{lock: fmt.Sprintf("h%d-%d", h.n, lock), what: "flush"}, Output: out, Call: call, Return: out.at,
+		})
 	}
 }
 
 func (h *lockHistory) dial(i int) *lockConn {
 	for end := time.Now().Add(lockPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		c := dialLock(h.s.Addr)
+		c := dialLock([]string{h.s.Addr, h.p.Addr}[i%2])
 		if c == nil {
 			continue
+		}
+		c.patience = time.Second // no answer for so long is one that was lost
+		if i%4 > 1 {
+			_, _ = c.exchange([]string{"HELLO", "3"})
 		}
 		id, err := c.exchange([]string{"CLIENT", "ID"})
 		if err != nil || strings.HasPrefix(id, "-") { // loading, perhaps
@@ -336,7 +411,8 @@ func (h *lockHistory) wrong() string {
 // lockConn is a connection that answers errors instead of ending the test.
 type lockConn struct {
 	net.Conn
-	r cacheConn
+	r        cacheConn
+	patience time.Duration
 }
 
 func dialLock(addr string) *lockConn {
@@ -344,7 +420,7 @@ func dialLock(addr string) *lockConn {
 	if err != nil {
 		return nil
 	}
-	return &lockConn{c, cacheConn{r: bufio.NewReader(c)}}
+	return &lockConn{c, cacheConn{r: bufio.NewReader(c)}, lockPatience}
 }
 
 func (c *lockConn) close() {
@@ -371,6 +447,6 @@ func (c *lockConn) write(line []string) error {
 }
 
 func (c *lockConn) answer() (string, error) {
-	_ = c.SetReadDeadline(time.Now().Add(lockPatience))
+	_ = c.SetReadDeadline(time.Now().Add(c.patience))
 	return c.r.tryRead()
 }

@@ -14,7 +14,7 @@ import (
 // are nanoseconds since the history began.
 type lockCall struct {
 	lock  string
-	what  string // acquire, foreign (SET NX PX), release, extend, break
+	what  string // acquire, foreign (SET NX PX), release, extend, break, flush
 	owner string
 	limit int64
 	// The lease cannot end before: when it was asked for, plus its length. The
@@ -163,6 +163,13 @@ func (s lockState) step(in lockCall, out lockAnswer) []lockState {
 			return nil
 		}
 		return []lockState{empty}
+	case "flush": // FLUSHALL
+		empty := s
+		empty.holders = nil
+		if out.lost {
+			return []lockState{s, empty}
+		}
+		return []lockState{empty}
 	}
 	panic(in.what)
 }
@@ -223,6 +230,7 @@ func TestTheLockModelKnowsAWrongHistory(t *testing.T) {
 		return [2]any{lockCall{lock: "l", what: "extend", owner: owner, end: end}, lockAnswer{n: n}}
 	}
 	broken := func(n int64) [2]any { return [2]any{lockCall{lock: "l", what: "break"}, lockAnswer{n: n}} }
+	flushed := [2]any{lockCall{lock: "l", what: "flush"}, lockAnswer{}}
 	foreign := func(owner string, end, n int64) [2]any {
 		return [2]any{lockCall{lock: "l", what: "foreign", owner: owner, end: end}, lockAnswer{n: n}}
 	}
@@ -257,6 +265,8 @@ func TestTheLockModelKnowsAWrongHistory(t *testing.T) {
 		{"broken", true, [][2]any{acquire("a", 1, never, 5), broken(1), acquire("b", 1, never, 6)}},
 		{"broken, and more than there were", false, [][2]any{acquire("a", 1, never, 5), broken(2)}},
 		{"broken, and none where there was one", false, [][2]any{acquire("a", 1, never, 5), broken(0)}},
+		{"flushed", true, [][2]any{acquire("a", 1, never, 5), flushed, release("a", 0), acquire("b", 1, never, 6)}},
+		{"flushed, and held on", false, [][2]any{acquire("a", 1, never, 5), flushed, release("a", 1)}},
 		{"a lost answer that was a grant", true, [][2]any{lost("a"), acquire("b", 1, never, 0)}},
 		{"a lost answer that was none", true, [][2]any{lost("a"), acquire("b", 1, never, 5)}},
 		{"a lost answer, and two others", false, [][2]any{lost("a"), acquire("b", 1, never, 5), acquire("c", 1, never, 6)}},

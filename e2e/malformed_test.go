@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,19 +15,22 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/docs"
 	"holdfast/holdfasttest"
 )
 
-// Whatever is sent, each command gets an error or a reply, the server lives,
-// a replica that has no modules ends with the same data, and so does a restart
-// from the append-only file after kill -9.
+// Whatever is sent, plainly, in MULTI, from scripts and functions, in RESP2 and RESP3, each
+// command gets an error or a reply, the server lives, a replica that has no modules ends
+// with the same data, and so does a restart from the append-only file after kill -9.
 func TestMalformedCommandsAreAnsweredAndHarmNothing(t *testing.T) {
 	total := 100_000
 	if testing.Short() {
 		total = 5_000
 	}
-	seed := seeded(t)
+	sendGarbage(t, seeded(t), total)
+}
 
+func sendGarbage(t *testing.T, seed uint64, total int) tally {
 	s := holdfasttest.Server(t, holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always",
 		"--auto-aof-rewrite-percentage", "0", "--hz", "100"))
 	replica := holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithArgs("--replicaof", "127.0.0.1 "+strconv.Itoa(s.Port)))
@@ -42,9 +47,13 @@ func TestMalformedCommandsAreAnsweredAndHarmNothing(t *testing.T) {
 		}
 	}
 
+	const library = "#!lua name=any\nredis.register_function('any', function(keys, args) return redis.pcall(unpack(args)) end)"
+	if err := c.Do(ctx, "FUNCTION", "LOAD", library).Err(); err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan error, 4)
 	for w := range 4 {
-		go func() { done <- g.worker(s.Addr, rand.New(rand.NewPCG(seed, uint64(w))), total/4) }()
+		go func() { done <- g.worker(s.Addr, w%2 == 1, rand.New(rand.NewPCG(seed, uint64(w))), total/4) }()
 	}
 	// Meanwhile snapshots are taken, and whoever waits is sent on.
 	stop := make(chan struct{})
@@ -71,7 +80,7 @@ func TestMalformedCommandsAreAnsweredAndHarmNothing(t *testing.T) {
 	}
 	close(stop)
 	if t.Failed() {
-		return
+		return tally{}
 	}
 	unblockAll(c)
 	awaitSaved(t, c)
@@ -88,6 +97,7 @@ func TestMalformedCommandsAreAnsweredAndHarmNothing(t *testing.T) {
 	if got := c.Do(ctx, "DEBUG", "DIGEST").Val(); got != digest {
 		t.Errorf("digest after kill -9 and restart %v, before %v", got, digest)
 	}
+	return tally{operations: total, kills: 1, histories: 1}
 }
 
 var ctx = context.Background()
@@ -103,10 +113,8 @@ func newGarbage(t *testing.T, c *redis.Client) *garbage {
 		"0", "1", "2", "3", "5", "100000", "-1", "00", "+1", "1.5", "9223372036854775807", "9223372036854775808",
 		"-9223372036854775808", "1e3", "nan", "0-0", "1-1", "99999999999999-1", "$", ">",
 		"string", "hash", "list", "set", "zset", "stream", "lock", "queue", "queue2", "{q}1", "{q}2", "none", "nil",
-		"owner", "owner2", "group", "consumer", "BLOCK", "block", "SHARED", "LIMIT", "SESSION", "META", "WITHTOKEN",
-		"TOKEN", "REFRESH", "LEASE", "MAXDELIVERIES", "DEAD", "ALSO", "CONSUMER", "DELAY", "AT", "UNIQUE", "HEADERS",
-		"GROUP", "BACKOFF", "REASON", "WITHID", "MAXRETRIES", "COUNT", "TO", "MATCH", "CURSOR",
-		"EXPIRE", "UNTIL", "DONE", "WITHSTATUS", "NOCOUNT", "IDS", "PAYLOAD"}}
+		"owner", "owner2", "group", "consumer", "block"}}
+	g.words = append(g.words, options(t)...)
 	for _, m := range []string{"cachelock", "taskqueue", "distlock"} {
 		names, err := c.Do(ctx, "COMMAND", "LIST", "FILTERBY", "MODULE", m).StringSlice()
 		if err != nil || len(names) == 0 {
@@ -115,6 +123,22 @@ func newGarbage(t *testing.T, c *redis.Client) *garbage {
 		g.commands = append(g.commands, names...)
 	}
 	return g
+}
+
+// options are the words that stand before the optional arguments of the commands.
+func options(t *testing.T) (words []string) {
+	text, err := docs.Commands.ReadFile("commands/commands.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range regexp.MustCompile(`"token": "([^"]+)"`).FindAllStringSubmatch(string(text), -1) {
+		words = append(words, strings.Fields(found[1])...)
+	}
+	slices.Sort(words)
+	if words = slices.Compact(words); len(words) < 30 {
+		t.Fatal(words)
+	}
+	return words
 }
 
 func (g *garbage) command(r *rand.Rand) []string {
@@ -161,14 +185,22 @@ func (g *garbage) likely(r *rand.Rand) []string {
 	return words
 }
 
-// worker sends n commands and reads a reply for each. Some go in MULTI.
-func (g *garbage) worker(addr string, r *rand.Rand, n int) error {
+// worker sends n commands and reads a reply for each. Some go in MULTI, some in scripts
+// and functions.
+func (g *garbage) worker(addr string, resp3 bool, r *rand.Rand, n int) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	in, out := bufio.NewReader(conn), bufio.NewWriter(conn)
+	if resp3 {
+		writeCommand(out, "HELLO", "3")
+		_ = out.Flush()
+		if err := skipReply(in); err != nil {
+			return err
+		}
+	}
 	const batch = 50
 	for sent := 0; sent < n; sent += batch {
 		replies := 0
@@ -178,14 +210,19 @@ func (g *garbage) worker(addr string, r *rand.Rand, n int) error {
 			if r.IntN(2) == 0 {
 				last = g.likely(r)
 			}
-			if r.IntN(3) == 0 {
+			replies++
+			switch r.IntN(6) {
+			case 0, 1:
 				writeCommand(out, "MULTI")
 				writeCommand(out, last...)
 				writeCommand(out, "EXEC")
-				replies += 3
-			} else {
+				replies += 2
+			case 2:
+				writeCommand(out, append([]string{"EVAL", "return redis.pcall(unpack(ARGV))", "0"}, last...)...)
+			case 3:
+				writeCommand(out, append([]string{"FCALL", "any", "0"}, last...)...)
+			default:
 				writeCommand(out, last...)
-				replies++
 			}
 		}
 		if err := out.Flush(); err != nil {
@@ -208,7 +245,7 @@ func writeCommand(w *bufio.Writer, args ...string) {
 	}
 }
 
-// skipReply reads one whole RESP2 reply.
+// skipReply reads one whole reply.
 func skipReply(r *bufio.Reader) error {
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -219,9 +256,9 @@ func skipReply(r *bufio.Reader) error {
 	}
 	n, _ := strconv.Atoi(line[1 : len(line)-2])
 	switch line[0] {
-	case '+', '-', ':':
+	case '+', '-', ':', '_', '#', ',', '(':
 		return nil
-	case '$':
+	case '$', '=', '!':
 		if n < 0 {
 			return nil
 		}
@@ -237,7 +274,10 @@ func skipReply(r *bufio.Reader) error {
 			return fmt.Errorf("a bulk of %d bytes that does not end there", n)
 		}
 		return nil
-	case '*':
+	case '*', '~', '%':
+		if line[0] == '%' {
+			n *= 2
+		}
 		for range max(n, 0) {
 			if err := skipReply(r); err != nil {
 				return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,21 +26,10 @@ func TestWhateverOperatorsDoNobodyIsLeftWaiting(t *testing.T) {
 	if testing.Short() {
 		steps = 30
 	}
-	operate(t, func(n int) bool { return n < steps })
+	operate(t, seeded(t), steps)
 }
 
-// The same for as long as HOLDFAST_SOAK says, e.g. 30m.
-func TestSoakOperators(t *testing.T) {
-	soak, err := time.ParseDuration(os.Getenv("HOLDFAST_SOAK"))
-	if err != nil {
-		t.Skip("HOLDFAST_SOAK is no time")
-	}
-	until := time.Now().Add(soak)
-	operate(t, func(int) bool { return time.Now().Before(until) })
-}
-
-func operate(t *testing.T, more func(step int) bool) {
-	seed := seeded(t)
+func operate(t *testing.T, seed uint64, steps int) tally {
 	args := holdfasttest.WithArgs("--appendonly", "yes", "--hz", "100")
 	a := holdfasttest.Server(t, args)
 	b := holdfasttest.Server(t, args, holdfasttest.WithArgs("--replicaof", "127.0.0.1 "+strconv.Itoa(a.Port)))
@@ -66,7 +54,7 @@ func operate(t *testing.T, more func(step int) bool) {
 		})
 	}
 	r := rand.New(rand.NewPCG(seed, 1<<32))
-	for step := 0; more(step) && !t.Failed(); step++ {
+	for step := 0; step < steps && !t.Failed(); step++ {
 		operator(nodes[r.IntN(2)], r)
 		// The next when the clients have done something with that.
 		for before, deadline := done.Load(), time.Now().Add(30*time.Second); done.Load() < before+100; {
@@ -104,6 +92,7 @@ func operate(t *testing.T, more func(step int) bool) {
 			unload(t, c, module)
 		}
 	}
+	return tally{operations: int(done.Load()), kills: steps, histories: 1}
 }
 
 // visit is a client's stay at a server: some commands, one at a time, until it

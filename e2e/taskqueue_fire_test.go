@@ -10,12 +10,14 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/holdfasttest"
+	"holdfast/internal/clienttest"
 )
 
 const (
@@ -23,24 +25,28 @@ const (
 	fireWorkers = 8
 )
 
-// At least once under fire: workers and the server are killed at random, with
-// kill -9 and the append-only file written before each reply. Whatever happens,
-// every task is acknowledged, once; and whoever gets one again gets it because
-// a lease ran out.
+// At least once under fire: workers and the server are killed at random with kill -9,
+// workers are stopped until their leases have run out and then go on, and connections break
+// in all ways. The append-only file is written before each reply. Whatever happens, every
+// task is acknowledged, once; and whoever gets one again gets it because a lease ran out.
 func TestNoTaskIsLostUnderFire(t *testing.T) {
-	const n = 100_000
-	seed := seeded(t)
+	tasksUnderFire(t, seeded(t), 100_000)
+}
+
+func tasksUnderFire(t *testing.T, seed uint64, n int) tally {
 	chance := rand.New(rand.NewPCG(seed, 1))
 
 	s := taskServer(t, holdfasttest.WithDir(t.TempDir()), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
 	h := &history{tasks: map[string]*life{}}
 	stop := make(chan struct{})
 	var world sync.WaitGroup
+	p := clienttest.NewProxy(t, s.Addr)
+	addrs := [2]string{s.Addr, p.Addr}
 	workers := make([]*worker, fireWorkers)
 	for i := range workers {
-		workers[i] = startWorker(t, s.Addr, fmt.Sprint("w", i, ".", 0), h)
+		workers[i] = startWorker(t, addrs[i%2], fmt.Sprint("w", i, ".", 0), h)
 	}
-	var kills, crashes int
+	var kills, crashes, stops, breaks int
 	world.Go(func() { // the fire
 		for generation := 1; ; generation++ {
 			select {
@@ -48,14 +54,35 @@ func TestNoTaskIsLostUnderFire(t *testing.T) {
 				return
 			case <-time.After(time.Duration(100+chance.IntN(300)) * time.Millisecond):
 			}
-			if generation%6 == 0 {
+			i := chance.IntN(len(workers))
+			switch {
+			case generation%6 == 0:
 				s.Kill()
 				s.Restart()
 				crashes++
-			} else {
-				i := chance.IntN(len(workers))
+			case generation%3 == 0:
+				w := workers[i]
+				w.signal(syscall.SIGSTOP)
+				world.Go(func() {
+					time.Sleep(fireLease * 3 / 2)
+					w.signal(syscall.SIGCONT)
+				})
+				stops++
+			case generation%5 == 0:
+				switch chance.IntN(4) {
+				case 0:
+					p.Cut()
+				case 1:
+					p.HalfOpen()
+				case 2:
+					p.Forget()
+				case 3:
+					p.CutReplies([]string{"TASK.CONSUME", "TASK.ACK"}[chance.IntN(2)], 1)
+				}
+				breaks++
+			default:
 				workers[i].kill()
-				workers[i] = startWorker(t, s.Addr, fmt.Sprint("w", i, ".", generation), h)
+				workers[i] = startWorker(t, addrs[i%2], fmt.Sprint("w", i, ".", generation), h)
 				kills++
 			}
 		}
@@ -87,10 +114,11 @@ func TestNoTaskIsLostUnderFire(t *testing.T) {
 		w.kill()
 	}
 	again, unseen := h.check(t, n)
-	t.Logf("%d workers and %d servers were killed; %d deliveries were second ones, each by a lease; %d acknowledgements had no reply", kills, crashes, again, unseen)
-	if kills == 0 || crashes == 0 {
+	t.Logf("%d workers and %d servers were killed, %d workers stopped, connections broken %d times; %d deliveries were second ones, each by a lease; %d acknowledgements had no reply", kills, crashes, stops, breaks, again, unseen)
+	if kills == 0 || crashes == 0 || stops == 0 {
 		t.Error("nothing was killed: the test shows nothing")
 	}
+	return tally{3 * n, kills + crashes + stops + breaks, n}
 }
 
 // publishUnderFire publishes tasks 0 to n-1, each until it is told that it did:
@@ -144,6 +172,9 @@ func (w *worker) kill() {
 	_ = w.cmd.Wait()
 }
 
+// signal stops the worker where it is, or has it go on; it may be dead by then.
+func (w *worker) signal(s syscall.Signal) { _ = w.cmd.Process.Signal(s) }
+
 // TestWorkerProcess is the worker: it consumes, gives every tenth task back
 // once, and acknowledges the others, telling its parent of each step before and
 // after it.
@@ -152,7 +183,7 @@ func TestWorkerProcess(t *testing.T) {
 	if !ok {
 		t.Skip("this is the worker of TestNoTaskIsLostUnderFire")
 	}
-	c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ReadTimeout: -1, DisableIdentity: true})
+	c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ReadTimeout: 5 * time.Second, DisableIdentity: true})
 	ctx := context.Background()
 	say := func(what string, task gotTask, result any, sent int64) {
 		fmt.Printf("%s %s %s %v %d %d\n", what, task.payload(), task.id, result, sent, time.Now().UnixMicro())
