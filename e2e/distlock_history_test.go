@@ -28,7 +28,7 @@ import (
 // shut down, and comes back with what its append-only file kept. What the clients were
 // answered must be what a lock service could have answered.
 func TestLockHistoriesAreLinearizable(t *testing.T) {
-	const servers, each = 2, 100
+	const servers, each = 2, 40
 	seed := seeded(t) / 4 * 4
 	for i := range uint64(servers) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -344,7 +344,7 @@ func (h *lockHistory) dial(i int) *lockConn {
 		if c == nil {
 			continue
 		}
-		c.patience = time.Second // no answer for so long is one that was lost
+		c.patience = time.Second / 2 // no answer for so long is one that was lost
 		if i%4 > 1 {
 			_, _ = c.exchange([]string{"HELLO", "3"})
 		}

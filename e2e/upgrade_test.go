@@ -61,7 +61,7 @@ func understood(t *testing.T, c *cacheConn) {
 	}
 	// Values
 	c.wants(`"text"`, "CACHE.GET value")
-	c.wants(`["HIT" nil `, "CACHE.FETCH nothing 1000 1000")
+	c.wants(`["ABSENT" nil nil]`, "CACHE.FETCH nothing 1000 1000")
 
 	// Tasks
 	if stats := c.do("TASK.STATS queue"); !strings.Contains(stats, `"delayed" 1`) {

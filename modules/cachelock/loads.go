@@ -3,7 +3,7 @@ package cachelock
 import (
 	"math"
 
-	"holdfast/internal/leasetable"
+	"holdfast/modules/internal/leasetable"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )
