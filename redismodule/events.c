@@ -15,6 +15,7 @@ static struct {
     uint32_t wants_events, holds_events; /* server events, a bit each */
     char harmless[HARMLESS][24]; /* names of key events, see hf_changed */
     char suffix[24];
+    size_t suffix_len;
 } members[HF_MODULES];
 
 /* While a module's own command runs a call, its own events are not news to it. */
@@ -40,8 +41,8 @@ static int is_harmless(int m, const char *event) {
 }
 
 static int has_suffix(int m, const char *name, size_t len) {
-    size_t n = strlen(members[m].suffix);
-    return n && len >= n && !memcmp(name + len - n, members[m].suffix, n);
+    size_t n = members[m].suffix_len;
+    return n && len >= n && name[len - 1] == members[m].suffix[n - 1] && !memcmp(name + len - n, members[m].suffix, n);
 }
 
 static int key_event(RedisModuleCtx *ctx, int class, const char *event, RedisModuleString *key) {
@@ -51,7 +52,7 @@ static int key_event(RedisModuleCtx *ctx, int class, const char *event, RedisMod
     uint64_t h = 0;
     int db = 0;
     for (int m = 0; m < HF_MODULES; m++) {
-        if (!(members[m].wants & class) || hf_muted[m] || !(hf_watched(m) || *members[m].suffix)) continue;
+        if (!(members[m].wants & class) || hf_muted[m] || !(hf_watched(m) || members[m].suffix_len)) continue;
         if (!name) {
             name = RM_StringPtrLen(key, &len);
             h = hf_hash_name(db = RM_GetSelectedDb(ctx), name, len);
@@ -84,7 +85,11 @@ int hf_harmless(int m, const char *event) {
 }
 
 int hf_suffix(int m, const char *suffix) {
-    return strlen(suffix) < sizeof members[m].suffix && strcpy(members[m].suffix, suffix);
+    size_t len = strlen(suffix);
+    if (len >= sizeof members[m].suffix) return 0;
+    memcpy(members[m].suffix, suffix, len);
+    members[m].suffix_len = len;
+    return 1;
 }
 
 /* ---- server events ---------------------------------------------------------------- */
