@@ -19,6 +19,7 @@ var groups = []struct {
 	{"queue: pickup", queuePickup},
 	{"queue: idle consumers", queueIdle},
 	{"queue: delayed", queueDelayed},
+	{"queue: keyed", queueKeyed},
 	{"scale: locks", scaleLocks},
 	{"scale: leases", scaleLeases},
 	{"scale: tasks", scaleTasks},

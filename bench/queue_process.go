@@ -175,8 +175,12 @@ func (silent) Error(...any) {}
 func (silent) Fatal(...any) {}
 
 func serveAsynq(opt asynq.RedisClientOpt, handle func()) (stop func()) {
+	return serveAsynqTasks(opt, func(*asynq.Task) { handle() })
+}
+
+func serveAsynqTasks(opt asynq.RedisClientOpt, handle func(*asynq.Task)) (stop func()) {
 	srv := asynq.NewServer(opt, asynq.Config{Concurrency: workers, Logger: silent{}})
-	must(srv.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { handle(); return nil })))
+	must(srv.Start(asynq.HandlerFunc(func(_ context.Context, t *asynq.Task) error { handle(t); return nil })))
 	return srv.Shutdown
 }
 
