@@ -90,3 +90,28 @@ func TestAnInspectorAsksAllOfACluster(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 }
+
+func TestNoCallOfAnInspectorOutlivesItsContext(t *testing.T) {
+	s := start(t)
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr})
+	t.Cleanup(func() { _ = rdb.Close() })
+	in := cache.Inspect(rdb)
+	if err := rdb.Ping(s.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	for name, call := range map[string]func(context.Context) error{
+		"Info":     func(ctx context.Context) error { _, err := in.Info(ctx, "k"); return err },
+		"Loads":    func(ctx context.Context) error { _, err := in.Loads(ctx, 10); return err },
+		"Delete":   func(ctx context.Context) error { _, err := in.Delete(ctx, "k"); return err },
+		"Stats":    func(ctx context.Context) error { _, err := in.Stats(ctx); return err },
+		"Prefixes": func(ctx context.Context) error { _, err := in.Prefixes(ctx); return err },
+	} {
+		ctx, cancel := context.WithTimeout(s.Context(), 100*time.Millisecond)
+		began := time.Now()
+		if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > late {
+			t.Errorf("%s: %v after %v", name, err, time.Since(began))
+		}
+		cancel()
+	}
+}

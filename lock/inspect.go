@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -78,7 +77,7 @@ type ListOptions struct {
 // there all the while is listed at least once, and a page may be empty before the end. In a
 // cluster all primaries are asked, one after another.
 func (i *Inspector) List(ctx context.Context, o ListOptions) (Page, error) {
-	nodes, err := i.primaries(ctx)
+	nodes, err := blocking.Primaries(ctx, i.rdb)
 	if err != nil {
 		return Page{}, failed("list", "locks", err)
 	}
@@ -100,23 +99,21 @@ func (i *Inspector) List(ctx context.Context, o ListOptions) (Page, error) {
 	if o.Owner != "" {
 		args = append(args, "OWNER", o.Owner)
 	}
-	reply, err := nodes[n].Do(ctx, args...).Slice()
-	if err == nil && len(reply) != 2 {
+	reply, err := nodes[n].Send(ctx, args...)
+	parts, _ := reply.([]any)
+	if err == nil && len(parts) != 2 {
 		err = fmt.Errorf("a reply of another shape: %v", reply)
 	}
 	if err != nil {
 		return Page{}, failed("list", "locks", err)
 	}
 	var page Page
-	list, _ := reply[1].([]any)
-	for _, one := range list {
+	for _, one := range blocking.MapsOf(parts[1]) {
 		info := infoOf(one)
-		if len(nodes) > 1 {
-			info.Node = nodes[n].Options().Addr
-		}
+		info.Node = nodes[n].Addr
 		page.Locks = append(page.Locks, info)
 	}
-	switch next := fmt.Sprint(reply[0]); {
+	switch next := fmt.Sprint(parts[0]); {
 	case next != "0":
 		page.Cursor = fmt.Sprint(n, ":", next)
 	case n+1 < len(nodes):
@@ -129,10 +126,10 @@ func (i *Inspector) List(ctx context.Context, o ListOptions) (Page, error) {
 // a lock that is free.
 func (i *Inspector) Info(ctx context.Context, name string) (Info, error) {
 	reply, err := i.conns.Send(ctx, "LOCK.INFO", name)
-	if err != nil && err != redis.Nil {
+	if err != nil {
 		return Info{Name: name}, failed("info", name, err)
 	}
-	info := infoOf(reply)
+	info := infoOf(blocking.FieldsOf(reply))
 	info.Name, info.Holding, info.Waiting = name, len(info.Holders), len(info.Waiters)
 	return info, nil
 }
@@ -141,32 +138,13 @@ func (i *Inspector) Info(ctx context.Context, name string) (Info, error) {
 // contended, expired_while_held and so on. Times (wait_ms_…, hold_ms_…) are the greatest of any
 // server, but for their counts.
 func (i *Inspector) Stats(ctx context.Context) (map[string]int64, error) {
-	nodes, err := i.primaries(ctx)
+	total, err := blocking.SumInfo(ctx, i.rdb, "distlock", func(name string) bool {
+		return name == "last_token" || strings.Contains(name, "_ms_") && !strings.HasSuffix(name, "_count")
+	})
 	if err != nil {
-		return nil, failed("stats of", "locks", err)
+		err = failed("stats of", "locks", err)
 	}
-	total := map[string]int64{}
-	for _, node := range nodes {
-		text, err := node.Info(ctx, "distlock").Result()
-		if err != nil {
-			return nil, failed("stats of", "locks", err)
-		}
-		for line := range strings.Lines(text) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-			n, err := strconv.ParseInt(value, 10, 64)
-			if err != nil {
-				continue
-			}
-			name = strings.TrimPrefix(name, "distlock_")
-			switch {
-			case name == "last_token", strings.Contains(name, "_ms_") && !strings.HasSuffix(name, "_count"):
-				total[name] = max(total[name], n)
-			default:
-				total[name] += n
-			}
-		}
-	}
-	return total, nil
+	return total, err
 }
 
 // Break takes a lock away from its holders, or from one owner, whose wait in the line it ends too.
@@ -195,8 +173,10 @@ const observeEvery = time.Second
 func (i *Inspector) Observe(ctx context.Context, name string, each func(Info) error) error {
 	var events <-chan *redis.Message
 	if c, ok := i.rdb.(*redis.Client); ok {
-		sub := c.Subscribe(ctx, fmt.Sprintf("__keyspace@%d__:%s", c.Options().DB, name))
-		defer sub.Close()
+		// go-redis connects for as long as its own timeouts, and Close waits for that.
+		sub := c.Subscribe(ctx)
+		defer func() { go func() { _ = sub.Close() }() }()
+		go func() { _ = sub.Subscribe(ctx, fmt.Sprintf("__keyspace@%d__:%s", c.Options().DB, name)) }()
 		events = sub.Channel()
 	}
 	var last Info
@@ -235,73 +215,20 @@ func sameLine(a, b Info) bool {
 	return a.Mode == b.Mode && reflect.DeepEqual(names(a), names(b))
 }
 
-// primaries are clients of the servers that hold locks: one, or all of a cluster, in the order of
-// their addresses.
-func (i *Inspector) primaries(ctx context.Context) ([]*redis.Client, error) {
-	switch c := i.rdb.(type) {
-	case *redis.Client:
-		return []*redis.Client{c}, nil
-	case *redis.ClusterClient:
-		var mu sync.Mutex
-		var all []*redis.Client
-		err := c.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error {
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, node)
-			return nil
-		})
-		slices.SortFunc(all, func(a, b *redis.Client) int { return strings.Compare(a.Options().Addr, b.Options().Addr) })
-		return all, err
-	}
-	return nil, fmt.Errorf("a %T: ask each of its servers by a client of its own", i.rdb)
-}
-
-// infoOf reads the map of a lock, as RESP2 and RESP3 have it.
-func infoOf(reply any) Info {
-	m := mapOf(reply)
+// infoOf reads what LOCK.INFO or LOCK.LIST tells of a lock.
+func infoOf(f blocking.Fields) Info {
 	info := Info{
-		Name: textOf(m["name"]), Mode: textOf(m["mode"]), Limit: int(numberOf(m["limit"])), Holding: int(numberOf(m["holding"])), Waiting: int(numberOf(m["waiting"])),
-		ExpiredWhileHeld: numberOf(m["expired_while_held"]), Holders: []HolderInfo{}, Waiters: []WaiterInfo{},
+		Name: f.Text("name"), Mode: f.Text("mode"), Limit: int(f.Int("limit")), Holding: int(f.Int("holding")), Waiting: int(f.Int("waiting")),
+		ExpiredWhileHeld: f.Int("expired_while_held"), Holders: []HolderInfo{}, Waiters: []WaiterInfo{},
 	}
-	holders, _ := m["holders"].([]any)
-	for _, one := range holders {
-		h := mapOf(one)
+	for _, h := range f.Maps("holders") {
 		info.Holders = append(info.Holders, HolderInfo{
-			Owner: textOf(h["owner"]), Token: numberOf(h["token"]), Left: time.Duration(numberOf(h["ttl_ms"])) * time.Millisecond, Held: time.Duration(numberOf(h["held_ms"])) * time.Millisecond,
-			Session: numberOf(h["session"]) == 1, Meta: textOf(h["meta"]), Foreign: numberOf(h["foreign"]) == 1,
+			Owner: h.Text("owner"), Token: h.Int("token"), Left: h.Millis("ttl_ms"), Held: h.Millis("held_ms"),
+			Session: h.Bool("session"), Meta: h.Text("meta"), Foreign: h.Bool("foreign"),
 		})
 	}
-	waiters, _ := m["waiters"].([]any)
-	for _, one := range waiters {
-		w := mapOf(one)
-		info.Waiters = append(info.Waiters, WaiterInfo{
-			Owner: textOf(w["owner"]), Mode: textOf(w["mode"]), Waited: time.Duration(numberOf(w["waited_ms"])) * time.Millisecond, Also: int(numberOf(w["also"])),
-		})
+	for _, w := range f.Maps("waiters") {
+		info.Waiters = append(info.Waiters, WaiterInfo{Owner: w.Text("owner"), Mode: w.Text("mode"), Waited: w.Millis("waited_ms"), Also: int(w.Int("also"))})
 	}
 	return info
-}
-
-func mapOf(reply any) map[string]any {
-	all := map[string]any{}
-	switch r := reply.(type) {
-	case map[any]any:
-		for k, v := range r {
-			all[textOf(k)] = v
-		}
-	case []any:
-		for n := 0; n+1 < len(r); n += 2 {
-			all[textOf(r[n])] = r[n+1]
-		}
-	}
-	return all
-}
-
-func textOf(v any) string {
-	s, _ := v.(string)
-	return s
-}
-
-func numberOf(v any) int64 {
-	n, _ := v.(int64)
-	return n
 }

@@ -39,7 +39,8 @@ func (s *server) within(most time.Duration, what string, f func()) {
 
 func TestNoCallOutlivesItsContextOnASilentNetwork(t *testing.T) {
 	s := start(t)
-	proxy, c, _ := s.behindProxy(lock.Options{})
+	proxy, c, rdb := s.behindProxy(lock.Options{})
+	i := lock.Inspect(rdb)
 	l, session := s.acquire(c, "held"), s.acquire(c, "session", lock.Session())
 	s.release(s.acquire(c, "x")) // its connection is kept
 	proxy.Freeze()
@@ -51,7 +52,14 @@ func TestNoCallOutlivesItsContextOnASilentNetwork(t *testing.T) {
 		"WithLock": func(ctx context.Context) error {
 			return c.WithLock(ctx, "x", func(context.Context) error { return nil })
 		},
-		"Fence":              func(ctx context.Context) error { return c.Fence(ctx, "guard", 1) },
+		"Fence":           func(ctx context.Context) error { return c.Fence(ctx, "guard", 1) },
+		"Inspector.Info":  func(ctx context.Context) error { _, err := i.Info(ctx, "x"); return err },
+		"Inspector.List":  func(ctx context.Context) error { _, err := i.List(ctx, lock.ListOptions{}); return err },
+		"Inspector.Stats": func(ctx context.Context) error { _, err := i.Stats(ctx); return err },
+		"Inspector.Break": func(ctx context.Context) error { _, err := i.Break(ctx, "x", ""); return err },
+		"Inspector.Observe": func(ctx context.Context) error {
+			return i.Observe(ctx, "x", func(lock.Info) error { return nil })
+		},
 		"Release":            l.Release,
 		"Release, a session": session.Release,
 	} {

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,21 +15,20 @@ type group struct {
 }
 
 // groupsOf lists the groups of a stream, none where there is no stream.
-func groupsOf(ctx context.Context, conns *blocking.Pool, stream string) (all []group, err error) {
-	reply, err := conns.Send(ctx, "XINFO", "GROUPS", stream)
+func groupsOf(ctx context.Context, conns *blocking.Pool, stream string) ([]group, error) {
+	return groupsIn(conns.Send(ctx, "XINFO", "GROUPS", stream))
+}
+
+// groupsIn reads what XINFO GROUPS answered.
+func groupsIn(reply any, err error) (all []group, _ error) {
 	if err != nil {
 		if redis.HasErrorPrefix(err, "no such key") {
 			err = nil
 		}
 		return nil, err
 	}
-	list, _ := reply.([]any)
-	for _, one := range list {
-		m := mapOf(one)
-		var g group
-		g.name, _ = m["name"].(string)
-		g.given, _ = m["last-delivered-id"].(string)
-		all = append(all, g)
+	for _, g := range blocking.MapsOf(reply) {
+		all = append(all, group{name: g.Text("name"), given: g.Text("last-delivered-id")})
 	}
 	return all, nil
 }
@@ -48,11 +46,8 @@ func consumersOf(ctx context.Context, conns *blocking.Pool, stream, group string
 	if err != nil {
 		return nil, err
 	}
-	list, _ := reply.([]any)
-	for _, one := range list {
-		m := mapOf(one)
-		name, _ := m["name"].(string)
-		all = append(all, Consumer{Name: name, Pending: number(m["pending"]), Idle: time.Duration(number(m["idle"])) * time.Millisecond})
+	for _, c := range blocking.MapsOf(reply) {
+		all = append(all, Consumer{Name: c.Text("name"), Pending: c.Int("pending"), Idle: c.Millis("idle")})
 	}
 	return all, nil
 }

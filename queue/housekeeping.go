@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"holdfast/internal/blocking"
 )
 
 var (
@@ -55,7 +57,7 @@ func (st *stream) lookForRetries(ctx context.Context) {
 		if err != nil || errs[0] != nil || errs[1] != nil {
 			continue // as it was
 		}
-		on := several || number(replies[0])+number(replies[1]) > 0
+		on := several || blocking.Int(replies[0])+blocking.Int(replies[1]) > 0
 		st.w.mu.Lock()
 		st.retries(p).on = on
 		st.w.mu.Unlock()

@@ -3,9 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -43,31 +41,6 @@ func (i *Inspector) Stats(ctx context.Context, stream string) (Stats, error) {
 		return s, failed("stats of", stream, err)
 	}
 	return s, nil
-}
-
-// primaries are clients of the servers that hold data: one, or all of a cluster, in the
-// order of their addresses.
-func (i *Inspector) primaries(ctx context.Context) ([]redis.UniversalClient, error) {
-	switch c := i.rdb.(type) {
-	case *redis.ClusterClient:
-		var mu sync.Mutex
-		var all []*redis.Client
-		err := c.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error {
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, node)
-			return nil
-		})
-		slices.SortFunc(all, func(a, b *redis.Client) int { return strings.Compare(a.Options().Addr, b.Options().Addr) })
-		nodes := make([]redis.UniversalClient, len(all))
-		for n, node := range all {
-			nodes[n] = node
-		}
-		return nodes, err
-	case *redis.Ring:
-		return nil, errors.New("a Ring: ask each of its servers by a client of its own")
-	}
-	return []redis.UniversalClient{i.rdb}, nil
 }
 
 // Consumer is a consumer of a group: each worker has one for each stream, or more after

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/internal/blocking"
 )
 
 // available is the server's consumer with which tasks lie that any worker may take.
@@ -35,9 +37,11 @@ func (i *Inspector) readOwned(ctx context.Context, p place, o ListOptions, from,
 	if from != "" {
 		low = "(" + from
 	}
-	list, err := i.rdb.XPendingExt(ctx, &redis.XPendingExtArgs{
-		Stream: p.key, Group: p.group, Start: low, End: high, Count: int64(o.Limit), Consumer: consumer,
-	}).Result()
+	args := []any{"XPENDING", p.key, p.group, low, high, o.Limit}
+	if consumer != "" {
+		args = append(args, consumer)
+	}
+	list, err := pendingOf(i.conns.Send(ctx, args...))
 	if err != nil {
 		if redis.HasErrorPrefix(err, "NOGROUP") { // nobody was given anything
 			err = nil
@@ -46,11 +50,11 @@ func (i *Inspector) readOwned(ctx context.Context, p place, o ListOptions, from,
 	}
 	next := ""
 	if len(list) == o.Limit {
-		next = list[len(list)-1].ID
+		next = list[len(list)-1].id
 	}
 	commands := make([][]any, len(list))
 	for n, t := range list {
-		commands[n] = []any{"XRANGE", p.key, t.ID, t.ID}
+		commands[n] = []any{"XRANGE", p.key, t.id, t.id}
 	}
 	replies, errs := i.conns.SendAll(ctx, commands)
 	info, err := i.leases(ctx, p, list)
@@ -62,7 +66,7 @@ func (i *Inspector) readOwned(ctx context.Context, p place, o ListOptions, from,
 		if errs[n] != nil {
 			return nil, "", errs[n]
 		}
-		if consumer == "" && strings.HasPrefix(t.Consumer, "taskqueue:") {
+		if consumer == "" && strings.HasPrefix(t.consumer, "taskqueue:") {
 			continue
 		}
 		entry, _ := replies[n].([]any)
@@ -71,14 +75,35 @@ func (i *Inspector) readOwned(ctx context.Context, p place, o ListOptions, from,
 		}
 		id, fields := entryFields(entry[0])
 		r := recordOf(o.State, p.key, id, fields)
-		r.Group, r.Deliveries, r.Idle = p.group, int(t.RetryCount), t.Idle
+		r.Group, r.Deliveries, r.Idle = p.group, t.deliveries, t.idle
 		if consumer == "" {
-			r.Consumer = t.Consumer
-			r.LeaseLeft, r.Connected = info[t.ID].left, info[t.ID].connected
+			r.Consumer = t.consumer
+			r.LeaseLeft, r.Connected = info[t.id].left, info[t.id].connected
 		}
 		tasks = append(tasks, r)
 	}
 	return tasks, next, nil
+}
+
+// pending is what XPENDING tells of an entry.
+type pending struct {
+	id, consumer string
+	idle         time.Duration
+	deliveries   int
+}
+
+func pendingOf(reply any, err error) (all []pending, _ error) {
+	list, _ := reply.([]any)
+	for _, one := range list {
+		row, _ := one.([]any)
+		if len(row) != 4 {
+			continue
+		}
+		id, _ := row[0].(string)
+		consumer, _ := row[1].(string)
+		all = append(all, pending{id, consumer, time.Duration(blocking.Int(row[2])) * time.Millisecond, int(blocking.Int(row[3]))})
+	}
+	return all, err
 }
 
 // lease is what the server knows of a task's lease.
@@ -89,12 +114,12 @@ type lease struct {
 
 // leases asks TASK.PENDING for the leases of the tasks of a page. An older module has no
 // such command: then nothing is known.
-func (i *Inspector) leases(ctx context.Context, p place, list []redis.XPendingExt) (map[string]lease, error) {
+func (i *Inspector) leases(ctx context.Context, p place, list []pending) (map[string]lease, error) {
 	all := map[string]lease{}
 	if len(list) == 0 {
 		return all, nil
 	}
-	last, cursor := list[len(list)-1].ID, before(list[0].ID)
+	last, cursor := list[len(list)-1].id, before(list[0].id)
 	for len(all) < len(list) { // each reply is bounded by time, too
 		reply, err := i.conns.Send(ctx, "TASK.PENDING", p.key, p.group, "CURSOR", cursor, "COUNT", len(list))
 		if err != nil {
@@ -107,11 +132,9 @@ func (i *Inspector) leases(ctx context.Context, p place, list []redis.XPendingEx
 		if len(parts) != 2 {
 			return all, nil
 		}
-		tasks, _ := parts[1].([]any)
-		for _, one := range tasks {
-			m := mapOf(one)
-			id, _ := m["id"].(string)
-			all[id] = lease{millis(m["lease_left_ms"]), number(m["alive"]) != 0}
+		tasks := blocking.MapsOf(parts[1])
+		for _, f := range tasks {
+			all[f.Text("id")] = lease{f.Millis("lease_left_ms"), f.Bool("alive")}
 		}
 		if cursor, _ = parts[0].(string); cursor == "0" || all[last] != (lease{}) || len(tasks) == 0 {
 			break

@@ -153,8 +153,8 @@ func (i *Inspector) Find(ctx context.Context, stream, id string) (Record, error)
 		if n > 0 {
 			group = groups[n-1].name
 		}
-		at, err := i.rdb.HGet(ctx, sideKey(key, "tasks"), id).Result() // where the server last put it
-		if err != nil {
+		at, there, err := i.conns.SendForText(ctx, "HGET", sideKey(key, "tasks"), id) // where the server last put it
+		if err != nil || !there {
 			at = id
 		}
 		r, err := i.at(ctx, key, group, at)

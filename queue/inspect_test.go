@@ -221,7 +221,7 @@ func TestQueuesOfAllNodesAreListed(t *testing.T) {
 		}
 		for _, q := range page.Queues {
 			seen++
-			if q.Length != 1 || q.InWork != 1 || q.Ready != 0 {
+			if q.Length != 1 || q.InWork != 1 || q.Ready != 0 || q.Dead != 0 {
 				t.Errorf("%+v", q)
 			}
 		}
@@ -277,4 +277,33 @@ func TestConsumersOfWorkersThatVanishedAreRemoved(t *testing.T) {
 	}
 	s.Until("they are gone", func() bool { return fmt.Sprint(names()) == "[host:x:ABCDEFGHIJ:1 somebody]" })
 	w.stop()
+}
+
+func TestDeadLettersOfAllGroupsAreCountedAtAGlance(t *testing.T) {
+	s := start(t)
+	want := map[string]int64{"none": 0, "one": 1, "several": 5, "unread": 2}
+	for name := range want {
+		s.publish(s.queue(name), "x")
+	}
+	add := func(stream, group string, n int) {
+		for range n {
+			s.XAdd(s.Context(), &redis.XAddArgs{Stream: queue.DeadStream(stream, group), Values: []any{"payload", "x"}})
+		}
+	}
+	s.XGroupCreate(s.Context(), "one", queue.DefaultGroup, "0")
+	s.XGroupCreate(s.Context(), "several", "a", "0")
+	s.XGroupCreate(s.Context(), "several", "b:c", "0")
+	add("one", "", 1)
+	add("several", "a", 2)
+	add("several", "b:c", 3)
+	add("unread", "", 2)
+	page, err := queue.Inspect(s.rdb()).Overviews(s.Context(), "", "")
+	if err != nil || len(page.Queues) != len(want) {
+		t.Fatal(page, err)
+	}
+	for _, q := range page.Queues {
+		if q.Dead != want[q.Stream] {
+			t.Errorf("%s has %d dead letters, not %d", q.Stream, q.Dead, want[q.Stream])
+		}
+	}
 }

@@ -69,16 +69,11 @@ func (st *stream) releaseSome(tasks []*entry) {
 		commands[i] = []any{"XPENDING", p.name, group, e.id, e.id, 1, s.consumer}
 	}
 	replies, errs := st.conns().SendAll(st.w.hard, commands)
-	byDeliveries := map[int64][]*entry{}
+	byDeliveries := map[int][]*entry{}
 	for i, e := range tasks {
-		list, _ := replies[i].([]any)
-		if errs[i] != nil || len(list) != 1 {
-			continue // with the session
-		}
-		row, _ := list[0].([]any)
-		if len(row) == 4 && number(row[2]) < (st.w.o.Lease/2).Milliseconds() {
-			deliveries := number(row[3])
-			byDeliveries[deliveries] = append(byDeliveries[deliveries], e)
+		// What is not this worker's any more is settled with the session.
+		if list, err := pendingOf(replies[i], errs[i]); err == nil && len(list) == 1 && list[0].idle < st.w.o.Lease/2 {
+			byDeliveries[list[0].deliveries] = append(byDeliveries[list[0].deliveries], e)
 		}
 	}
 	rest := s.consumer + ":rest"
@@ -107,14 +102,12 @@ func (st *stream) releaseSome(tasks []*entry) {
 func (e *entry) deliveries(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	reply, err := e.st.conns().Send(ctx, "XPENDING", e.part.name, e.st.w.o.Group, e.id, e.id, 1)
+	list, err := pendingOf(e.st.conns().Send(ctx, "XPENDING", e.part.name, e.st.w.o.Group, e.id, e.id, 1))
+	if err == nil && len(list) != 1 {
+		err = ErrLost
+	}
 	if err != nil {
 		return 0, failed("ask for the deliveries of a task of", e.part.name, err)
 	}
-	if list, _ := reply.([]any); len(list) == 1 {
-		if row, _ := list[0].([]any); len(row) == 4 {
-			return int(number(row[3])), nil
-		}
-	}
-	return 0, failed("ask for the deliveries of a task of", e.part.name, ErrLost)
+	return list[0].deliveries, nil
 }

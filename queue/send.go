@@ -45,7 +45,7 @@ func sendNoting(ctx context.Context, conns *blocking.Pool, outage time.Duration,
 // sendForCount is sendNoting for a command that answers a number, or OK.
 func sendForCount(ctx context.Context, conns *blocking.Pool, outage time.Duration, args ...any) (n int, resent bool, err error) {
 	reply, resent, err := sendNoting(ctx, conns, outage, true, args...)
-	return int(number(reply)), resent, err
+	return int(blocking.Int(reply)), resent, err
 }
 
 // cancelIn cancels tasks in a stream and in the retry streams of its groups.

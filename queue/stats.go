@@ -66,15 +66,14 @@ func (s *Stats) add(ctx context.Context, conns *blocking.Pool, stream string) er
 	if err != nil {
 		return err
 	}
-	s.addStream(reply, "")
-	m := mapOf(reply)
-	list, _ := m["groups"].([]any)
+	status := blocking.FieldsOf(reply)
+	s.addStream(status, "")
 	names := []string{}
-	for _, one := range list {
-		name, _ := mapOf(one)["name"].(string)
-		names = append(names, name)
+	for _, g := range status.Maps("groups") {
+		names = append(names, g.Text("name"))
 	}
-	if len(names) == 0 {
+	known := len(names) > 0
+	if !known {
 		names = append(names, DefaultGroup)
 	}
 	var commands [][]any
@@ -88,49 +87,45 @@ func (s *Stats) add(ctx context.Context, conns *blocking.Pool, stream string) er
 				return err
 			}
 		}
-		dead := number(replies[2*n])
+		dead := blocking.Int(replies[2*n])
 		s.Dead += dead
-		if len(list) > 0 {
+		if known {
 			s.group(name).Dead += dead
 		}
-		s.addStream(replies[2*n+1], name)
+		s.addStream(blocking.FieldsOf(replies[2*n+1]), name)
 	}
 	return nil
 }
 
 // addStream adds what TASK.STATS answered for a stream: for a retry stream, the group is
 // that whose retries it has.
-func (s *Stats) addStream(reply any, group string) {
-	m := mapOf(reply)
-	s.Length += number(m["length"])
-	s.Delayed += number(m["delayed"])
-	s.Held += number(m["held"])
-	s.Published += number(m["published"])
-	s.Retried += number(m["retried"])
-	s.Buried += number(m["dead"])
-	s.Expired += number(m["expired"])
-	s.Cancelled += number(m["cancelled"])
-	s.Paused = s.Paused || number(m["paused"]) != 0
-	s.OldestAge = max(s.OldestAge, millis(m["oldest_age_ms"]))
+func (s *Stats) addStream(m blocking.Fields, group string) {
+	s.Length += m.Int("length")
+	s.Delayed += m.Int("delayed")
+	s.Held += m.Int("held")
+	s.Published += m.Int("published")
+	s.Retried += m.Int("retried")
+	s.Buried += m.Int("dead")
+	s.Expired += m.Int("expired")
+	s.Cancelled += m.Int("cancelled")
+	s.Paused = s.Paused || m.Bool("paused")
+	s.OldestAge = max(s.OldestAge, m.Millis("oldest_age_ms"))
 	if group == "" { // who waits on several streams is counted on the first
-		s.Waiting += number(m["waiting"])
+		s.Waiting += m.Int("waiting")
 	}
-	list, _ := m["groups"].([]any)
-	for _, one := range list {
-		g := mapOf(one)
-		name, _ := g["name"].(string)
-		to := s.group(name)
-		to.Ready += number(g["ready"])
-		to.Pending += number(g["pending"])
-		to.OldestPending = max(to.OldestPending, millis(g["oldest_pending_ms"]))
+	for _, g := range m.Maps("groups") {
+		to := s.group(g.Text("name"))
+		to.Ready += g.Int("ready")
+		to.Pending += g.Int("pending")
+		to.OldestPending = max(to.OldestPending, g.Millis("oldest_pending_ms"))
 		if group != "" {
 			continue
 		}
-		to.Consumers += number(g["consumers"])
-		to.Waiting += number(g["waiting"])
-		to.Lease = max(to.Lease, millis(g["lease_ms"]))
-		to.Wait.add(g["wait_ms"])
-		to.Run.add(g["run_ms"])
+		to.Consumers += g.Int("consumers")
+		to.Waiting += g.Int("waiting")
+		to.Lease = max(to.Lease, g.Millis("lease_ms"))
+		to.Wait.add(g.Map("wait_ms"))
+		to.Run.add(g.Map("run_ms"))
 	}
 }
 
@@ -145,39 +140,9 @@ func (s *Stats) group(name string) *GroupStats {
 }
 
 // add adds the quantiles of one partition: of several, the greatest are told.
-func (q *Quantiles) add(reply any) {
-	m := mapOf(reply)
-	q.Count += number(m["count"])
-	q.P50 = max(q.P50, millis(m["p50"]))
-	q.P99 = max(q.P99, millis(m["p99"]))
-	q.Max = max(q.Max, millis(m["max"]))
-}
-
-// mapOf is a reply that is a map: as such in RESP3, else as a flat list.
-func mapOf(reply any) map[any]any {
-	switch r := reply.(type) {
-	case map[any]any:
-		return r
-	case []any:
-		m := map[any]any{}
-		for i := 0; i+1 < len(r); i += 2 {
-			m[r[i]] = r[i+1]
-		}
-		return m
-	}
-	return nil
-}
-
-func millis(v any) time.Duration { return time.Duration(number(v)) * time.Millisecond }
-
-func number(v any) int64 {
-	switch v := v.(type) {
-	case int64:
-		return v
-	case bool:
-		if v {
-			return 1
-		}
-	}
-	return 0
+func (q *Quantiles) add(m blocking.Fields) {
+	q.Count += m.Int("count")
+	q.P50 = max(q.P50, m.Millis("p50"))
+	q.P99 = max(q.P99, m.Millis("p99"))
+	q.Max = max(q.Max, m.Millis("max"))
 }

@@ -1,22 +1,13 @@
 package main
 
 import (
-	"context"
 	"io"
-	"slices"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"holdfast/cmd/internal/cli"
 	"holdfast/queue"
 )
-
-// overviewRow is a queue as queue ls shows it.
-type overviewRow struct {
-	queue.Overview
-	Dead int64 `json:"dead" help:"dead letters of the group workers"`
-}
 
 // rate is a number of tasks in a minute, or nothing where the server does not know yet.
 func rate(n int64) any {
@@ -24,22 +15,6 @@ func rate(n int64) any {
 		return nil
 	}
 	return n
-}
-
-// deadLetters are how many dead letters each of the queues has.
-func deadLetters(ctx context.Context, s *cli.Server, queues []queue.Overview) ([]int64, error) {
-	counts := make([]int64, len(queues))
-	lengths := make([]*redis.IntCmd, len(queues))
-	_, err := s.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for n, q := range queues {
-			lengths[n] = pipe.XLen(ctx, queue.DeadStream(q.Stream, ""))
-		}
-		return nil
-	})
-	for n, l := range lengths {
-		counts[n] = l.Val()
-	}
-	return counts, err
 }
 
 func newQueueLs() *cobra.Command {
@@ -61,20 +36,18 @@ func newQueueLs() *cobra.Command {
 				if err != nil {
 					return "", err
 				}
-				found.Queues = slices.DeleteFunc(found.Queues, func(q queue.Overview) bool { return seen[q.Stream] })
-				dead, err := deadLetters(cmd.Context(), s, found.Queues)
-				if err != nil {
-					return "", err
-				}
-				for n, q := range found.Queues {
+				for _, q := range found.Queues {
+					if seen[q.Stream] {
+						continue
+					}
 					seen[q.Stream] = true
 					if asJSON.On() {
-						if err := cli.PrintJSON(page, overviewRow{q, dead[n]}); err != nil {
+						if err := cli.PrintJSON(page, q); err != nil {
 							return "", err
 						}
 						continue
 					}
-					t.Row(q.Stream, q.Ready, q.InWork, q.Delayed, q.Held, dead[n], known(q.OldestAge), rate(q.InPerMinute), rate(q.OutPerMinute), q.Waiting, map[bool]string{true: "paused"}[q.Paused])
+					t.Row(q.Stream, q.Ready, q.InWork, q.Delayed, q.Held, q.Dead, known(q.OldestAge), rate(q.InPerMinute), rate(q.OutPerMinute), q.Waiting, map[bool]string{true: "paused"}[q.Paused])
 				}
 				return found.Cursor, nil
 			})
@@ -90,6 +63,6 @@ func newQueueLs() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&match, "match", "", "only queues whose names match this glob-style `pattern`")
 	watch.Register(cmd)
-	asJSON.Register(cmd, overviewRow{})
+	asJSON.Register(cmd, queue.Overview{})
 	return cmd
 }

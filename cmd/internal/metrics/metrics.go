@@ -231,7 +231,7 @@ func (p *page) queues(ctx context.Context, rdb redis.UniversalClient, o Options)
 			p.queue(&q)
 		}
 		if cursor = page.Cursor; cursor == "" || len(told) >= o.MaxQueues {
-			return p.dead(ctx, rdb, told)
+			return nil
 		}
 	}
 }
@@ -244,6 +244,7 @@ func (p *page) queue(q *queue.Overview) {
 	add("in_work", "Tasks that workers have.", float64(q.InWork))
 	add("delayed", "Tasks that are not due.", float64(q.Delayed))
 	add("held", "Tasks that wait for others of their key.", float64(q.Held))
+	add("dead", "Dead letters.", float64(q.Dead))
 	add("waiting", "Workers' connections that wait for a task.", float64(q.Waiting))
 	add("oldest_seconds", "Age of the oldest task in the queue.", q.OldestAge.Seconds())
 	paused := 0.0
@@ -251,24 +252,4 @@ func (p *page) queue(q *queue.Overview) {
 		paused = 1
 	}
 	add("paused", "Whether nothing is handed out.", paused)
-}
-
-// dead tells how many dead letters the queues have.
-func (p *page) dead(ctx context.Context, rdb redis.UniversalClient, queues map[string]bool) error {
-	names := make([]string, 0, len(queues))
-	for name := range queues {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	lengths := make([]*redis.IntCmd, len(names))
-	_, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for n, name := range names {
-			lengths[n] = pipe.XLen(ctx, queue.DeadStream(name, ""))
-		}
-		return nil
-	})
-	for n, name := range names {
-		p.add("holdfast_queue_dead", "gauge", "Dead letters.", "", Label("queue", name), float64(lengths[n].Val()))
-	}
-	return err
 }

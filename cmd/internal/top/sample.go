@@ -24,7 +24,6 @@ type sample struct {
 	at     time.Time
 	err    error
 	queues []queue.Overview
-	dead   map[string]int64
 	locks  []lock.Info
 	loads  []cache.Load
 }
@@ -33,7 +32,7 @@ type sample struct {
 func look(ctx context.Context, rdb redis.UniversalClient) sample {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	s := sample{at: time.Now(), dead: map[string]int64{}}
+	s := sample{at: time.Now()}
 	s.err = s.fill(ctx, rdb)
 	return s
 }
@@ -51,18 +50,6 @@ func (s *sample) fill(ctx context.Context, rdb redis.UniversalClient) error {
 		}
 	}
 	s.queues = slices.CompactFunc(s.queues, func(a, b queue.Overview) bool { return a.Stream == b.Stream })
-	lengths := make([]*redis.IntCmd, len(s.queues))
-	if _, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for n, q := range s.queues {
-			lengths[n] = pipe.XLen(ctx, queue.DeadStream(q.Stream, ""))
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
-	for n, q := range s.queues {
-		s.dead[q.Stream] = lengths[n].Val()
-	}
 	for o := (lock.ListOptions{}); ; {
 		page, err := locks.List(ctx, o)
 		if err != nil {
@@ -107,7 +94,7 @@ func (s *sample) rows(v view, by int, filter string) []row {
 	switch v {
 	case queues:
 		for _, q := range s.queues {
-			all = append(all, queueRow(q, s.dead[q.Stream]))
+			all = append(all, queueRow(q))
 		}
 	case locks:
 		for _, l := range s.locks {
@@ -130,7 +117,7 @@ func (s *sample) rows(v view, by int, filter string) []row {
 	return all
 }
 
-func queueRow(q queue.Overview, dead int64) row {
+func queueRow(q queue.Overview) row {
 	in, out, eta := "-", "-", "-"
 	etaKey := 0.0
 	if q.InPerMinute >= 0 {
@@ -148,8 +135,8 @@ func queueRow(q queue.Overview, dead int64) row {
 	if q.Paused {
 		name += " ‖"
 	}
-	return row{q.Stream, []string{name, cli.Number(q.Ready), cli.Number(q.InWork), cli.Number(q.Delayed + q.Held), cli.Number(dead), in, out, cli.Duration(q.OldestAge), eta},
-		[]float64{0, float64(q.Ready), float64(q.InWork), float64(q.Delayed + q.Held), float64(dead), float64(q.InPerMinute), float64(q.OutPerMinute), float64(q.OldestAge), etaKey}}
+	return row{q.Stream, []string{name, cli.Number(q.Ready), cli.Number(q.InWork), cli.Number(q.Delayed + q.Held), cli.Number(q.Dead), in, out, cli.Duration(q.OldestAge), eta},
+		[]float64{0, float64(q.Ready), float64(q.InWork), float64(q.Delayed + q.Held), float64(q.Dead), float64(q.InPerMinute), float64(q.OutPerMinute), float64(q.OldestAge), etaKey}}
 }
 
 func perSecond(perMinute int64) string {
