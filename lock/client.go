@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,7 +22,7 @@ import (
 type Client struct {
 	base  Options
 	conns *blocking.Pool
-	owner string        // of the locks of this client, with a number behind it
+	owner string        // names this client; with a number behind it, one grant
 	count atomic.Uint64 // the last of these numbers
 
 	ctx    context.Context // ends with Close
@@ -84,14 +83,6 @@ func process() string {
 	host, _ := os.Hostname()
 	name := fmt.Sprintf("%s@%s:%d", filepath.Base(os.Args[0]), host, os.Getpid())
 	return name[:min(len(name), 64)]
-}
-
-// newOwner is an owner that no other lock has, unless the options name one.
-func (c *Client) newOwner(r *request) string {
-	if r.Owner != "" {
-		return r.Owner
-	}
-	return c.owner + strconv.FormatUint(c.count.Add(1), 36)
 }
 
 // Acquire takes a lock, and waits for it if others hold it: first come, first

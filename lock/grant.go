@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"holdfast/internal/blocking"
@@ -24,11 +26,12 @@ var errLapsed = errors.New("the lease ran out before the lock could be used")
 
 // attempt is one LOCK.ACQUIRE, and the connection that it was sent over.
 type attempt struct {
-	conn    *blocking.Conn
-	owner   string
-	args    []any
-	release []any // undoes it
-	sent    time.Time
+	conn  *blocking.Conn
+	owner string
+	args  []any
+	meta  string
+	undo  []any // releases what it was granted; nil for an owner that may hold the lock otherwise
+	sent  time.Time
 }
 
 // grant asks for a lock and waits for it until it has it, ctx or the client ends, or
@@ -100,6 +103,9 @@ func (c *Client) send(ctx context.Context, r request, l *line) (*Lock, error) {
 		a = c.attempt(&r, conn, l != nil)
 	}
 	a.conn.Late, a.conn.Keep = ignore, nil
+	if a.undo == nil {
+		a.conn.Late = c.giveBackLate(r)
+	}
 	within := tryTime
 	if l != nil {
 		within = 0
@@ -110,10 +116,10 @@ func (c *Client) send(ctx context.Context, r request, l *line) (*Lock, error) {
 	var reply any
 	var err error
 	if kept {
-		reply, err = a.conn.Resume(ctx, within, a.release, a.args...)
+		reply, err = a.conn.Resume(ctx, within, a.undo, a.args...)
 	} else {
 		a.sent = began
-		reply, err = a.conn.Do(ctx, within, a.release, a.args...)
+		reply, err = a.conn.Do(ctx, within, a.undo, a.args...)
 	}
 	a.conn.Keep = nil
 	if l != nil && time.Since(began) > atOnce {
@@ -130,17 +136,24 @@ func (c *Client) send(ctx context.Context, r request, l *line) (*Lock, error) {
 	case err != nil:
 		a.conn.Close()
 		if !blocking.Refused(err) && !blocking.Unsent(err) { // the reply is lost, and with it who holds the lock
-			c.giveBack(&r, a.release)
+			if a.undo != nil {
+				c.giveBack(&r, a.undo)
+			} else {
+				c.giveBackLost(r, a.meta)
+			}
 		}
 		return nil, err
 	case token == 0:
 		a.conn.Put()
 		return nil, ErrHeld
 	}
-	lock := &Lock{c: c, req: r, owner: a.owner, release: a.release, token: token, began: time.Now(), sent: a.sent, lease: r.lease(0)}
+	lock := &Lock{c: c, req: r, owner: a.owner, release: a.undo, token: token, began: time.Now(), sent: a.sent, lease: r.lease(0)}
+	if lock.release == nil {
+		lock.release = r.release(token)
+	}
 	if err := lock.confirm(ctx, a.conn); err != nil {
 		a.conn.Close()
-		c.giveBack(&r, a.release)
+		c.giveBack(&r, lock.release)
 		return nil, err
 	}
 	return lock, nil
@@ -157,7 +170,12 @@ func (c *Client) left(l *line, a *attempt) bool {
 
 // attempt makes the commands that take a lock and give it back.
 func (c *Client) attempt(r *request, conn *blocking.Conn, wait bool) *attempt {
-	a := &attempt{conn: conn, owner: c.newOwner(r)}
+	a := &attempt{conn: conn, owner: r.Owner, meta: r.Meta}
+	if unique := c.owner + strconv.FormatUint(c.count.Add(1), 36); r.Owner == "" {
+		a.owner = unique
+	} else { // tells this grant from others of the owner
+		a.meta = strings.TrimLeft(r.Meta+" "+unique, " ")
+	}
 	// What is an argument of several commands is allocated as one once.
 	var name, owner any = r.name, a.owner
 	args := make([]any, 4, 12)
@@ -174,12 +192,19 @@ func (c *Client) attempt(r *request, conn *blocking.Conn, wait bool) *attempt {
 	if r.Session {
 		args = append(args, "SESSION")
 	}
-	if r.Meta != "" {
-		args = append(args, "META", r.Meta)
+	if a.meta != "" {
+		args = append(args, "META", a.meta)
 	}
 	a.args = r.withAlso(append(args, "WITHTOKEN"))
-	a.release = r.withAlso([]any{"LOCK.RELEASE", name, owner})
+	if r.Owner == "" {
+		a.undo = r.withAlso([]any{"LOCK.RELEASE", name, owner})
+	}
 	return a
+}
+
+// release is the command that releases one grant, and no other one of its owner.
+func (r *request) release(token int64) []any {
+	return r.withAlso([]any{"LOCK.RELEASE", r.name, r.Owner, "TOKEN", token})
 }
 
 // withAlso is a command for all names of a request.
@@ -225,23 +250,4 @@ func (l *Lock) confirm(ctx context.Context, conn *blocking.Conn) error {
 		conn.Put()
 	}
 	return nil
-}
-
-// giveBack gives back what an owner may have been granted over a connection that has
-// closed since, in the background. What fails for longer than a lease is over by
-// itself.
-func (c *Client) giveBack(r *request, release []any) {
-	name, lease := r.name, r.lease(0)
-	once := func() error {
-		_, err := c.conns.Do(context.Background(), blocking.CloseTimeout, name, release...)
-		return err
-	}
-	again := func() {
-		var backoff blocking.Backoff
-		for blocking.Passes(once()) && backoff.Pause(c.ctx, lease) {
-		}
-	}
-	if !c.spawn(again) { // after Close, which waits only for what it knows of
-		go func() { _ = once() }()
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -107,4 +108,96 @@ func TestNobodyIsOvertakenWhileItWaits(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// sameOwner are two clients, of two "processes", whose locks have one owner, and another
+// one that loses replies.
+func sameOwner(s *server, word string) (a, b, deaf *lock.Client, lose *atomic.Int32) {
+	o := lock.Options{Owner: "me", Lease: time.Minute}
+	rdb, lose := s.deaf(word)
+	return s.client(o), s.client(o), s.clientOver(rdb, o), lose
+}
+
+func TestAWaitThatIsCalledOffReleasesNoLockOfTheSameOwner(t *testing.T) {
+	s := start(t)
+	a, b, _, _ := sameOwner(s, "")
+	l := s.acquire(a, "x")
+	for range 3 {
+		ctx, cancel := context.WithCancel(s.Context())
+		called := make(chan error, 1)
+		go func() { _, err := b.Acquire(ctx, "x"); called <- err }()
+		s.waiters("x", 1)
+		cancel()
+		if err := <-called; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		s.waiters("x", 0)
+	}
+	if err := b.Close(); err != nil { // which waits for what it does in the background
+		t.Error(err)
+	}
+	if n := s.info("x", "holders"); n != 1 {
+		t.Errorf("%d hold the lock", n)
+	}
+	s.release(l)
+}
+
+func TestALostLockIsNotReleasedNorRenewedOnceItIsTheSameOwnersAgain(t *testing.T) {
+	s := start(t)
+	a, b := s.client(lock.Options{Owner: "me", Lease: 600 * time.Millisecond}), s.client(lock.Options{Owner: "me", Lease: time.Minute})
+	lost := []*lock.Lock{s.acquire(a, "released"), s.acquire(a, "renewed")}
+	var again []*lock.Lock
+	for _, l := range lost {
+		s.Do(s.Context(), "LOCK.BREAK", l.Name())
+		again = append(again, s.acquire(b, l.Name()))
+	}
+	if err := lost[0].Release(s.Context()); !errors.Is(err, lock.ErrLost) {
+		t.Errorf("a release of what is another's: %v", err)
+	}
+	<-lost[1].Context().Done()
+	if cause := context.Cause(lost[1].Context()); !errors.Is(cause, lock.ErrLost) || !strings.Contains(cause.Error(), "somebody else") {
+		t.Errorf("a renewal of what is another's: %v", cause)
+	}
+	for _, l := range again {
+		s.release(l)
+	}
+}
+
+func TestARepeatedReleaseReleasesNoLaterGrantOfTheSameOwner(t *testing.T) {
+	s := start(t)
+	a, _, deaf, lose := sameOwner(s, "LOCK.RELEASE")
+	l := s.acquire(deaf, "x")
+	next := make(chan *lock.Lock, 1)
+	go func() { next <- s.acquire(a, "x") }()
+	s.waiters("x", 1)
+	lose.Store(1)
+	s.release(l)
+	if n := s.info("x", "holders"); n != 1 {
+		t.Errorf("%d hold the lock", n)
+	}
+	s.release(<-next)
+}
+
+func TestALostReplyOfAnAcquireWithAnOwnerLeavesNothingHeld(t *testing.T) {
+	s := start(t)
+	a, _, c, lose := sameOwner(s, "LOCK.ACQUIRE")
+	for name, acquire := range map[string]func(context.Context, string, ...lock.Option) (*lock.Lock, error){"acquired": c.Acquire, "tried": c.TryAcquire} {
+		lose.Store(2)
+		l, err := acquire(s.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.release(l)
+		s.release(s.acquire(a, name))
+	}
+	// What another process holds under the same name stays held.
+	held := s.acquire(a, "x")
+	lose.Store(1)
+	ctx, cancel := context.WithCancel(s.Context())
+	called := make(chan error, 1)
+	go func() { _, err := c.Acquire(ctx, "x"); called <- err }()
+	s.waiters("x", 1)
+	cancel()
+	<-called
+	s.release(held)
 }

@@ -112,7 +112,7 @@ func (c *Client) next(r request, l *line, err error) {
 	}
 	c.mu.Unlock()
 	if kept != nil { // nobody wants it any more
-		kept.conn.Cancel(kept.release)
+		kept.conn.Cancel(kept.undo)
 	}
 }
 

@@ -150,7 +150,11 @@ func (l *Lock) end(cause error) {
 
 // extension is the command that sets the lease anew.
 func (l *Lock) extension(lease time.Duration) []any {
-	return l.req.withAlso([]any{"LOCK.EXTEND", l.req.name, l.owner, blocking.Millis(lease)})
+	args := []any{"LOCK.EXTEND", l.req.name, l.owner, blocking.Millis(lease)}
+	if l.req.Owner != "" { // which another lock may have, too
+		args = append(args, "TOKEN", l.token)
+	}
+	return l.req.withAlso(args)
 }
 
 type contextKey struct{}

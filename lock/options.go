@@ -24,8 +24,9 @@ type Options struct {
 	// more, and its context ends. Defaults to 0: as long as its holder likes.
 	MaxHold time.Duration
 
-	// Meta is a text that LOCK.INFO shows beside a holder. Defaults to none; the
-	// owner, which LOCK.INFO shows too, names program, host and process.
+	// Meta is a text that LOCK.INFO shows beside a holder. Defaults to none. The owner,
+	// which LOCK.INFO shows too, names program, host and process; where Owner is set,
+	// that name follows the Meta.
 	Meta string
 
 	// MinHold is how long a lock is kept from others at least: after an earlier
