@@ -14,6 +14,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"holdfast/internal/doctor"
 	"holdfast/queue"
 )
 
@@ -233,24 +234,14 @@ func readNode(d *json.Decoder, name string, depth int) (node, error) {
 
 func hexOf(payload []byte) string { return hex.Dump(payload) }
 
-// shell quotes a word for a shell.
-func shell(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:/@%+,", r))
-	}) && s[0] != '-' {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 // command writes a command of the tool. Words that begin with a dash are flags only where they are
 // constants: values stand behind "=" or after "--".
 func command(words ...string) string {
 	for i, w := range words {
 		if name, value, ok := strings.Cut(w, "="); ok && strings.HasPrefix(w, "--") {
-			words[i] = name + "=" + shell(value)
+			words[i] = name + "=" + doctor.Quote(value)
 		} else if !strings.HasPrefix(w, "--") {
-			words[i] = shell(w)
+			words[i] = doctor.Quote(w)
 		}
 	}
 	return "holdfast " + strings.Join(words, " ")

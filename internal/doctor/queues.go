@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"holdfast/queue"
@@ -45,7 +44,7 @@ func (e *examination) queue(stream string) error {
 		f.Queue = stream
 		e.found(f)
 	}
-	name := quote(stream)
+	name := Quote(stream)
 	if s.Dead >= deadMost {
 		found(Finding{
 			ID: "dead-letters", Severity: Warning, What: fmt.Sprintf("%s has %d dead letters.", stream, s.Dead),
@@ -89,7 +88,7 @@ func (e *examination) group(stream, name string, s *queue.Stats, g *queue.GroupS
 			orphaned = true
 			found(Finding{
 				ID: "consumer-gone", Severity: Critical, What: fmt.Sprintf("%d tasks of %s lie with %s, which has not spoken for %s.", c.Pending, stream, c.Name, c.Idle.Round(time.Second)),
-				Why: "It is dead, and no other consumer of its group takes over what it had: nobody consumes with LEASE.", Cure: fmt.Sprintf("holdfast queue forget %s %s --group %s", name, quote(c.Name), quote(g.Name)),
+				Why: "It is dead, and no other consumer of its group takes over what it had: nobody consumes with LEASE.", Cure: fmt.Sprintf("holdfast queue forget %s %s --group %s", name, Quote(c.Name), Quote(g.Name)),
 			})
 		}
 	}
@@ -98,9 +97,9 @@ func (e *examination) group(stream, name string, s *queue.Stats, g *queue.GroupS
 		if len(consumers) == 0 && len(s.Groups) > 1 {
 			id, what = "group-unread", fmt.Sprintf("Nobody reads %s for the group %s, and it keeps all %d entries.", stream, g.Name, s.Length)
 		}
-		cure := "start its worker, or: holdfast queue work " + name + " --group " + quote(g.Name) + " -- command"
+		cure := "start its worker, or: holdfast queue work " + name + " --group " + Quote(g.Name) + " -- command"
 		if id == "group-unread" {
-			cure = "redis-cli XGROUP DESTROY " + name + " " + quote(g.Name) + ", if it is not needed any more"
+			cure = "redis-cli XGROUP DESTROY " + name + " " + Quote(g.Name) + ", if it is not needed any more"
 		}
 		found(Finding{ID: id, Severity: Critical, What: what, Why: "They wait until somebody works on them.", Cure: cure})
 	}
@@ -126,14 +125,4 @@ func (e *examination) delayed(stream string, found func(Finding)) error {
 		})
 	}
 	return nil
-}
-
-// quote is a word for a shell.
-func quote(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:/@%+,", r))
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -54,7 +54,7 @@ var layers = map[string][]string{
 	"cmd/internal/metrics":         {"internal/nodes", "queue"},
 	"cmd/internal/top":             {"cache", "cmd/internal/cli", "lock", "queue"},
 	"internal/where":               {"queue"},
-	"cmd/internal/cli":             {},
+	"cmd/internal/cli":             {"internal/where"},
 	"examples":                     {},
 	"clients/conformance":          {},
 	"clients/conformance/godriver": {"cache", "lock", "queue"},

@@ -1,4 +1,5 @@
-// Package where reads the filters that people write, in the tool and on the pages:
+// Package where reads what people write to choose tasks, in the tool and on the pages: times,
+// durations, and filters such as
 //
 //	error~timeout since:2h payload~"ann@" tries>2
 package where
@@ -69,9 +70,9 @@ func add(f *queue.Filter, term string, now time.Time) (err error) {
 		}
 		f.MinTries = n + least
 	case name == "since" && (op == ':' || op == '='):
-		f.From, err = moment(value, now)
+		f.From, err = ParseTime(value, now)
 	case name == "until" && (op == ':' || op == '='):
-		f.To, err = moment(value, now)
+		f.To, err = ParseTime(value, now)
 	default:
 		return fmt.Errorf("%q is no term of a filter: error, cause, payload, kind, header.NAME, tries, since, until", term)
 	}
@@ -110,16 +111,10 @@ func split(text string) (terms []string, err error) {
 	return terms, nil
 }
 
-func moment(s string, now time.Time) (time.Time, error) {
-	d, err := time.ParseDuration(s)
-	if days, ok := strings.CutSuffix(s, "d"); ok && err != nil {
-		var n int
-		if n, err = strconv.Atoi(days); n > 100_000 { // about 290 years are the longest duration
-			n = 100_000
-		}
-		d = time.Duration(n) * 24 * time.Hour
-	}
-	if err == nil && d >= 0 {
+// ParseTime reads how long ago (90s, 1h30m, 2d) or a time as RFC 3339 has it, of which seconds,
+// the time of day and the zone (then the local one) may be missing.
+func ParseTime(s string, now time.Time) (time.Time, error) {
+	if d, err := ParseDuration(s); err == nil {
 		return now.Add(-d), nil
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
@@ -127,5 +122,19 @@ func moment(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: 2h, 3d, 2026-11-29 or 2026-11-29T10:00Z", s)
+	return time.Time{}, fmt.Errorf("%q is no time: 1h, 2d, 2026-11-29 or 2026-11-29T10:00Z", s)
+}
+
+// ParseDuration is time.ParseDuration with days, and without negative ones.
+func ParseDuration(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n < 100_000 {
+			return time.Duration(n * 24 * float64(time.Hour)), nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is no duration: 500ms, 30s, 5m, 1h30m, 2d", s)
+	}
+	return d, nil
 }

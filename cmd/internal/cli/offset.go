@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"holdfast/internal/where"
 )
 
 // Offset is a place in a queue. Ids of entries are times, so a time is a place.
@@ -42,30 +44,20 @@ func isID(s string) bool {
 	return err == nil
 }
 
-// ParseTime reads how long ago (90s, 1h30m, 2d) or a time as RFC 3339 has it, of which seconds,
-// the time of day and the zone (then the local one) may be missing.
+// ParseTime is where.ParseTime whose error is one of usage.
 func ParseTime(s string, now time.Time) (time.Time, error) {
-	if d, err := ParseDuration(s); err == nil {
-		return now.Add(-d), nil
+	t, err := where.ParseTime(s, now)
+	if err != nil {
+		err = Usage("%v", err)
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, Usage("%q is no time: 1h, 2d, 2026-11-29 or 2026-11-29T10:00Z", s)
+	return t, err
 }
 
-// ParseDuration is time.ParseDuration with days.
+// ParseDuration is where.ParseDuration whose error is one of usage.
 func ParseDuration(s string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n < 100_000 {
-			return time.Duration(n * 24 * float64(time.Hour)), nil
-		}
+	d, err := where.ParseDuration(s)
+	if err != nil {
+		err = Usage("%v", err)
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, Usage("%q is no duration: 500ms, 30s, 5m, 1h30m, 2d", s)
-	}
-	return d, nil
+	return d, err
 }
