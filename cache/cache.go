@@ -97,10 +97,10 @@ func (c *Cache[T]) spawnIn(group *sync.WaitGroup, f func()) bool {
 const closeTimeout = 2 * time.Second
 
 // Close ends all calls with [ErrClosed], within Options.Timeout where Redis is silent,
-// and cancels all loads. It waits for loaders,
-// however long they take to return, and at most two seconds for commands that Redis
-// does not answer: a command that is still on its way then is an error. Close leaves
-// the go-redis client open. It may be called again.
+// and cancels all loads. It waits for loaders, however long they take to return, and at
+// most two seconds for commands that Redis does not answer: a command that is still on
+// its way then is an error. Close leaves the go-redis client open. It may be called
+// again.
 func (c *Cache[T]) Close() error {
 	c.mu.Lock()
 	c.closed = true

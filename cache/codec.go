@@ -2,16 +2,20 @@ package cache
 
 import "holdfast/internal/codec"
 
-// Codec turns values into bytes and back. v of Unmarshal is a pointer to a value of
-// the cache's type. Several goroutines use it at once.
-type Codec = codec.Codec
+// Codec turns values into bytes and back. Several goroutines use it at once.
+type Codec interface {
+	Marshal(v any) ([]byte, error)
+
+	// Unmarshal decodes into v, a pointer to a value of the cache's type.
+	Unmarshal(data []byte, v any) error
+}
 
 var (
 	// JSON is the codec of package encoding/json.
-	JSON = codec.JSON
+	JSON Codec = codec.JSON
 
-	// Bytes is the codec for caches of []byte or string: the values as they are.
-	Bytes = codec.Bytes
+	// Bytes is the codec of caches of []byte or string: it leaves values as they are.
+	Bytes Codec = codec.Bytes
 )
 
 // decodesEmpty reports whether the empty string is a value of the codec. Redis answers

@@ -83,32 +83,41 @@ func TestAWorkerBehindABrokenNetworkGoesOnWhenItIsMended(t *testing.T) {
 	}
 }
 
-// A server that refuses writes for a while, because it has no replica or no memory, is as
-// good as one that is away: nothing ends.
+// A server that refuses writes for a while, because it has no replica, no memory or a full
+// disk, is as good as one that is away: nothing ends.
 func TestRefusalsThatPassEndNoWorker(t *testing.T) {
 	s := start(t)
 	q, c := s.queue("q"), newTally()
+	set := func(name, value string) func() {
+		return func() { s.ConfigSet(s.Context(), name, value) }
+	}
 	w := run(t, queue.NewWorker(q, func(ctx context.Context, t *queue.Task[string]) error {
 		if t.Try == 1 {
 			return fmt.Errorf("once more")
 		}
 		return c.handle(ctx, t)
 	}, queue.WorkerOptions{Backoff: queue.Constant(time.Millisecond), Lease: 600 * time.Millisecond, Logger: quiet}))
-	for round, refuse := range []string{"min-replicas-to-write", "maxmemory"} {
+	for round, refusal := range []struct {
+		word          string
+		refuse, allow func()
+	}{
+		{"NOREPLICAS", set("min-replicas-to-write", "1"), set("min-replicas-to-write", "0")},
+		{"OOM", set("maxmemory", "1"), set("maxmemory", "0")},
+		{"MISCONF", func() { clienttest.RefuseWrites(t, s.Instance) }, func() { clienttest.AllowWrites(t, s.Instance) }},
+	} {
 		s.publish(q, fmt.Sprint(2*round))
 		s.Until("it is done", func() bool { return c.len() == 2*round+1 })
-		s.ConfigSet(s.Context(), refuse, "1")
+		refusal.refuse()
 		published := make(chan error, 1)
 		go func() {
 			_, err := q.Publish(context.Background(), fmt.Sprint(2*round+1))
 			published <- err
 		}()
-		s.Until("the server refuses", func() bool {
-			stats := s.Info(context.Background(), "errorstats").Val()
-			return strings.Contains(stats, []string{"errorstat_NOREPLICAS", "errorstat_OOM"}[round])
+		s.Until("the server refuses with "+refusal.word, func() bool {
+			return strings.Contains(s.Info(context.Background(), "errorstats").Val(), "errorstat_"+refusal.word)
 		})
 		time.Sleep(700 * time.Millisecond) // longer than the lease
-		s.ConfigSet(s.Context(), refuse, "0")
+		refusal.allow()
 		if err := <-published; err != nil {
 			t.Error(err)
 		}
