@@ -1,4 +1,4 @@
-/** Connections of our own, made from the client that the program has: ioredis or node-redis, a single server or a cluster. */
+/** Makes connections of our own from the settings of the client that the program has: ioredis or node-redis, a single server or a cluster. */
 import calculateSlot from 'cluster-key-slot';
 
 export type Arg = string | number | Uint8Array;
@@ -6,7 +6,7 @@ export type Arg = string | number | Uint8Array;
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Reply = any;
 
-/** The connection broke, or the answer took too long. What the server did is unknown. */
+/** The connection broke, or the reply took too long. The server may have carried the command out or not. */
 export class Broken extends Error {}
 /** The server answered with an error. */
 export class Refused extends Error {
@@ -15,8 +15,8 @@ export class Refused extends Error {
 
 interface Raw { send(key: string, args: Array<string | Buffer>): Promise<Reply>; destroy(): void; }
 
-/** One connection (in a cluster: one to each node). It ends with the first command that fails
- * or takes too long, because its answer could come later and be taken for another's. */
+/** One connection (in a cluster: one to each node). It closes with the first command that fails or takes too long,
+ * because a late reply would be taken for the next command's. */
 export class Connection {
   broken = false;
   private constructor(private readonly raw: Raw) {}
@@ -42,7 +42,7 @@ export class Connection {
   }
 }
 
-/** Whether an error is a server's answer: both libraries have a class for those. */
+/** Reports whether an error is the server's reply: both libraries have a class for those. */
 function isAnswer(e: unknown): boolean {
   for (let p = Object.getPrototypeOf(e ?? {}); p; p = Object.getPrototypeOf(p)) {
     if (['ReplyError', 'ErrorReply'].includes(p.constructor?.name)) return true;
@@ -74,7 +74,7 @@ async function duplicate(client: any): Promise<Raw> {
   throw new TypeError('holdfast: give an ioredis or node-redis client, or a cluster of either');
 }
 
-/** Nothing is sent again by itself, and a connection that ended stays so: we open the next. */
+/** A copy that repeats no command and does not reconnect: Connections opens the next one. */
 async function fromIoredis(client: any): Promise<Raw> {
   const own = { maxRetriesPerRequest: 0, retryStrategy: null, enableAutoPipelining: false, commandTimeout: undefined, socketTimeout: undefined };
   const cluster = client.isCluster === true;
@@ -84,7 +84,7 @@ async function fromIoredis(client: any): Promise<Raw> {
   copy.on('error', () => {});
   const Command = (await import('ioredis')).Command as any;
   return {
-    // A cluster must be told where the key is: ioredis knows the places of its own commands only.
+    // ioredis knows where the key is in its own commands only, so the slot is set here.
     send: (key, [name, ...args]) => {
       if (!cluster) return copy.callBuffer(name, ...args);
       const command = new Command(name, args, { replyEncoding: null });
@@ -111,7 +111,7 @@ async function fromNodeRedis(client: any): Promise<Raw> {
   return { send: (_, args) => copy.sendCommand(args, options), destroy: () => copy.destroy() };
 }
 
-/** Connections that wait, one for each waiter, kept for the next; and one for all that does not wait. */
+/** A connection for each waiter, kept for the next waiter, and one for all commands that do not wait. */
 export class Connections {
   private readonly idle: Connection[] = [];
   private side?: Promise<Connection>;
@@ -119,7 +119,7 @@ export class Connections {
 
   constructor(private readonly client: unknown) {}
 
-  /** Sends a command that answers at once. */
+  /** Sends a command that does not wait in the server. */
   async call(key: string, args: Arg[]): Promise<Reply> {
     if (this.closed) throw new Broken('closed');
     const mine = (this.side ??= Connection.open(this.client, REPLY));
@@ -156,5 +156,5 @@ export class Connections {
   }
 }
 
-/** How long a command that does not wait may take, and how much longer than its wait one that does. */
+/** In milliseconds: how long a command that does not wait may take, and how much longer than its wait another one. */
 const REPLY = 2000, MARGIN = 2000, KEPT = 8;

@@ -12,21 +12,21 @@ export { Broken, Refused };
 export class HoldfastError extends Error {
   override get name(): string { return this.constructor.name; }
 }
-/** The lock was not to be had in time. */
+/** The lock did not become free in time. */
 export class NotHeld extends HoldfastError {}
-/** The lease ended before the work did: somebody else may hold the lock, or have the task. */
+/** The lease ended before the work did: another owner may hold the lock, or have the task. */
 export class Lost extends HoldfastError {}
-/** The value is still being loaded by somebody else, and the wait is over. */
+/** The wait is over, and another caller still loads the value. */
 export class Busy extends HoldfastError {}
-/** Whoever loaded the value failed; the text says why. */
+/** The caller that loaded the value failed; the text says why. */
 export class LoadFailed extends HoldfastError {}
-/** Thrown by a loader: there is nothing of that name, and that may be remembered for so long. */
+/** Thrown by a loader: there is no value. The cache remembers that for ttl milliseconds. */
 export class Absent extends Error { constructor(readonly ttl = 10_000) { super('absent'); } }
-/** Thrown by a loader: answer this value and store nothing. */
+/** Thrown by a loader: return this value and store nothing. */
 export class NoStore extends Error { constructor(readonly value: string | Uint8Array) { super('not stored'); } }
-/** Thrown by a handler: again after so long; it is no failure. */
+/** Thrown by a handler: try again after delay milliseconds. It counts as no failure. */
 export class Snooze extends Error { constructor(readonly delay: number) { super('snooze'); } }
-/** Thrown by a handler: no further try can help. */
+/** Thrown by a handler: no further try can help. The task goes to the dead letters. */
 export class Bury extends Error {}
 
 export interface LockOptions { ttl?: number; wait?: number; limit?: number; shared?: boolean; meta?: string; signal?: AbortSignal }
@@ -47,13 +47,14 @@ export class Holdfast {
   /** @internal */ readonly connections: Connections;
   private readonly flights = new Map<string, Promise<Buffer | null>>();
 
-  /** client is an ioredis or node-redis client, or a cluster of either. It is asked for its settings alone. */
+  /** client is an ioredis or node-redis client, or a cluster of either. Only its settings are used: Holdfast opens
+   * connections of its own. */
   constructor(client: unknown) { this.connections = new Connections(client); }
 
   close(): void { this.connections.close(); }
 
-  /** Holds a lock, and renews it, while f runs. Waits in the server's line for up to wait (0: not at all),
-   * and throws NotHeld after it; throws Lost when the lease ended before f did. */
+  /** Holds a lock, and renews it, while f runs. Waits in the server's line for up to wait milliseconds (0: not at
+   * all), then throws NotHeld. Throws Lost when the lease ended before f did. */
   async withLock<T>(name: string, o: LockOptions, f: (lease: Lease) => Promise<T>): Promise<T> {
     const { ttl = 30_000 } = o, owner = randomUUID();
     let token: number;
@@ -95,12 +96,12 @@ export class Holdfast {
     }
   }
 
-  /** Gives the lock back, whatever happened before: until the server answers, or the lease must be over. */
+  /** Releases the lock, or withdraws the wait for it. Repeats until the server answers or the lease must have ended. */
   private async release(name: string, owner: string, ttl: number): Promise<void> {
     await this.persist(name, ['LOCK.RELEASE', name, owner], ttl);
   }
 
-  /** @internal Sends a command that may be sent twice, until the server answers or time is over. */
+  /** @internal Sends a command that may be sent twice. Repeats until the server answers or forMs have passed. */
   async persist(key: string, args: Arg[], forMs: number): Promise<Reply> {
     for (const end = performance.now() + forMs; ; await sleep(50)) {
       try {
@@ -112,8 +113,8 @@ export class Holdfast {
     }
   }
 
-  /** @internal Sends an extending command three times in each lease, until it is stopped or the lease is lost: the
-   * server said so, or could not be reached for as long as the lease lasts. */
+  /** @internal Sends an extending command three times in each lease, until stop is called or the lease is lost: the
+   * server answered 0, or did not answer for as long as the lease lasts. */
   renew(key: string, args: Arg[], ttl: number, lost: () => void): { stop(): Promise<void> } {
     const stopped = new AbortController();
     const loop = (async () => {
@@ -131,8 +132,9 @@ export class Holdfast {
     return { stop: () => { stopped.abort(); return loop; } };
   }
 
-  /** The cached value. Where there is none, one caller of all processes loads it, and the others are handed
-   * what it stored; null for what is known to be absent. Where the server cannot be reached, the value is loaded without it. */
+  /** Returns the cached value, or null for what is known to be absent. When there is no value, one caller of all
+   * processes calls load, and the others wait for what it stores. When the server cannot be reached, each process loads
+   * for itself. */
   fetch(key: string, o: FetchOptions, load: () => Promise<string | Uint8Array>): Promise<Buffer | null> {
     let flight = this.flights.get(key);
     if (!flight) {
@@ -177,14 +179,14 @@ export class Holdfast {
     }
   }
 
-  /** Removes values, and ends loads that are under way: they read what was before. */
+  /** Removes values and returns how many there were. Ends loads that are under way: they may have read what was before. */
   async delete(...keys: string[]): Promise<number> {
     const removed = await Promise.all(keys.map((k) => this.connections.call(k, ['CACHE.DEL', k])));
     return removed.reduce((a: number, b) => a + Number(b), 0);
   }
 
-  /** Adds a task and answers its id. With unique it is added once, however often it is published in uniqueTtl
-   * (a minute by default), and a lost reply is made up for; without it a lost reply is an error (Broken), and nobody knows. */
+  /** Adds a task and returns its id. A unique task is added once in uniqueTtl milliseconds (a minute by default), and
+   * is published again after a lost reply. Without unique a lost reply throws Broken: the task may be there or not. */
   async publish(queue: string, payload: string | Uint8Array, o: PublishOptions = {}): Promise<string> {
     const headers = Object.entries(o.headers ?? {});
     const args: Arg[] = ['TASK.PUBLISH', queue, payload,
@@ -213,8 +215,8 @@ function orAbsent(e: unknown): Buffer | null {
 
 const OWN = new Set(['payload', 'timestamp', 'retry_count', 'task_id', 'error', 'history']);
 
-/** Takes tasks and runs the handler for each. One that resolves has done its task; what it throws gives the task
- * back: Snooze later, Bury to the dead letters, anything else with a pause that doubles. */
+/** Takes tasks and runs the handler for each. A handler that resolves has done its task. A handler that throws gives the
+ * task back: Snooze for later, Bury to the dead letters, any other error for a next try after a pause that doubles. */
 export class Worker {
   readonly consumer = `${hostname()}-${randomUUID().slice(0, 13)}`;
   private readonly stopped = new AbortController();
@@ -228,7 +230,7 @@ export class Worker {
     this.o = { group, lease, concurrency, maxRetries, backoff, maxBackoff, dead, onError };
   }
 
-  /** Ends run: tasks in hand are finished, no further ones are taken. */
+  /** Ends run. The worker finishes the tasks that it has and takes no more. */
   stop(): void { this.stopped.abort(); }
 
   /** Works until stop is called, through restarts and failovers of the server. */
