@@ -86,6 +86,7 @@ func each(t *testing.T, f func(t *testing.T, run func(env ...string))) {
 		}
 		for _, path := range programs {
 			t.Run(path, func(t *testing.T) {
+				t.Parallel()
 				probe := exec.Command(r.probe[0], r.probe[1:]...)
 				probe.Dir = filepath.Dir(path)
 				if out, err := probe.CombinedOutput(); err != nil {
