@@ -31,7 +31,7 @@ func (a tally) String() string {
 }
 
 var trials = []trial{
-	{name: "locks", run: func(t *testing.T, seed uint64) tally { return lockHistories(t, seed, 60) }},
+	{name: "locks", run: func(t *testing.T, seed uint64) tally { return lockHistories(t, seed, 30) }},
 	{name: "cache", run: func(t *testing.T, seed uint64) tally { return cacheIsRead(t, seed, 8*time.Second) }},
 	{name: "tasks", run: func(t *testing.T, seed uint64) tally { return tasksUnderFire(t, seed, 40_000) }},
 	{name: "operators", run: func(t *testing.T, seed uint64) tally { return operate(t, seed, 100) }},

@@ -104,7 +104,7 @@ what failed, and steers it.
 		c.GroupID = "see"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newBench(), newMetrics(), newServe(), newModules(), newDocs(), newMan(), newVersion()} {
+	for _, c := range []*cobra.Command{newBench(), newMetrics(), newServe(), newModules(), newSize(), newDocs(), newMan(), newVersion()} {
 		c.GroupID = "run"
 		root.AddCommand(c)
 	}

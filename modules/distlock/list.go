@@ -76,7 +76,8 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	now, db := ctx.Now(), ctx.DB()
 	var names [][]byte
 	for _, name := range keys {
-		if ctx.KeyAllowed(name, redismodule.KeyAccess) && mayBeLock(ctx, name) && (table.IsHeld(now, db, name, l.owner) || l.owner != nil && table.WaitsFor(db, name, l.owner)) {
+		if mayBeLock(ctx, name) && (table.IsHeld(now, db, name, l.owner) || l.owner != nil && table.WaitsFor(db, name, l.owner)) &&
+			ctx.KeyAllowed(name, redismodule.KeyAccess) {
 			names = append(names, name)
 		}
 	}
