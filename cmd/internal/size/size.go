@@ -185,6 +185,6 @@ func Bus(primaries int) float64 {
 // Measured are the costs that make scale found, see bench/results/scale.json and
 // bench/results: Redis 7.0.15 on an Intel Xeon of 2026.
 var Measured = Costs{
-	HandOver: 70, Hit: 20, Load: 60, Lock: 45, Task: 75,
-	BytesConnection: 6000, BytesLock: 290, BytesServer: 12e6, BytesTask: 250, BytesValue: 120, BytesWaiter: 10_000,
+	HandOver: 55, Hit: 15, Load: 64, Lock: 32, Task: 76,
+	BytesConnection: 9200, BytesLock: 280, BytesServer: 18e6, BytesTask: 220, BytesValue: 160, BytesWaiter: 9300,
 }
