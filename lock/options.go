@@ -44,7 +44,8 @@ type Options struct {
 	// owners that wait for each other: who would close one gets [ErrDeadlock]. For
 	// that, give the same owner to all that one task holds, and another one to each
 	// other task. Locks are not re-entrant: an owner that asks for what it holds
-	// waits. Defaults to a new owner for each lock.
+	// waits. A release or renewal is of its own grant alone, by the token. Where a reply
+	// was lost LOCK.INFO is asked, too. Defaults to a new owner for each lock.
 	Owner string
 
 	// Replicas is how many replicas must have confirmed a lock before it counts as

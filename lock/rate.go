@@ -24,6 +24,7 @@ func (c *Client) Limiter(name string, n int, per time.Duration) *Limiter {
 	}
 	o := c.base
 	o.Limit, o.Lease, o.Shared, o.Session, o.MinHold, o.MaxHold = n, wholeMillis(per), false, false, 0, 0
+	o.Owner = "" // each who passes takes a place, and an owner has one at most
 	r := request{name: name, Options: o, pass: true}
 	l := &Limiter{c: c, r: r}
 	if name == "" {

@@ -47,3 +47,14 @@ func TestALimiterLetsSoManyPassInAPeriodAndTheOthersWaitInLine(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Each who passes takes a place, also where the client's locks have one owner.
+func TestALimiterOfAClientWithAnOwnerLetsAsManyPass(t *testing.T) {
+	s := start(t)
+	limiter := s.client(lock.Options{Owner: "me"}).Limiter("api", 2, time.Minute)
+	for _, want := range []bool{true, true, false} {
+		if ok, err := limiter.Allow(s.Context()); ok != want || err != nil {
+			t.Error(ok, err)
+		}
+	}
+}
