@@ -69,7 +69,19 @@ type act struct {
 	do   func(ctx context.Context, b *board, f form) (string, error)
 	bulk func(ctx context.Context, b *board, stream string, s queue.Selection) (queue.Outcome, error) // do for one step of many
 	past string                                                                                       // of bulk: what was done
+	many string                                                                                       // of bulk: what the button says, with %s for how many
 }
+
+// Label is what the button says that acts on n.
+func (a act) Label(n int) string {
+	if n < 2 || a.many == "" {
+		return a.Button
+	}
+	return fmt.Sprintf(a.many, number(n))
+}
+
+// LabelAll is what the button says that acts on all.
+func (a act) LabelAll() string { return fmt.Sprintf(a.many, "all that match") }
 
 // over is the target that a form names for the act.
 func (a act) over(f form) Target { return Target{a.Kind, f.Get(nameOf[a.Kind])} }
@@ -89,7 +101,7 @@ var acts = []act{
 		},
 		bulk: func(ctx context.Context, b *board, stream string, s queue.Selection) (queue.Outcome, error) {
 			return b.queues.Redrive(ctx, stream, s)
-		}, past: "moved back to"},
+		}, past: "moved back to", many: "Run %s again"},
 	{Name: "discard", Button: "Delete", Right: Destroy, Kind: Queue, Asks: true, Warning: "Deleted tasks are gone for good and cannot be run again.",
 		Command: func(f form) string { return f.words("discard") },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
@@ -98,7 +110,7 @@ var acts = []act{
 		},
 		bulk: func(ctx context.Context, b *board, stream string, s queue.Selection) (queue.Outcome, error) {
 			return b.queues.Discard(ctx, stream, s)
-		}, past: "deleted from"},
+		}, past: "deleted from", many: "Delete %s"},
 	{Name: "repair", Button: "Repair and run again", Right: Operate, Kind: Queue,
 		Command: func(f form) string { return f.words("redrive", "--payload="+f.Get("payload")) },
 		do: func(ctx context.Context, b *board, f form) (string, error) {

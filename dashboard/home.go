@@ -194,7 +194,7 @@ func home(v *visit) (page, error) {
 		}
 		for _, l := range locks {
 			if l.First > time.Minute {
-				d.Needs = append(d.Needs, need{Count: number(l.Waiting), What: "wait for the lock " + l.Name, Cause: "Held by " + l.Owner + ".", Since: v.Now.Add(-l.First),
+				d.Needs = append(d.Needs, need{Count: number(l.Waiting), What: noun(l.Waiting, "waits", "wait") + " for the lock " + l.Name, Cause: "Held by " + l.Owner + ".", Since: v.Now.Add(-l.First),
 					Look: link("lock", vals("name", l.Name)), rank: int64(l.Waiting)})
 			}
 		}
@@ -228,10 +228,10 @@ func (v *visit) ofQueue(d *homeData, q row, causes bool) error {
 	}
 	switch behind := eta(q.Overview); {
 	case q.Paused && q.Ready > 0:
-		d.Needs = append(d.Needs, need{Count: number(q.Ready), What: noun(int(q.Ready), "task", "tasks") + " of " + q.Stream + " waiting: the queue is paused", Cause: "Nothing is handed out until somebody resumes it.",
+		d.Needs = append(d.Needs, need{Count: number(q.Ready), What: noun(int(q.Ready), "task waits", "tasks wait") + " in " + q.Stream + ": the queue is paused", Cause: "Nothing is handed out until somebody resumes it.",
 			Look: link("queue", vals("q", q.Stream)), Act: v.Button("resume", "q", q.Stream), rank: 1 << 20})
 	case q.OldestAge > 5*time.Minute && q.InPerMinute > q.OutPerMinute && q.Ready > 0:
-		d.Needs = append(d.Needs, need{Count: number(q.Ready), What: noun(int(q.Ready), "task", "tasks") + " of " + q.Stream + " waiting, and the queue " + behind, Cause: "Its workers do less than comes in.",
+		d.Needs = append(d.Needs, need{Count: number(q.Ready), What: noun(int(q.Ready), "task waits", "tasks wait") + " in " + q.Stream + ", which " + behind, Cause: "Its workers do less than comes in.",
 			Since: v.Now.Add(-q.OldestAge), Look: link("queue", vals("q", q.Stream, "tab", "in-work")), rank: q.Ready})
 	}
 	return nil
@@ -291,7 +291,7 @@ func (d *homeData) say(things int) {
 }
 
 func words(n int) string {
-	if names := []string{"No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"}; n < len(names) {
+	if names := []string{"No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve"}; n < len(names) {
 		return names[n]
 	}
 	return number(n)

@@ -31,7 +31,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 		return ""
 	},
 	"count": count, "span": span, "moment": moment, "lease": lease, "spark": spark, "cut": cut, "gist": gist, "size": sizeOf,
-	"hex": hexOf, "eta": eta, "label": label, "sub": func(a, b int) int { return a - b },
+	"hex": hexOf, "eta": eta, "millis": func(ms int64) string { return span(time.Duration(ms) * time.Millisecond) }, "sub": func(a, b int) int { return a - b },
 	"before":  func(now time.Time, d time.Duration) time.Time { return now.Add(-d) },
 	"text":    func(b []byte) string { return string(b) },
 	"pair":    func(v *visit, data any) pair { return pair{v, data} },
@@ -50,14 +50,6 @@ type pair struct {
 type sending struct {
 	Act          *button
 	Typed, Label string
-}
-
-// label is what a button says that acts on so many.
-func label(verb string, n int) string {
-	if n > 1 {
-		return verb + " " + number(n)
-	}
-	return verb
 }
 
 // Content is the page's own part.

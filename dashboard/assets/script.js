@@ -55,7 +55,7 @@ function morph(old, next) {
 function ready() { for (const b of $('.copy')) b.hidden = false; }
 
 // Live figures.
-let stream = null, heard = 0, since = 0, paused = false, waiting = null;
+let stream = null, heard = 0, since = 0, stale = false, paused = false, waiting = null;
 // A page does not change under text that somebody marks, to copy it.
 const busy = () => !document.getSelection().isCollapsed;
 
@@ -68,17 +68,20 @@ function show(html) {
   count();
 }
 
-function say(text, stale) {
-  lost.hidden = !text;
+function say(text, isStale) {
+  stale = Boolean(isStale);
+  const known = !content.querySelector('[data-unknown]'); // a page without figures says by itself that there are none
+  lost.hidden = !text || !known;
   put(lost, text);
-  document.body.classList.toggle('stale', Boolean(stale));
-  lamp.classList.toggle('off', Boolean(stale));
+  document.body.classList.toggle('stale', stale && known);
+  lamp.classList.toggle('off', stale);
+  take();
 }
 
 // take shows what was pushed, as soon as nobody is in its way.
 function take() {
   if (waiting !== null && !busy()) { show(waiting); waiting = null; }
-  put(lamp, paused ? 'paused' : waiting !== null ? 'waits' : 'live');
+  put(lamp, paused ? 'paused' : stale ? 'no answer' : waiting !== null ? 'waits' : 'live');
 }
 
 function open() {

@@ -143,7 +143,7 @@ func (t *tab) text() (s string, err error) {
 
 // picture is the visible part of the page as PNG.
 func (t *tab) picture() (png []byte, err error) {
-	err = t.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+	err = t.run(page.BringToFront(), chromedp.ActionFunc(func(ctx context.Context) (err error) {
 		png, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatPng).Do(ctx)
 		return err
 	}))

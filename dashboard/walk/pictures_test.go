@@ -49,21 +49,19 @@ func TestThePicturesOfTheDocumentation(t *testing.T) {
 		}
 		empty := openSite(t)
 		for name, path := range map[string]string{"home": "", "queues": "queues", "locks": "locks", "cache": "cache", "audit": "audit", "queue": "queue?q=mail"} {
-			empty.take(empty.open(light), view{"empty-" + name, path, light}, folder)
+			empty.take(view{"empty-" + name, path, light}, folder)
 		}
 		many := openSite(t)
 		many.thousand()
 		for name, path := range map[string]string{"home": "", "queues": "queues", "locks": "locks"} {
-			many.take(many.open(light), view{"many-" + name, path, light}, folder)
+			many.take(view{"many-" + name, path, light}, folder)
 		}
 		gone := openSite(t)
 		gone.server.Kill()
-		gone.take(gone.open(light), view{"dead-first", "", light}, folder)
+		gone.take(view{"dead-first", "", light}, folder)
 	}
 	for _, v := range views {
-		tab := s.open(v.device)
-		s.take(tab, v, folder)
-		tab.stop()
+		s.take(v, folder)
 	}
 	if os.Getenv("HOLDFAST_PICTURES_ALL") != "" {
 		tab := s.open(light)
@@ -75,8 +73,11 @@ func TestThePicturesOfTheDocumentation(t *testing.T) {
 	}
 }
 
-func (s *site) take(tab *tab, v view, folder string) {
+// take takes a picture in a tab of its own.
+func (s *site) take(v view, folder string) {
 	s.Helper()
+	tab := s.open(v.device)
+	defer tab.stop()
 	s.goTo(tab, v.path)
 	s.do(tab, v.file, chromedp.Sleep(300*time.Millisecond))
 	s.save(tab, filepath.Join(folder, v.file+".png"))

@@ -106,9 +106,9 @@ func bury(ctx context.Context, pipe redis.Pipeliner, causes []cause, now time.Ti
 	for i, l := range letters {
 		task, tried := l.at.Add(-90*time.Second), l.at.Add(-60*time.Second)
 		id := fmt.Sprintf("%d-%d", task.UnixMilli(), i)
-		history := fmt.Sprintf(`[{"at":%d,"id":"%s","consumer":"web-2:26267","error":%q}]`, tried.UnixMilli(), id, l.text)
+		history := fmt.Sprintf(`[{"at":%d,"id":"%s","consumer":"web-2:26267","error":%q},{"at":%d,"id":"%s","consumer":"web-1:26240","error":%q}]`, tried.UnixMilli(), id, l.text, l.at.UnixMilli(), id, l.text)
 		pipe.Do(ctx, "XADD", queue.DeadStream(l.queue, ""), fmt.Sprintf("%d-%d", l.at.UnixMilli(), i), "payload", payload(i), "timestamp", task.Unix(), "retry_count", 1,
-			"task_id", id, "reason", l.text, "history", history, "origin_stream", l.queue, "origin_group", queue.DefaultGroup, "origin_consumer", "web-2:26267", "origin_id", id, "deliveries", 1, "failed_at", l.at.Unix())
+			"task_id", id, "reason", l.text, "history", history, "origin_stream", l.queue, "origin_group", queue.DefaultGroup, "origin_consumer", "web-1:26240", "origin_id", id, "deliveries", 1, "failed_at", l.at.Unix())
 	}
 }
 
@@ -183,10 +183,12 @@ func (s *shop) loads(ctx context.Context) {
 	})
 	for i := range 3 {
 		for range 4 - i {
-			other := cache.New[string](s.rdb, cache.Options{Prefix: "price:", TTL: time.Minute})
+			prices := cache.New[string](s.rdb, cache.Options{Prefix: "price:", TTL: 50 * time.Millisecond})
 			s.work.Go(func() {
-				defer other.Close()
-				_, _ = other.Fetch(ctx, fmt.Sprint("A-", i), slow)
+				defer prices.Close()
+				for ctx.Err() == nil {
+					_, _ = prices.Fetch(ctx, fmt.Sprint("A-", i), slow)
+				}
 			})
 		}
 	}
