@@ -42,7 +42,7 @@ func cachePage(v *visit) (page, error) {
 	}
 	var err error
 	if d.Key != "" {
-		d.Info, err = ask(v, "cache key "+d.Key, fresh, func(ctx context.Context) (cache.Info, error) { return v.caches.Info(ctx, d.Key) })
+		d.Info, err = ask(v, "cache-key "+d.Key, fresh, func(ctx context.Context) (cache.Info, error) { return v.caches.Info(ctx, d.Key) })
 		d.Delete, d.Command = v.Button("delete", "key", d.Key), command("cache", "info", d.Key)
 	}
 	out.Data = d
@@ -68,7 +68,7 @@ func (v *visit) counters(d *cacheData) (err error) {
 		}
 		d.Prefixes = append(d.Prefixes, r)
 	}
-	loads, err := ask(v, "cache loads", fresh, func(ctx context.Context) ([]cache.Load, error) { return v.caches.Loads(ctx, shownTasks) })
+	loads, err := ask(v, "loads", fresh, func(ctx context.Context) ([]cache.Load, error) { return v.caches.Loads(ctx, shownTasks) })
 	for _, l := range loads {
 		if v.May(View, Target{Cache, l.Key}) {
 			d.Loads = append(d.Loads, l)

@@ -102,8 +102,8 @@ type board struct {
 	running atomic.Int32 // bulk acts
 }
 
-// Handler returns the pages over rdb. It needs no Close: a goroutine runs only while a bulk act
-// does, and a bulk act that the end of the process cuts off can be repeated.
+// Handler returns the pages over rdb. It needs no Close: goroutines run only while a page is made
+// or a bulk act goes on, and a bulk act that the end of the process cuts off can be repeated.
 func Handler(rdb redis.UniversalClient, o Options) http.Handler {
 	if o.User == nil {
 		o.User = func(r *http.Request) string { return r.RemoteAddr }
@@ -181,6 +181,7 @@ type visit struct {
 	Now  time.Time
 	Lost time.Time // the server does not answer, and the figures are from then
 	may  map[question]bool
+	of   map[string]time.Time // when the answers of each kind are from
 	page
 }
 

@@ -35,7 +35,7 @@ type rows struct {
 
 // perQueue is how long what a list says of one queue is shown: a list of many is asked for less
 // often, so that it costs the server no more than a list of some.
-const perQueue = 5 * time.Millisecond
+const perQueue = 10 * time.Millisecond
 
 // rows lists the queues whose names match, those with the most dead letters first.
 func (v *visit) rows(match, cursor string) (rows, error) {
@@ -49,9 +49,6 @@ func (v *visit) rows(match, cursor string) (rows, error) {
 			mine.Queues = append(mine.Queues, q)
 		}
 	}
-	slices.SortStableFunc(mine.Queues, func(a, b row) int {
-		return cmp.Or(cmp.Compare(b.Dead, a.Dead), cmp.Compare(b.Ready, a.Ready), cmp.Compare(a.Stream, b.Stream))
-	})
 	return mine, err
 }
 
@@ -86,6 +83,9 @@ func (b *board) list(ctx context.Context, match, cursor string) (all rows, err e
 		})
 	}
 	looking.Wait()
+	slices.SortStableFunc(all.Queues, func(a, b row) int {
+		return cmp.Or(cmp.Compare(b.Dead, a.Dead), cmp.Compare(b.Ready, a.Ready), cmp.Compare(a.Stream, b.Stream))
+	})
 	return all, errors.Join(errs...)
 }
 
@@ -162,13 +162,16 @@ type homeData struct {
 	Queues              []row
 	Locks               []lockRow
 	NoQueues, Locked    bool
-	Partial             int // queues looked into, where there are more
+	Examining           bool // what is found comes with the next push
+	Partial             int  // queues looked into, where there are more
 }
 
 // causesOf is of how many queues, those with the most dead letters, the first page shows causes.
 const causesOf = 20
 
 func home(v *visit) (page, error) {
+	_, _, _ = v.examine(0) // while the queues are listed
+	_, _ = v.lockRowsSoon(0)
 	all, err := v.rows("", "")
 	if err != nil {
 		return page{}, err
@@ -188,17 +191,14 @@ func home(v *visit) (page, error) {
 		}
 	}
 	if v.Area("lock") {
-		locks, _, err := v.lockRows("")
-		if err != nil {
-			return page{}, err
-		}
-		for _, l := range locks {
+		all, there := v.lockRowsSoon(patient)
+		for _, l := range v.visible(contended(all.rows), locksMost) {
 			if l.First > time.Minute {
-				d.Needs = append(d.Needs, need{Count: number(l.Waiting), What: noun(l.Waiting, "waits", "wait") + " for the lock " + l.Name, Cause: "Held by " + l.Owner + ".", Since: v.Now.Add(-l.First),
+				d.Needs = append(d.Needs, need{Count: number(l.Waiting), What: noun(l.Waiting, "waits", "wait") + " for the lock " + l.Name, Cause: "Held by " + l.Owner + ".", Since: v.Of("locks").Add(-l.First),
 					Look: link("lock", vals("name", l.Name)), rank: int64(l.Waiting)})
 			}
 		}
-		d.Locks, d.Locked = locks[:min(5, len(locks))], true
+		d.Locks, d.Locked = v.visible(all.rows, 5), there
 	}
 	v.findings(&d)
 	slices.SortStableFunc(d.Needs, func(a, b need) int { return cmp.Compare(b.rank, a.rank) })
@@ -232,21 +232,29 @@ func (v *visit) ofQueue(d *homeData, q row, causes bool) error {
 			Look: link("queue", vals("q", q.Stream)), Act: v.Button("resume", "q", q.Stream), rank: 1 << 20})
 	case q.OldestAge > 5*time.Minute && q.InPerMinute > q.OutPerMinute && q.Ready > 0:
 		d.Needs = append(d.Needs, need{Count: number(q.Ready), What: noun(int(q.Ready), "task waits", "tasks wait") + " in " + q.Stream + ", which " + behind, Cause: "Its workers do less than comes in.",
-			Since: v.Now.Add(-q.OldestAge), Look: link("queue", vals("q", q.Stream, "tab", "in-work")), rank: q.Ready})
+			Since: v.Of("queues").Add(-q.OldestAge), Look: link("queue", vals("q", q.Stream, "tab", "in-work")), rank: q.Ready})
 	}
 	return nil
 }
 
-// findings adds what an examination of the servers and queues found.
-func (v *visit) findings(d *homeData) {
-	within := func(r *doctor.Report) time.Duration {
-		return max(3*costly, time.Duration(r.Queues)*4*perQueue)
-	}
-	report, err := askFor(v, "doctor", within, func(ctx context.Context) (*doctor.Report, error) {
+// examine has the servers and queues examined in the background. Of many queues, those that are
+// listed first are examined.
+func (v *visit) examine(wait time.Duration) (*doctor.Report, bool, error) {
+	within := func(r *doctor.Report) time.Duration { return max(3*costly, time.Duration(r.Queues)*4*perQueue) }
+	return askSoon(v, "doctor", wait, within, func(ctx context.Context) (*doctor.Report, error) {
 		return doctor.Examine(ctx, v.rdb, doctor.Options{Queues: queuesMost})
 	})
-	if err != nil {
+}
+
+// findings adds what an examination of the servers and queues found.
+func (v *visit) findings(d *homeData) {
+	report, there, err := v.examine(patient)
+	switch {
+	case err != nil:
 		report = &doctor.Report{Findings: []doctor.Finding{{What: "The server could not be examined.", Why: err.Error(), Cure: "holdfast doctor"}}}
+	case !there:
+		d.Examining = true
+		return
 	}
 	for _, f := range report.Findings {
 		over := Target{Kind: Server}
@@ -274,6 +282,8 @@ func (d *homeData) say(things int) {
 		d.State = "One thing needs you."
 	case things > 1:
 		d.State = words(things) + " things need you."
+	case d.Examining:
+		d.State = "Looking …"
 	default:
 		d.State = "All is well."
 	}

@@ -21,67 +21,91 @@ type lockRow struct {
 }
 
 const (
-	locksMost  = 10_000 // locks that a page looks at
-	peopleMost = 10     // holders and waiters of each that a list keeps
-	perLock    = time.Millisecond
+	locksMost  = 10_000               // locks that a page looks at
+	peopleMost = 10                   // holders and waiters of each that a list keeps
+	perLock    = 2 * time.Millisecond // as perQueue
 )
 
-// lockRows lists the locks that match, those with the longest lines first, and tells whether
-// there are more.
-func (v *visit) lockRows(match string) (all []lockRow, more bool, err error) {
-	within := func(p lock.Page) time.Duration { return time.Duration(len(p.Locks)) * perLock }
-	found, err := askFor(v, "locks "+match, within, func(ctx context.Context) (lock.Page, error) {
-		var all lock.Page
-		seen := map[string]bool{}
-		for {
-			page, err := v.locks.List(ctx, lock.ListOptions{Cursor: all.Cursor, Match: match})
-			if err != nil {
-				return all, err
+// lockList are locks, those with the longest lines first.
+type lockList struct {
+	rows []lockRow
+	more bool // there are more
+}
+
+func (l lockList) holds() time.Duration { return time.Duration(len(l.rows)) * perLock }
+
+// lockRows lists the locks that match. Only the rows that visible returns may be shown.
+func (v *visit) lockRows(match string) (lockList, error) {
+	return askFor(v, "locks "+match, lockList.holds, func(ctx context.Context) (lockList, error) { return v.board.lockRows(ctx, match) })
+}
+
+// lockRowsSoon is lockRows for pages about something else, which do not wait for many locks.
+func (v *visit) lockRowsSoon(wait time.Duration) (all lockList, there bool) {
+	all, there, _ = askSoon(v, "locks ", wait, lockList.holds, func(ctx context.Context) (lockList, error) { return v.board.lockRows(ctx, "") })
+	return all, there
+}
+
+func (b *board) lockRows(ctx context.Context, match string) (all lockList, err error) {
+	seen := map[string]bool{}
+	for cursor := ""; ; {
+		page, err := b.locks.List(ctx, lock.ListOptions{Cursor: cursor, Match: match})
+		if err != nil {
+			return all, err
+		}
+		for _, l := range page.Locks {
+			if seen[l.Name] {
+				continue
 			}
-			for _, l := range page.Locks {
-				if !seen[l.Name] {
-					seen[l.Name] = true
-					l.Holders = slices.Clone(l.Holders[:min(len(l.Holders), peopleMost)])
-					l.Waiters = slices.Clone(l.Waiters[:min(len(l.Waiters), peopleMost)])
-					all.Locks = append(all.Locks, l)
-				}
+			seen[l.Name] = true
+			l.Holders = slices.Clone(l.Holders[:min(len(l.Holders), peopleMost)])
+			l.Waiters = slices.Clone(l.Waiters[:min(len(l.Waiters), peopleMost)])
+			r := lockRow{Info: l}
+			if len(l.Holders) > 0 {
+				h := l.Holders[0]
+				r.Owner, r.Left, r.Held = h.Owner, h.Left, h.Held
 			}
-			if all.Cursor = page.Cursor; all.Cursor == "" || len(all.Locks) >= locksMost {
-				return all, nil
+			if len(l.Waiters) > 0 {
+				r.Next, r.First = l.Waiters[0].Owner, l.Waiters[0].Waited
 			}
+			all.rows = append(all.rows, r)
 		}
-	})
-	for _, l := range found.Locks {
-		if !v.May(View, Target{Lock, l.Name}) {
-			continue
+		if cursor = page.Cursor; cursor == "" || len(all.rows) >= locksMost {
+			all.more = cursor != ""
+			break
 		}
-		r := lockRow{Info: l}
-		if len(l.Holders) > 0 {
-			h := l.Holders[0]
-			r.Owner, r.Left, r.Held = h.Owner, h.Left, h.Held
-		}
-		if len(l.Waiters) > 0 {
-			r.Next, r.First = l.Waiters[0].Owner, l.Waiters[0].Waited
-		}
-		all = append(all, r)
 	}
-	slices.SortStableFunc(all, func(a, b lockRow) int {
+	slices.SortStableFunc(all.rows, func(a, b lockRow) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(a.Name, b.Name))
 	})
-	return all, found.Cursor != "", err
+	return all, nil
+}
+
+// visible are the first rows that the visitor may see, with how long their leases are.
+func (v *visit) visible(rows []lockRow, most int) (shown []lockRow) {
+	for _, r := range rows {
+		if len(shown) == most {
+			break
+		}
+		if v.May(View, Target{Lock, r.Name}) {
+			r.Whole = v.whole(r.Name, r.Owner, r.Left)
+			shown = append(shown, r)
+		}
+	}
+	return shown
+}
+
+// contended are the rows somebody waits in, which come first.
+func contended(rows []lockRow) []lockRow {
+	n := slices.IndexFunc(rows, func(r lockRow) bool { return r.Waiting == 0 })
+	if n < 0 {
+		n = len(rows)
+	}
+	return rows[:n]
 }
 
 // whole is how long a holder's lease is.
 func (v *visit) whole(name, owner string, left time.Duration) time.Duration {
 	return v.terms.of("lock "+name+" "+owner, left)
-}
-
-// wholes fills in how long the leases of rows are that are shown.
-func (v *visit) wholes(shown []lockRow) []lockRow {
-	for i := range shown {
-		shown[i].Whole = v.whole(shown[i].Name, shown[i].Owner, shown[i].Left)
-	}
-	return shown
 }
 
 // waitsFor is one step in who waits for whom: somebody waits for a lock that others hold.
@@ -160,9 +184,9 @@ func locksPage(v *visit) (page, error) {
 		return page{}, err
 	}
 	d.Wait, d.Hold = timesOf(d.Stats, "wait_ms"), timesOf(d.Stats, "hold_ms")
-	d.Locks, d.More, err = v.lockRows(d.Match)
-	d.Looked = len(d.Locks)
-	d.Locks = v.wholes(d.Locks[:min(len(d.Locks), shownTasks)])
+	all, err := v.lockRows(d.Match)
+	d.Looked, d.More = len(all.rows), all.more
+	d.Locks = v.visible(all.rows, shownTasks)
 	return page{name: "locks", Title: "Locks", Menu: Lock, Data: d, Live: true}, err
 }
 
@@ -212,11 +236,8 @@ func lockPage(v *visit) (page, error) {
 		d.Waiters = d.Waiters[:shownTasks]
 	}
 	if len(d.Waiters) > 0 {
-		others, _, err := v.lockRows("")
-		if err != nil {
-			return page{}, err
-		}
-		d.Chain = chains(others, owners)
+		all, _ := v.lockRowsSoon(patient)
+		d.Chain = chains(v.visible(contended(all.rows), locksMost), owners)
 	}
 	return page{name: "lock", Title: name, Menu: Lock, Data: d, Live: true}, nil
 }

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,8 @@ type answer struct {
 	at    time.Time // of the value; zero without one
 	err   error     // of the last try
 	tried time.Time
-	acted int64 // of memory, at the last try
+	acted int64         // of memory, at the last try
+	comes chan struct{} // closed when the answer that is loaded in the background is there
 }
 
 // entry returns the answer of a key. The answer that was used least recently makes place.
@@ -99,6 +101,9 @@ func askFor[T any](v *visit, key string, within func(T) time.Duration, load func
 			value, there = answer, true
 		}
 	}
+	if there {
+		v.from(key, a.at)
+	}
 	switch {
 	case a.err == nil:
 		return value, nil
@@ -109,6 +114,69 @@ func askFor[T any](v *visit, key string, within func(T) time.Duration, load func
 		return value, nil
 	}
 	return value, a.err
+}
+
+// patient is how long a page waits for what is loaded in the background.
+const patient = 50 * time.Millisecond
+
+// askSoon is askFor for what takes long and may be shown later: the answer is loaded in the
+// background, and the last one returned meanwhile. If there is none yet, it is waited for so long.
+func askSoon[T any](v *visit, key string, wait time.Duration, within func(T) time.Duration, load func(context.Context) (T, error)) (value T, there bool, err error) {
+	a := v.memory.entry(key)
+	a.mu.Lock()
+	value, there = a.value.(T)
+	holds := fresh
+	if there && a.err == nil {
+		holds = max(holds, within(value))
+	}
+	acted := v.memory.acted.Load()
+	if a.comes == nil && (acted != a.acted || time.Since(a.tried) >= holds) {
+		a.comes = make(chan struct{})
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), answerMost)
+			defer cancel()
+			answer, err := load(ctx)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.err, a.tried, a.acted = err, time.Now(), acted
+			if err == nil {
+				a.value, a.at = answer, a.tried
+			}
+			close(a.comes)
+			a.comes = nil
+		}()
+	}
+	comes := a.comes
+	a.mu.Unlock()
+	if comes != nil && !there {
+		select {
+		case <-comes:
+		case <-time.After(wait):
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if value, there = a.value.(T); there {
+		v.from(key, a.at)
+	}
+	return value, there, a.err
+}
+
+// from notes when an answer is from.
+func (v *visit) from(key string, at time.Time) {
+	kind, _, _ := strings.Cut(key, " ")
+	if v.of == nil {
+		v.of = map[string]time.Time{}
+	}
+	v.of[kind] = at
+}
+
+// Of is when the answer of a kind is from, which is when its ages and leases were as they say.
+func (v *visit) Of(kind string) time.Time {
+	if at, there := v.of[kind]; there {
+		return at
+	}
+	return v.Now
 }
 
 // answered reports whether an error is what the server said, and not its silence.

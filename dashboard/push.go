@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -19,16 +21,35 @@ const (
 )
 
 // counting is what goes on by itself in the browser, and is no change.
-var counting = regexp.MustCompile(`(<time [^>]*>)[^<]*|<progress[^>]*>[^<]*</progress><output>[^<]*|class="low"`)
+var counting = regexp.MustCompile(`<time datetime="([^"]*)"[^>]*>[^<]*|<progress[^>]* data-until="(\d+)"[^>]*>[^<]*</progress><output>[^<]*`)
 
-// until is when a lease ends, which is a change where it is renewed.
-var until = regexp.MustCompile(`data-until="(\d+)"`)
+// shift is how much the start of something or the end of a lease may differ without being a change:
+// answers come sooner or later, and are rounded.
+const shift = 1500 * time.Millisecond
 
-// mark tells two contents of a page from each other.
-func mark(content []byte) string {
-	ends := until.FindAll(content, -1)
-	sum := sha256.Sum256(append(counting.ReplaceAll(content, []byte("$1")), bytes.Join(ends, nil)...))
-	return hex.EncodeToString(sum[:8])
+// mark is what two contents of a page are told apart by.
+type mark struct {
+	sum   string
+	times []time.Time // starts and ends that the browser counts to
+}
+
+func markOf(content []byte) (m mark) {
+	for _, t := range counting.FindAllSubmatch(content, -1) {
+		at, err := time.Parse(time.RFC3339, string(t[1]))
+		if err != nil {
+			ms, _ := strconv.ParseInt(string(t[2]), 10, 64)
+			at = time.UnixMilli(ms)
+		}
+		m.times = append(m.times, at)
+	}
+	sum := sha256.Sum256(counting.ReplaceAll(content, nil))
+	m.sum = hex.EncodeToString(sum[:8])
+	return m
+}
+
+// differs reports whether m has to be pushed to who has seen old.
+func (m mark) differs(old mark) bool {
+	return m.sum != old.sum || !slices.EqualFunc(m.times, old.times, func(a, b time.Time) bool { return a.Sub(b).Abs() <= shift })
 }
 
 // events pushes the content of a page whenever it changes. The rights are asked for each time.
@@ -44,7 +65,7 @@ func (b *board) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Accel-Buffering", "no")
 	out := http.NewResponseController(w)
 	_ = out.SetWriteDeadline(time.Time{})
-	seen, lost, spoke := r.FormValue("seen"), time.Time{}, time.Time{}
+	seen, lost, spoke := mark{sum: r.FormValue("seen")}, time.Time{}, time.Time{}
 	send := func(event, data string) bool {
 		spoke = time.Now()
 		_, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, strings.ReplaceAll(strings.TrimSpace(data), "\n", "\ndata: "))
@@ -58,8 +79,11 @@ func (b *board) events(w http.ResponseWriter, r *http.Request) {
 		if err = v.find(); err == nil {
 			err = v.render(&content, "main")
 		}
-		alive := true
-		switch now := mark(content.Bytes()); {
+		alive, now := true, markOf(content.Bytes())
+		if seen.times == nil && seen.sum == now.sum { // the page that was loaded a moment ago
+			seen = now
+		}
+		switch {
 		case err != nil && refused(err):
 			send("end", err.Error())
 			return
@@ -71,7 +95,7 @@ func (b *board) events(w http.ResponseWriter, r *http.Request) {
 				alive = send("lost", v.Lost.Format("15:04:05"))
 			}
 			lost = v.Lost
-		case now != seen:
+		case now.differs(seen):
 			seen, lost = now, time.Time{}
 			alive = send("main", content.String())
 		case !lost.IsZero():

@@ -76,7 +76,7 @@ func (v *visit) render(w io.Writer, what string) error {
 		_, err = io.WriteString(w, string(main))
 		return err
 	}
-	return templates.ExecuteTemplate(w, "layout", layout{v, main, mark([]byte(main))})
+	return templates.ExecuteTemplate(w, "layout", layout{v, main, markOf([]byte(main)).sum})
 }
 
 // versions of the assets are parts of their addresses, so that browsers may keep them for ever.
