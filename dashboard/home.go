@@ -33,8 +33,8 @@ type rows struct {
 	Cursor string // there are more than were looked into
 }
 
-// perQueue is how long what a list says of one queue is shown: a list of many is asked for less
-// often, so that it costs the server no more than a list of some.
+// perQueue is how long what a list says of one queue holds: a list of many is asked for less often,
+// so that it costs the server no more than a list of some.
 const perQueue = 10 * time.Millisecond
 
 // rows lists the queues whose names match, those with the most dead letters first.
@@ -119,10 +119,10 @@ const unchanged = time.Minute
 // changed, many less often.
 func (v *visit) failures(stream string, dead, buried int64) (queue.FailureReport, error) {
 	within := func(f failures) time.Duration {
-		switch {
-		case f.dead == dead && f.buried == buried:
+		if f.dead == dead && f.buried == buried {
 			return unchanged
-		case dead > 1000:
+		}
+		if dead > 1000 {
 			return costly
 		}
 		return fresh
@@ -250,7 +250,7 @@ func (v *visit) examine(wait time.Duration) (*doctor.Report, bool, error) {
 func (v *visit) findings(d *homeData) {
 	report, there, err := v.examine(patient)
 	switch {
-	case err != nil:
+	case err != nil && !there:
 		report = &doctor.Report{Findings: []doctor.Finding{{What: "The server could not be examined.", Why: err.Error(), Cure: "holdfast doctor"}}}
 	case !there:
 		d.Examining = true

@@ -24,15 +24,21 @@ const (
 	locksMost  = 10_000               // locks that a page looks at
 	peopleMost = 10                   // holders and waiters of each that a list keeps
 	perLock    = 2 * time.Millisecond // as perQueue
+	walkMost   = 2 * time.Second      // of a walk through a keyspace that is large
 )
 
 // lockList are locks, those with the longest lines first.
 type lockList struct {
 	rows []lockRow
 	more bool // there are more
+	took time.Duration
 }
 
-func (l lockList) holds() time.Duration { return time.Duration(len(l.rows)) * perLock }
+// holds is how long the list is shown: of many locks, or where it took a walk through many keys,
+// longer, so that the walks take the server a twentieth of its time at most.
+func (l lockList) holds() time.Duration {
+	return max(time.Duration(len(l.rows))*perLock, min(20*l.took, time.Minute))
+}
 
 // lockRows lists the locks that match. Only the rows that visible returns may be shown.
 func (v *visit) lockRows(match string) (lockList, error) {
@@ -46,7 +52,7 @@ func (v *visit) lockRowsSoon(wait time.Duration) (all lockList, there bool) {
 }
 
 func (b *board) lockRows(ctx context.Context, match string) (all lockList, err error) {
-	seen := map[string]bool{}
+	seen, began := map[string]bool{}, time.Now()
 	for cursor := ""; ; {
 		page, err := b.locks.List(ctx, lock.ListOptions{Cursor: cursor, Match: match})
 		if err != nil {
@@ -69,7 +75,7 @@ func (b *board) lockRows(ctx context.Context, match string) (all lockList, err e
 			}
 			all.rows = append(all.rows, r)
 		}
-		if cursor = page.Cursor; cursor == "" || len(all.rows) >= locksMost {
+		if cursor = page.Cursor; cursor == "" || len(all.rows) >= locksMost || time.Since(began) > walkMost {
 			all.more = cursor != ""
 			break
 		}
@@ -77,6 +83,7 @@ func (b *board) lockRows(ctx context.Context, match string) (all lockList, err e
 	slices.SortStableFunc(all.rows, func(a, b lockRow) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(a.Name, b.Name))
 	})
+	all.took = time.Since(began)
 	return all, nil
 }
 

@@ -119,7 +119,7 @@ func askFor[T any](v *visit, key string, within func(T) time.Duration, load func
 // patient is how long a page waits for what is loaded in the background.
 const patient = 50 * time.Millisecond
 
-// askSoon is askFor for what takes long and may be shown later: the answer is loaded in the
+// askSoon is ask for what takes long and may be shown later: the answer is loaded in the
 // background, and the last one returned meanwhile. If there is none yet, it is waited for so long.
 func askSoon[T any](v *visit, key string, wait time.Duration, within func(T) time.Duration, load func(context.Context) (T, error)) (value T, there bool, err error) {
 	a := v.memory.entry(key)
