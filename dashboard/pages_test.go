@@ -95,3 +95,18 @@ func TestThePagesShowAllOfACluster(t *testing.T) {
 		}
 	}
 }
+
+func TestTasksThatWaitForOthersOfTheirKeyAreShown(t *testing.T) {
+	s := open(t, dashboard.Options{})
+	s.do("TASK.KEYS", "sync", "LIMIT", 1)
+	for range 3 {
+		s.do("TASK.PUBLISH", "sync", "x", "KEY", "tenant-7")
+	}
+	s.do("XGROUP", "CREATE", "sync", "workers", "0")
+	_, body := s.get("queue?q=sync&tab=keys")
+	for _, want := range []string{"at most 1 task of a key at a time", "2 tasks are held back, of 1 key", "tenant-7"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("without %q: %s", want, body)
+		}
+	}
+}

@@ -89,6 +89,7 @@ type queueData struct {
 	Next      string
 	Consumers []consumer
 	Pause     *button
+	Keyed     keyed
 	RunAll    *button // all that failed, whatever the cause
 	Known     bool    // the rates are
 }
@@ -144,6 +145,8 @@ func queuePage(v *visit) (page, error) {
 		}
 	case "workers":
 		err = v.consumers(&d)
+	case "keys":
+		d.Keyed, err = v.keys(stream)
 	default:
 		err = v.list(&d)
 	}
@@ -195,6 +198,9 @@ func (d *queueData) tabs(chosen string) {
 	d.Tabs = []tab{
 		{"failures", "Failures", d.Stats.Dead, true}, {"dead", "Dead", d.Stats.Dead, false}, {"in-work", "In work", work, false},
 		{"ready", "Ready", ready, false}, {"delayed", "Delayed", d.Stats.Delayed, false}, {"workers", "Workers", consumers, false},
+	}
+	if d.Stats.Held > 0 || chosen == "keys" {
+		d.Tabs = slices.Insert(d.Tabs, 5, tab{"keys", "Held", d.Stats.Held, false})
 	}
 	d.Tab = chosen
 	if !slices.ContainsFunc(d.Tabs, func(t tab) bool { return t.Name == chosen }) {
