@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/deb" // the format is registered by its package
@@ -118,6 +120,8 @@ func (d *dist) scripts(name string) (s nfpm.Scripts) {
 func (d *dist) deb(info *nfpm.Info, body []file, conffile string) error {
 	info.Version, info.VersionSchema, info.Release, info.Platform = d.version, "none", "", "linux"
 	info.Maintainer, info.License, info.Priority, info.MTime = maintainer, "MIT", "optional", d.time
+	// The order of the package's files is the order of their names, wherever they come from.
+	slices.SortFunc(body, func(a, b file) int { return strings.Compare(a.path, b.path) })
 	for _, f := range body {
 		kind := ""
 		if f.path == conffile {
