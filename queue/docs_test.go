@@ -20,14 +20,48 @@ import (
 // The program with which docs/queue.md begins runs as it stands there.
 func TestTheProgramInTheDocsRuns(t *testing.T) {
 	s := start(t)
-	page, err := os.ReadFile("../docs/queue.md")
+	run, lines := runProgram(t, s, "../docs/queue.md")
+	lines.Scan()
+	id, ok := strings.CutPrefix(lines.Text(), "published ")
+	if lines.Scan(); !ok || lines.Text() != "sent "+id+" to ann@example.com" {
+		t.Errorf("it said %q of the task %q", lines.Text(), id)
+	}
+	endProgram(t, run, lines)
+	if st := s.stats(queue.New[string](s.rdb(), "mails", queue.Options{})); st.Length > 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// So does that of docs/keyed.md: the small tenant's task comes among the first.
+func TestTheProgramOfKeyedTasksRuns(t *testing.T) {
+	s := start(t)
+	run, lines := runProgram(t, s, "../docs/keyed.md")
+	if lines.Scan(); lines.Text() != "held 98 of tenant-big" {
+		t.Errorf("it said %q", lines.Text())
+	}
+	small := 0
+	for n := 1; n <= 101 && lines.Scan(); n++ {
+		if lines.Text() == "tenant-small small" {
+			small = n
+		}
+	}
+	if small == 0 || small > 50 {
+		t.Errorf("the small tenant's task came as number %d", small)
+	}
+	endProgram(t, run, lines)
+}
+
+// runProgram builds and starts the program with which a page begins.
+func runProgram(t *testing.T, s *server, path string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(page), "```go\n")
 	program, _, found := strings.Cut(rest, "```")
 	if !found || !strings.HasPrefix(program, "package main\n") {
-		t.Fatal("docs/queue.md does not begin with a Go program")
+		t.Fatal(path + " does not begin with a Go program")
 	}
 	dir, err := os.MkdirTemp(".", "testdata-program-")
 	if err != nil {
@@ -51,20 +85,17 @@ func TestTheProgramInTheDocsRuns(t *testing.T) {
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	lines.Scan()
-	id, ok := strings.CutPrefix(lines.Text(), "published ")
-	if lines.Scan(); !ok || lines.Text() != "sent "+id+" to ann@example.com" {
-		t.Errorf("it said %q of the task %q", lines.Text(), id)
-	}
+	return run, bufio.NewScanner(out)
+}
+
+// endProgram ends it by a signal.
+func endProgram(t *testing.T, run *exec.Cmd, lines *bufio.Scanner) {
+	t.Helper()
 	_ = run.Process.Signal(syscall.SIGTERM)
 	for lines.Scan() {
 	}
 	if err := run.Wait(); err != nil {
 		t.Error(err)
-	}
-	if st := s.stats(queue.New[string](s.rdb(), "mails", queue.Options{})); st.Length > 0 {
-		t.Errorf("%+v", st)
 	}
 }
 

@@ -15,7 +15,7 @@ type ListOptions struct {
 	From   time.Time // tasks from this time on: of a delayed task its due time, else when its entry was added
 	Group  string    // of this group alone; empty is every group, and a task is listed for each
 	Limit  int       // how many tasks a page has at most, 1000 being the most. Defaults to 100
-	Newest bool      // the newest first. Tasks in work are always listed oldest first
+	Newest bool      // the newest first. Tasks in work are always listed oldest first, held ones key by key
 	State  State
 	To     time.Time // tasks before this time
 }
@@ -121,12 +121,14 @@ func (i *Inspector) places(ctx context.Context, stream string, o ListOptions) (a
 		for _, g := range names {
 			all = append(all, place{delayedSet(RetryStream(stream, g)), g, "", readDelayed})
 		}
+	case Held:
+		all = append(all, place{key: heldSet(stream), read: readHeld})
 	case Dead:
 		for _, g := range names {
 			all = append(all, place{DeadStream(stream, g), g, "", readEntries})
 		}
 	default:
-		return nil, fmt.Errorf("%q is no state: take one of %s, %s, %s, %s", o.State, Ready, InWork, Delayed, Dead)
+		return nil, fmt.Errorf("%q is no state: take one of %s, %s, %s, %s, %s", o.State, Ready, InWork, Delayed, Held, Dead)
 	}
 	return all, nil
 }

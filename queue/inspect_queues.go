@@ -27,7 +27,9 @@ type Overview struct {
 	InWork       int64         `json:"in_work"`
 	Delayed      int64         `json:"delayed"`
 	Held         int64         `json:"held"`
-	Dead         int64         `json:"dead"` // dead letters of all groups
+	Keys         int64         `json:"keys"`         // keys with held tasks
+	LongestLine  int64         `json:"longest_line"` // held tasks of the key with most
+	Dead         int64         `json:"dead"`         // dead letters of all groups
 	Paused       bool          `json:"paused"`
 	Waiting      int64         `json:"waiting"`       // connections that wait for a task
 	OldestAge    time.Duration `json:"oldest_age_ns"` // of the oldest task in the stream
@@ -58,7 +60,7 @@ func (i *Inspector) Overviews(ctx context.Context, match, cursor string) (page O
 		f := blocking.FieldsOf(one)
 		o := Overview{
 			Stream: f.Text("stream"), Length: f.Int("length"), Ready: f.Int("ready"), InWork: f.Int("in_work"),
-			Delayed: f.Int("delayed"), Held: f.Int("held"), Paused: f.Bool("paused"),
+			Delayed: f.Int("delayed"), Held: f.Int("held"), Keys: f.Int("keys"), LongestLine: f.Int("longest_line"), Paused: f.Bool("paused"),
 			Waiting: f.Int("waiting"), OldestAge: f.Millis("oldest_age_ms"), InPerMinute: -1, OutPerMinute: -1,
 		}
 		if f.Has("in_per_minute") {

@@ -136,7 +136,7 @@ func (i *Inspector) fetch(ctx context.Context, stream string, o ListOptions) <-c
 }
 
 // Find returns a task by its id, or by the id of one of its entries: wherever it is, in the
-// queue, in work, delayed or dead. A task that has failed before lies under another
+// queue, in work, delayed, held or dead. A task that has failed before lies under another
 // entry: it is looked for among the DefaultWindow entries behind its first, and as many
 // delayed and newest dead tasks. [ErrNotFound] says that the task is done, was cancelled, or lies outside of that.
 func (i *Inspector) Find(ctx context.Context, stream, id string) (Record, error) {
@@ -184,6 +184,9 @@ func (i *Inspector) Find(ctx context.Context, stream, id string) (Record, error)
 // at is the task that lies under an entry id beside a stream; a zero record where there is
 // none.
 func (i *Inspector) at(ctx context.Context, stream, group, entry string) (Record, error) {
+	if strings.HasPrefix(entry, "held-") {
+		return i.heldAt(ctx, stream, entry)
+	}
 	due, ok := dueOf(entry)
 	if !ok {
 		return i.entryAt(ctx, stream, entry)

@@ -76,6 +76,9 @@ func (r *Record) publication(stream string) []any {
 	if r.ID != "" {
 		args = append(args, "UNIQUE", "import:"+r.ID, blocking.Millis(importMemory))
 	}
+	if r.TaskKey != "" {
+		args = append(args, "KEY", r.TaskKey)
+	}
 	headers := Headers{}
 	for name, value := range r.Headers {
 		headers[name] = value

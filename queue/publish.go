@@ -20,6 +20,8 @@ type publication struct {
 	ttl       time.Duration
 	duplicate *bool
 	limit     int
+	key       *string
+	weight    int
 	headers   Headers
 	err       error // what an option was given in vain
 }
@@ -49,8 +51,8 @@ func Header(name, value string) PublishOption {
 	}
 }
 
-// Limit refuses a task with [ErrFull] when its stream holds so many already, those
-// in work included. Defaults to 0: no limit.
+// Limit refuses a task with [ErrFull] when its stream has so many already, those in work
+// and those that are held included. Defaults to 0: no limit.
 func Limit(n int) PublishOption { return func(p *publication) { p.limit = n } }
 
 // MaxTries is how often this task is tried, whatever its worker's options say.
@@ -87,7 +89,8 @@ func Backoff(first, most time.Duration) PublishOption {
 
 // Unique publishes nothing if a task of this id was published within ttl; Publish
 // returns that task's id then. It makes publishing safe to repeat, and Publish itself
-// repeats it when a reply is lost.
+// repeats it when a reply is lost. In a queue with Partitions, tasks with a [Key] are unique
+// among those of their partition.
 func Unique(id string, ttl time.Duration) PublishOption {
 	return func(p *publication) { p.unique, p.ttl, p.untilDone = &id, ttl, false }
 }
@@ -207,18 +210,22 @@ func (p *publication) check() error {
 		return fmt.Errorf("Limit is %d: it must not be negative, and 0 is none", p.limit)
 	case p.unique != nil && (*p.unique == "" || p.ttl <= 0):
 		return fmt.Errorf("Unique has the id %q for %v: it takes an id and a time above 0", *p.unique, p.ttl)
+	case p.weight != 0 && p.key == nil:
+		return errors.New("Weight is given without Key")
 	case p.unique == nil && p.duplicate != nil:
 		return errors.New("Duplicate is given without Unique")
 	}
 	return nil
 }
 
-// stream is where a task goes: to each stream in turn, and tasks of one unique id to the
-// same.
+// stream is where a task goes: to each stream in turn, and tasks of one key, or else of one
+// unique id, to the same.
 func (q *Queue[T]) stream(p *publication) string {
 	switch {
 	case len(q.streams) == 1:
 		return q.streams[0]
+	case p.key != nil:
+		return q.streams[spread(*p.key, len(q.streams))]
 	case p.unique != nil:
 		return q.streams[spread(*p.unique, len(q.streams))]
 	}
@@ -244,6 +251,12 @@ func (p *publication) command(stream string, payload any) []any {
 	}
 	if p.limit > 0 {
 		args = append(args, "LIMIT", p.limit)
+	}
+	if p.key != nil {
+		args = append(args, "KEY", *p.key)
+		if p.weight > 0 {
+			args = append(args, "WEIGHT", p.weight)
+		}
 	}
 	if p.duplicate != nil {
 		args = append(args, "WITHSTATUS")

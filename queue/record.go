@@ -15,6 +15,7 @@ const (
 	Ready   State = "ready"   // no worker of the group was given the task
 	InWork  State = "in-work" // a worker has the task
 	Delayed State = "delayed" // the task is not due yet
+	Held    State = "held"    // the task waits until others of its key are done
 	Dead    State = "dead"    // the task is a dead letter
 )
 
@@ -25,12 +26,13 @@ type Record struct {
 	Key     string `json:"key"`   // the stream or sorted set that holds the task
 	State   State  `json:"state"`
 	Kind    string `json:"kind,omitempty"`
-	Payload []byte `json:"-"` // in JSON payload, or payload_base64 where it is no UTF-8
+	TaskKey string `json:"task_key,omitempty"` // what the option Key was given
+	Payload []byte `json:"-"`                  // in JSON payload, or payload_base64 where it is no UTF-8
 
 	Headers   Headers   `json:"headers,omitempty"`
 	Published time.Time `json:"published"`         // first, to the second
 	Since     time.Time `json:"since"`             // when the entry came to where it lies
-	Due       time.Time `json:"due,omitzero"`      // of a delayed task
+	Due       time.Time `json:"due,omitzero"`      // of a delayed task, and of a held one that is tried again later
 	Try       int       `json:"try"`               // 1 for a task that never failed
 	Error     string    `json:"error,omitempty"`   // of the last try; of a dead letter, its reason
 	History   []Failure `json:"history,omitempty"` // the last failures, newest last
@@ -114,6 +116,8 @@ func recordOf(state State, key, entry string, fields []any) Record {
 			r.History = historyOf(value)
 		case fieldKind:
 			r.Kind = value
+		case fieldKey:
+			r.TaskKey = value
 		case "reason":
 			r.Error = value
 		case "origin_group":
@@ -124,7 +128,7 @@ func recordOf(state State, key, entry string, fields []any) Record {
 			r.Origin = value
 		case "deliveries":
 			r.Deliveries, _ = strconv.Atoi(value)
-		case "origin_stream", "first_timestamp", "failed_at", "unique_id", "unique_until_done", "expire_at":
+		case "origin_stream", "first_timestamp", "failed_at", "unique_id", "unique_until_done", "expire_at", fieldWeight:
 		default:
 			if r.Headers == nil {
 				r.Headers = Headers{}
@@ -143,6 +147,8 @@ const (
 	fieldTaskID    = "task_id"
 	fieldError     = "error"
 	fieldHistory   = "history"
+	fieldKey       = "key"
+	fieldWeight    = "key_weight"
 
 	fieldKind     = "kind"
 	fieldMaxTries = "max_tries"

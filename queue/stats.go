@@ -10,19 +10,22 @@ import (
 
 // Stats tells how a queue is doing, all partitions together.
 type Stats struct {
-	Length    int64         `json:"length"`    // tasks in the queue, retries and those in work included
-	Delayed   int64         `json:"delayed"`   // tasks that are not due yet
-	Dead      int64         `json:"dead"`      // dead letters of all groups
-	Held      int64         `json:"held"`      // tasks that wait for others of their key
-	Published int64         `json:"published"` // tasks and retries ever added to the stream
-	Retried   int64         `json:"retried"`   // since the server started, as are the next ones
-	Buried    int64         `json:"buried"`    // tasks that became dead letters
-	Expired   int64         `json:"expired"`   // tasks that no worker was given in time
-	Cancelled int64         `json:"cancelled"`
-	Paused    bool          `json:"paused"`        // nothing is handed out
-	Waiting   int64         `json:"waiting"`       // workers' connections that wait for a task
-	OldestAge time.Duration `json:"oldest_age_ns"` // of the oldest task in the queue
-	Groups    []GroupStats  `json:"groups"`
+	Length      int64         `json:"length"`       // tasks in the queue, retries and those in work included
+	Delayed     int64         `json:"delayed"`      // tasks that are not due yet
+	Dead        int64         `json:"dead"`         // dead letters of all groups
+	Held        int64         `json:"held"`         // tasks that wait until others of their key are done
+	Keys        int64         `json:"keys"`         // keys with held tasks
+	LongestLine int64         `json:"longest_line"` // held tasks of the key with most
+	LongestKey  string        `json:"longest_key,omitempty"`
+	Published   int64         `json:"published"` // tasks and retries ever added to the stream
+	Retried     int64         `json:"retried"`   // since the server started, as are the next ones
+	Buried      int64         `json:"buried"`    // tasks that became dead letters
+	Expired     int64         `json:"expired"`   // tasks that no worker was given in time
+	Cancelled   int64         `json:"cancelled"`
+	Paused      bool          `json:"paused"`        // nothing is handed out
+	Waiting     int64         `json:"waiting"`       // workers' connections that wait for a task
+	OldestAge   time.Duration `json:"oldest_age_ns"` // of the oldest task in the queue
+	Groups      []GroupStats  `json:"groups"`
 }
 
 // GroupStats tells how a group of workers is doing.
@@ -103,6 +106,10 @@ func (s *Stats) addStream(m blocking.Fields, group string) {
 	s.Length += m.Int("length")
 	s.Delayed += m.Int("delayed")
 	s.Held += m.Int("held")
+	s.Keys += m.Int("keys")
+	if n := m.Int("longest_line"); n > s.LongestLine {
+		s.LongestLine, s.LongestKey = n, m.Text("longest_key")
+	}
 	s.Published += m.Int("published")
 	s.Retried += m.Int("retried")
 	s.Buried += m.Int("dead")

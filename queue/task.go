@@ -21,6 +21,7 @@ type TaskInfo struct {
 	Queue    string // the queue's name
 	Stream   string // the stream the entry came from: the queue, a partition, or a retry stream
 	Kind     string // Options.Kind of who published it
+	Key      string // what [Key] was given, or ""
 	Headers  Headers
 	Try      int // 1 for the first
 	MaxTries int // the task is a dead letter when try MaxTries fails
@@ -130,7 +131,9 @@ func (t *TaskInfo) read(fields []any) (payload string, found bool) {
 			t.History = historyOf(value)
 		case fieldKind:
 			t.Kind = value
-		case "unique_id", "unique_until_done", "expire_at":
+		case fieldKey:
+			t.Key = value
+		case "unique_id", "unique_until_done", "expire_at", fieldWeight:
 		default:
 			if t.Headers == nil {
 				t.Headers = Headers{}
