@@ -109,8 +109,8 @@ fuzz: ## run every fuzz target (FOR=10s each)
 	@FOR=$(or $(FOR),10s) scripts/fuzz
 
 .PHONY: scale
-scale: server build ## measure what docs/scale.md and holdfast size reckon with, into bench/results/scale.json
-	HOLDFAST_SCALE=$(CURDIR)/bench/results/scale.json $(GO) test -C e2e -count 1 -timeout 30m -v -run '^TestCostsStayFlatWhileAClusterGrows$$' .
+scale: server build ## measure what docs/scale.md and holdfast size reckon with, into bench/scale.json
+	HOLDFAST_SCALE=$(CURDIR)/bench/scale.json $(GO) test -C e2e -count 1 -timeout 30m -v -run '^TestCostsStayFlatWhileAClusterGrows$$' .
 
 .PHONY: install
 install: build ## install into PREFIX (default /usr/local): lib/holdfast and bin
