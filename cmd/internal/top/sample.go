@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -22,25 +23,55 @@ const most = 500
 // sample is what was seen at one time.
 type sample struct {
 	at     time.Time
-	err    error
+	errs   [3]error // by view: the rows of that table are those of the sample before
 	queues []queue.Overview
 	locks  []lock.Info
+	whole  bool // all locks are there, not only those that were found so far
 	loads  []cache.Load
+	past   *sample // of some seconds ago, to see how fast queues empty; without a past of its own
 }
 
-// look takes a sample.
-func look(ctx context.Context, rdb redis.UniversalClient) sample {
+// look takes a sample. The parts of it fail each for itself.
+func (w *walk) look(ctx context.Context, rdb redis.UniversalClient) sample {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	s := sample{at: time.Now()}
-	s.err = s.fill(ctx, rdb)
+	s.errs[queues] = s.addQueues(ctx, rdb)
+	s.loads, s.errs[loads] = cache.Inspect(rdb).Loads(ctx, most)
+	s.locks, s.errs[locks] = w.step(ctx, lock.Inspect(rdb))
+	s.whole = w.whole
 	return s
 }
 
-func (s *sample) fill(ctx context.Context, rdb redis.UniversalClient) error {
-	queues, locks := queue.Inspect(rdb), lock.Inspect(rdb)
+// pastAge is how old the past of a sample is.
+const pastAge = 15 * time.Second
+
+// after completes a sample: by its past, and by the parts of the one before that could not be had again.
+func (s sample) after(before sample) sample {
+	if s.past = before.past; s.past == nil || s.at.Sub(s.past.at) > pastAge {
+		now := before
+		now.past = nil
+		s.past = &now
+	}
+	if s.errs[queues] != nil {
+		s.queues = before.queues
+	}
+	if s.errs[locks] != nil {
+		s.locks, s.whole = before.locks, before.whole
+	}
+	if s.errs[loads] != nil {
+		s.loads = before.loads
+	}
+	if s.errs[queues] != nil && s.errs[locks] != nil && s.errs[loads] != nil {
+		s.at = before.at
+	}
+	return s
+}
+
+func (s *sample) addQueues(ctx context.Context, rdb redis.UniversalClient) error {
+	inspect := queue.Inspect(rdb)
 	for cursor := ""; ; {
-		page, err := queues.Overviews(ctx, "", cursor)
+		page, err := inspect.Overviews(ctx, "", cursor)
 		if err != nil {
 			return err
 		}
@@ -49,20 +80,9 @@ func (s *sample) fill(ctx context.Context, rdb redis.UniversalClient) error {
 			break
 		}
 	}
+	slices.SortFunc(s.queues, func(a, b queue.Overview) int { return strings.Compare(a.Stream, b.Stream) })
 	s.queues = slices.CompactFunc(s.queues, func(a, b queue.Overview) bool { return a.Stream == b.Stream })
-	for o := (lock.ListOptions{}); ; {
-		page, err := locks.List(ctx, o)
-		if err != nil {
-			return err
-		}
-		s.locks = append(s.locks, page.Locks...)
-		if o.Cursor = page.Cursor; o.Cursor == "" || len(s.locks) >= most {
-			break
-		}
-	}
-	var err error
-	s.loads, err = cache.Inspect(rdb).Loads(ctx, most)
-	return err
+	return nil
 }
 
 // view is one of the three tables.
@@ -94,7 +114,7 @@ func (s *sample) rows(v view, by int, filter string) []row {
 	switch v {
 	case queues:
 		for _, q := range s.queues {
-			all = append(all, queueRow(q))
+			all = append(all, s.queueRow(q))
 		}
 	case locks:
 		for _, l := range s.locks {
@@ -117,26 +137,43 @@ func (s *sample) rows(v view, by int, filter string) []row {
 	return all
 }
 
-func queueRow(q queue.Overview) row {
+// empties is how long a queue takes to become empty if it goes on as in the last seconds: 0 when it is empty or
+// nothing is known yet, and forEver where it does not become shorter.
+func (s *sample) empties(q *queue.Overview) time.Duration {
+	if s.past == nil || q.Ready == 0 {
+		return 0
+	}
+	n := slices.IndexFunc(s.past.queues, func(p queue.Overview) bool { return p.Stream == q.Stream })
+	if n < 0 || s.at == s.past.at {
+		return 0
+	}
+	done := s.past.queues[n].Ready - q.Ready
+	if done <= 0 {
+		return forEver
+	}
+	return time.Duration(float64(q.Ready) / float64(done) * float64(s.at.Sub(s.past.at)))
+}
+
+const forEver = time.Duration(math.MaxInt64)
+
+func (s *sample) queueRow(q queue.Overview) row {
 	in, out, eta := "-", "-", "-"
-	etaKey := 0.0
 	if q.InPerMinute >= 0 {
 		in, out = perSecond(q.InPerMinute), perSecond(q.OutPerMinute)
-		switch {
-		case q.Ready == 0:
-		case q.OutPerMinute > q.InPerMinute:
-			d := time.Duration(float64(q.Ready) / float64(q.OutPerMinute-q.InPerMinute) * float64(time.Minute))
-			eta, etaKey = cli.Duration(d), float64(d)
-		default:
-			eta, etaKey = "never", 1e18
-		}
+	}
+	left := s.empties(&q)
+	switch {
+	case left == forEver:
+		eta = "never"
+	case left > 0:
+		eta = cli.Duration(left)
 	}
 	name := cli.Printable(q.Stream)
 	if q.Paused {
 		name += " ‖"
 	}
 	return row{q.Stream, []string{name, cli.Number(q.Ready), cli.Number(q.InWork), cli.Number(q.Delayed + q.Held), cli.Number(q.Dead), in, out, cli.Duration(q.OldestAge), eta},
-		[]float64{0, float64(q.Ready), float64(q.InWork), float64(q.Delayed + q.Held), float64(q.Dead), float64(q.InPerMinute), float64(q.OutPerMinute), float64(q.OldestAge), etaKey}}
+		[]float64{0, float64(q.Ready), float64(q.InWork), float64(q.Delayed + q.Held), float64(q.Dead), float64(q.InPerMinute), float64(q.OutPerMinute), float64(q.OldestAge), float64(left)}}
 }
 
 func perSecond(perMinute int64) string {
@@ -147,18 +184,24 @@ func perSecond(perMinute int64) string {
 }
 
 func lockRow(l lock.Info) row {
-	owner, left, leftKey := "", "-", 0.0
+	owner, rest, leftKey := "", "-", 0.0
 	if len(l.Holders) > 0 {
 		h := l.Holders[0]
 		owner, leftKey = cli.Printable(h.Owner), float64(h.Left)
-		if left = "for ever"; h.Left >= 0 {
-			left = cli.Duration(h.Left)
-		}
+		rest = left(h.Left)
 	}
 	hold := fmt.Sprint(l.Holding)
 	if l.Limit > 1 {
 		hold = fmt.Sprintf("%d/%d", l.Holding, l.Limit)
 	}
-	return row{l.Name, []string{cli.Printable(l.Name), l.Mode, hold, cli.Number(int64(l.Waiting)), left, owner},
+	return row{l.Name, []string{cli.Printable(l.Name), l.Mode, hold, cli.Number(int64(l.Waiting)), rest, owner},
 		[]float64{0, 0, float64(l.Holding), float64(l.Waiting), leftKey, 0}}
+}
+
+// left is the rest of a lease.
+func left(d time.Duration) string {
+	if d < 0 {
+		return "for ever"
+	}
+	return cli.Duration(d)
 }

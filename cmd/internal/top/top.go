@@ -30,10 +30,12 @@ type Model struct {
 	rdb redis.UniversalClient
 	o   Options
 
+	walk          walk // of look, which runs once at a time
 	sample        sample
 	view          view
 	sort          [3]int
 	chosen        int
+	moved         bool // the user chose a row: it stays chosen
 	filter        string
 	typing        bool     // a filter is being typed
 	detail        []string // lines of the row that is open; nil for the table
@@ -62,7 +64,7 @@ type (
 // Init takes the first sample.
 func (m *Model) Init() tea.Cmd { return m.look }
 
-func (m *Model) look() tea.Msg { return look(m.ctx, m.rdb) }
+func (m *Model) look() tea.Msg { return m.walk.look(m.ctx, m.rdb) }
 
 // Update handles keys and samples.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
@@ -70,11 +72,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
 	case sample:
-		if msg.err != nil { // the figures that are there stay, with their time
-			m.sample.err = msg.err
-		} else {
-			m.sample = msg
-		}
+		m.follow(func() { m.sample = msg.after(m.sample) })
 		return m, tea.Tick(m.o.Every, func(t time.Time) tea.Msg { return tick(t) })
 	case tick:
 		return m, m.look
@@ -141,13 +139,13 @@ func (m *Model) key(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	case "1", "2", "3":
 		m.turn(view(k.String()[0] - '1'))
 	case "up", "k":
-		m.chosen = max(m.chosen-1, 0)
+		m.chosen, m.moved = max(m.chosen-1, 0), true
 	case "down", "j":
-		m.chosen = max(min(m.chosen+1, len(rows)-1), 0)
+		m.chosen, m.moved = max(min(m.chosen+1, len(rows)-1), 0), true
 	case "s":
-		m.sort[m.view] = (m.sort[m.view] + 1) % len(columns[m.view])
+		m.follow(func() { m.sort[m.view] = (m.sort[m.view] + 1) % len(columns[m.view]) })
 	case "S":
-		m.sort[m.view] = (m.sort[m.view] + len(columns[m.view]) - 1) % len(columns[m.view])
+		m.follow(func() { m.sort[m.view] = (m.sort[m.view] + len(columns[m.view]) - 1) % len(columns[m.view]) })
 	case "/":
 		m.typing, m.filter, m.detail = true, "", nil
 	case "?":
@@ -176,9 +174,24 @@ b            break the lock
 x            remove the value
 q            leave`
 
-func (m *Model) turn(v view) { m.view, m.chosen, m.detail = v, 0, nil }
+func (m *Model) turn(v view) { m.view, m.chosen, m.moved, m.detail = v, 0, false, nil }
 
 func (m *Model) rows() []row { return m.sample.rows(m.view, m.sort[m.view], m.filter) }
+
+// follow changes what is shown, and keeps the row chosen that was chosen before, wherever it is then: an act
+// must not meet another row because the table was sorted anew.
+func (m *Model) follow(change func()) {
+	name := ""
+	if rows := m.rows(); m.moved && m.chosen < len(rows) {
+		name = rows[m.chosen].name
+	}
+	change()
+	for n, r := range m.rows() {
+		if name != "" && r.name == name {
+			m.chosen = n
+		}
+	}
+}
 
 // act is what a key does with a row, or nil.
 func (m *Model) act(key, name string) *act {
@@ -221,7 +234,7 @@ func (m *Model) details(v view, name string) tea.Msg {
 		var l lock.Info
 		l, err = lock.Inspect(m.rdb).Info(ctx, name)
 		for _, h := range l.Holders {
-			lines = append(lines, fmt.Sprintf("held by  %s  for %s, %s left  %s", cli.Printable(h.Owner), cli.Duration(h.Held), cli.Duration(h.Left), h.Meta))
+			lines = append(lines, fmt.Sprintf("held by  %s  for %s, %s left  %s", cli.Printable(h.Owner), cli.Duration(h.Held), left(h.Left), cli.Printable(h.Meta)))
 		}
 		for n, w := range l.Waiters {
 			lines = append(lines, fmt.Sprintf("%7d  %s  waits for %s", n+1, cli.Printable(w.Owner), cli.Duration(w.Waited)))
@@ -229,8 +242,7 @@ func (m *Model) details(v view, name string) tea.Msg {
 	case loads:
 		var c cache.Info
 		c, err = cache.Inspect(m.rdb).Info(ctx, name)
-		lines = append(lines, fmt.Sprintf("value    %v, %s bytes, %s left", c.Present, cli.Number(c.Bytes), cli.Duration(c.TTL)),
-			fmt.Sprintf("load     %v, for %s, its lease ends in %s, %d wait", c.Loading, cli.Duration(c.Age), cli.Duration(c.Lease), c.Waiters))
+		lines = append(lines, loadDetails(&c)...)
 	}
 	if err != nil {
 		lines = append(lines, err.Error())
@@ -238,11 +250,38 @@ func (m *Model) details(v view, name string) tea.Msg {
 	return open(lines)
 }
 
+func loadDetails(c *cache.Info) (lines []string) {
+	switch {
+	case c.Present && c.TTL > 0:
+		lines = append(lines, fmt.Sprintf("value   %s bytes, %s left", cli.Number(c.Bytes), cli.Duration(c.TTL)))
+	case c.Present:
+		lines = append(lines, fmt.Sprintf("value   %s bytes, for ever", cli.Number(c.Bytes)))
+	case c.Absent:
+		lines = append(lines, "value   known to be absent")
+	default:
+		lines = append(lines, "value   none")
+	}
+	if c.Loading {
+		lines = append(lines, fmt.Sprintf("load    under way for %s; its lease ends in %s, %d wait", cli.Duration(c.Age), cli.Duration(c.Lease), c.Waiters))
+	}
+	if c.Failed != "" {
+		lines = append(lines, fmt.Sprintf("failed  %s; nobody loads for %s", cli.Printable(c.Failed), cli.Duration(c.Backoff)))
+	}
+	return lines
+}
+
 func queueDetails(ctx context.Context, rdb redis.UniversalClient, name string, lines []string) ([]string, error) {
 	i := queue.Inspect(rdb)
 	s, err := i.Stats(ctx, name)
 	if err != nil {
 		return lines, err
+	}
+	lines = append(lines, fmt.Sprintf("%s tasks, %s delayed, %s dead; the oldest is %s old", cli.Number(s.Length), cli.Number(s.Delayed), cli.Number(s.Dead), cli.Duration(s.OldestAge)))
+	if s.Paused {
+		lines = append(lines, "paused: nothing is handed out")
+	}
+	if len(s.Groups) == 0 {
+		lines = append(lines, "nobody works on it yet")
 	}
 	for _, g := range s.Groups {
 		lines = append(lines, fmt.Sprintf("group %s: %s ready, %s in work, %s dead, %d consumers, %d waiting", cli.Printable(g.Name), cli.Number(g.Ready), cli.Number(g.Pending), cli.Number(g.Dead), g.Consumers, g.Waiting),

@@ -1,6 +1,7 @@
 package top
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -31,10 +32,11 @@ func (m *Model) View() string {
 	line("", m.tabs())
 	room := m.height - 4
 	if m.detail != nil {
+		lines := wrap(m.detail, m.width)
 		for n := range room {
 			text := ""
-			if n < len(m.detail) {
-				text = m.detail[n]
+			if n < len(lines) {
+				text = lines[n]
 			}
 			line("", text)
 		}
@@ -54,7 +56,20 @@ func (m *Model) View() string {
 		foot, style = m.note, bold
 	}
 	line(style, foot)
-	return strings.TrimSuffix(b.String(), "\n")
+	lines := strings.SplitAfter(strings.TrimSuffix(b.String(), "\n"), "\n")
+	return strings.TrimSuffix(strings.Join(lines[:min(len(lines), max(m.height, 1))], ""), "\n")
+}
+
+// wrap breaks lines that are too long, so that nothing of a name or an error is hidden.
+func wrap(lines []string, width int) (all []string) {
+	for _, text := range lines {
+		rest := []rune(text)
+		for width > 0 && len(rest) > width {
+			all, rest = append(all, string(rest[:width])), rest[width:]
+		}
+		all = append(all, string(rest))
+	}
+	return all
 }
 
 func (m *Model) head() string {
@@ -62,11 +77,12 @@ func (m *Model) head() string {
 	if m.o.Production {
 		head += "  PRODUCTION"
 	}
+	err := cmp.Or(m.sample.errs[m.view], m.sample.errs[queues], m.sample.errs[locks], m.sample.errs[loads])
 	switch {
-	case m.sample.err != nil && !m.sample.at.IsZero():
-		return fmt.Sprintf("%s  figures of %s ago: %v", head, cli.Duration(time.Since(m.sample.at).Truncate(time.Second)), m.sample.err)
-	case m.sample.err != nil:
-		return head + "  " + m.sample.err.Error()
+	case err != nil && m.sample.at.IsZero():
+		return head + "  " + err.Error()
+	case err != nil:
+		return fmt.Sprintf("%s  figures of %s ago: %v", head, cli.Duration(time.Since(m.sample.at).Truncate(time.Second)), err)
 	case m.sample.at.IsZero():
 		return head + "  looking…"
 	}
@@ -74,7 +90,11 @@ func (m *Model) head() string {
 }
 
 func (m *Model) tabs() string {
-	names := []string{fmt.Sprintf("1 Queues %d", len(m.sample.queues)), fmt.Sprintf("2 Locks %d", len(m.sample.locks)), fmt.Sprintf("3 Loads %d", len(m.sample.loads))}
+	more := ""
+	if !m.sample.whole && !m.sample.at.IsZero() {
+		more = "…"
+	}
+	names := []string{fmt.Sprintf("1 Queues %d", len(m.sample.queues)), fmt.Sprintf("2 Locks %d%s", len(m.sample.locks), more), fmt.Sprintf("3 Loads %d", len(m.sample.loads))}
 	names[m.view] = "[" + names[m.view] + "]"
 	tabs := strings.Join(names, "   ")
 	if m.filter != "" {
@@ -109,7 +129,7 @@ func (m *Model) table(line func(style, text string), room int) {
 	}
 	line(dim, join(head, widths))
 	if len(rows) == 0 {
-		line("", map[view]string{queues: "No queues.", locks: "No locks are held or waited for.", loads: "Nothing is being loaded."}[m.view])
+		line("", m.nothing())
 		room--
 	}
 	first := max(m.chosen-room+1, 0)
@@ -124,6 +144,19 @@ func (m *Model) table(line func(style, text string), room int) {
 			line("", join(rows[k].cells, widths))
 		}
 	}
+}
+
+// nothing says why a table has no rows.
+func (m *Model) nothing() string {
+	switch {
+	case m.sample.at.IsZero() || m.sample.errs[m.view] != nil:
+		return ""
+	case m.filter != "":
+		return "Nothing here has this text. Esc shows all."
+	case m.view == locks && !m.sample.whole:
+		return "No locks found yet: there are many keys to look through."
+	}
+	return map[view]string{queues: "No queues.", locks: "No locks are held or waited for.", loads: "Nothing is being loaded."}[m.view]
 }
 
 // join sets cells side by side, the name to the left and the others to the right.
