@@ -52,7 +52,7 @@ type act struct {
 
 // New returns a screen that has seen nothing yet.
 func New(ctx context.Context, rdb redis.UniversalClient, o Options) *Model {
-	return &Model{ctx: ctx, rdb: rdb, o: o, width: 80, height: 24, sort: [3]int{queues: 1, locks: 3, loads: 3}}
+	return &Model{ctx: ctx, rdb: rdb, o: o, walk: walk{every: o.Every}, width: 80, height: 24, sort: [3]int{queues: 1, locks: 3, loads: 3}}
 }
 
 type (

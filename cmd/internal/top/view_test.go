@@ -125,11 +125,11 @@ func TestWhatFailsLeavesTheOtherTablesAlone(t *testing.T) {
 
 func TestLocksAmongManyKeysAreFoundInSteps(t *testing.T) {
 	rdb := holdfasttest.Server(t).Client()
-	do(t, rdb, "DEBUG POPULATE 300000")
+	do(t, rdb, "DEBUG POPULATE 20000")
 	for _, name := range []string{"nightly", "crawler"} {
 		do(t, rdb, "LOCK.ACQUIRE "+name+" me 600000")
 	}
-	var w walk
+	w := walk{every: 20 * time.Millisecond}
 	s := w.look(context.Background(), rdb)
 	for rounds := 1; !s.whole; rounds++ {
 		if s = w.look(context.Background(), rdb); rounds > 1000 {

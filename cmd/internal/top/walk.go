@@ -9,15 +9,17 @@ import (
 	"holdfast/lock"
 )
 
-// How long a sample may walk through the keys of the servers: longer until all were seen once.
+// Walking through the keys of a large server costs it time that its clients wait for: a step is a small part
+// of the time between two samples, and asks for few keys at once.
 const (
-	firstStep = 600 * time.Millisecond
-	laterStep = 200 * time.Millisecond
+	stepShare = 20 // one of so many
+	stepKeys  = 250
 )
 
 // walk finds the locks. Servers list locks by walking through all of their keys, which may be millions, so
 // each sample walks a bit further, and asks again about the locks that were found before.
 type walk struct {
+	every  time.Duration // between two steps
 	cursor string // where to go on; empty is the beginning
 	round  int
 	found  map[string]foundLock
@@ -34,12 +36,9 @@ func (w *walk) step(ctx context.Context, inspect *lock.Inspector) ([]lock.Info, 
 	if w.found == nil {
 		w.found = map[string]foundLock{}
 	}
-	now, within := map[string]bool{}, firstStep
-	if w.whole {
-		within = laterStep
-	}
-	for end := time.Now().Add(within); time.Now().Before(end); {
-		page, err := inspect.List(ctx, lock.ListOptions{Cursor: w.cursor})
+	now := map[string]bool{}
+	for end := time.Now().Add(w.every / stepShare); ; {
+		page, err := inspect.List(ctx, lock.ListOptions{Cursor: w.cursor, Count: stepKeys})
 		if err != nil {
 			return nil, err
 		}
@@ -51,6 +50,9 @@ func (w *walk) step(ctx context.Context, inspect *lock.Inspector) ([]lock.Info, 
 		}
 		if w.cursor = page.Cursor; w.cursor == "" {
 			w.end()
+			break
+		}
+		if time.Now().After(end) {
 			break
 		}
 	}
