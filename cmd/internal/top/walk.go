@@ -20,7 +20,7 @@ const (
 // each sample walks a bit further, and asks again about the locks that were found before.
 type walk struct {
 	every  time.Duration // between two steps
-	cursor string // where to go on; empty is the beginning
+	cursor string        // where to go on; empty is the beginning
 	round  int
 	found  map[string]foundLock
 	whole  bool // a round has come to its end
