@@ -17,7 +17,7 @@ func newQueue() *cobra.Command {
 	return parent("queue", "Look into queues, and steer them",
 		`Look into queues, find and repair what failed, publish, and work on tasks without a line
 of Go. A queue is named by its stream.`,
-		newQueueLs(), newQueueStats(), newQueuePeek(), newQueueTail(), newQueueFind(), newQueuePublish(),
+		newQueueLs(), newQueueStats(), newQueueKeys(), newQueuePeek(), newQueueTail(), newQueueFind(), newQueuePublish(),
 		newQueueRetry(), newQueueRedrive(), newQueueDiscard(), newQueueCancel(), newQueuePause(), newQueueResume(),
 		newQueueForget(), newQueuePurge(), newQueueExport(), newQueueImport(), newQueueWork())
 }

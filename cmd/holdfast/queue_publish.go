@@ -14,7 +14,8 @@ import (
 // publishFlags are those of queue publish.
 type publishFlags struct {
 	delay, expire, at, unique, uniqueFor, uniqueLines string
-	limit, fromLine                                   int
+	key                                               string
+	limit, fromLine, weight                           int
 	headers                                           []string
 
 	delayed, expires, remembered time.Duration // delay, expire and uniqueFor
@@ -83,6 +84,8 @@ is published twice.`,
 	fl.StringVar(&f.delay, "delay", "", "hand out in so long: 10m")
 	fl.StringVar(&f.at, "at", "", "hand out at this time: 2026-11-29T18:00")
 	fl.StringVar(&f.expire, "expire", "", "of no use when nobody was given it within so long")
+	fl.StringVar(&f.key, "task-key", "", "whose task it is: the queue's rule (see queue keys) counts by it")
+	fl.IntVar(&f.weight, "weight", 1, "turns of the --task-key, for one of others")
 	fl.StringVar(&f.unique, "unique", "", "publish once under this `id`")
 	fl.StringVar(&f.uniqueFor, "unique-for", "24h", "how long unique ids are remembered")
 	fl.StringVar(&f.uniqueLines, "unique-lines", "", "publish each line once under this `name` and its number")
@@ -107,6 +110,9 @@ func (f *publishFlags) parse() (err error) {
 		if f.due, err = cli.ParseTime(f.at, time.Now()); err != nil {
 			return err
 		}
+	}
+	if f.key == "" && f.weight != 1 {
+		return cli.Usage("--weight wants --task-key")
 	}
 	for _, h := range f.headers {
 		name, value, ok := strings.Cut(h, "=")
@@ -135,6 +141,9 @@ func (f *publishFlags) options() (all []queue.PublishOption) {
 	if f.limit > 0 {
 		all = append(all, queue.Limit(f.limit))
 	}
+	if f.key != "" {
+		all = append(all, queue.Key(f.key), queue.Weight(f.weight))
+	}
 	for _, pair := range f.pairs {
 		all = append(all, queue.Header(pair[0], pair[1]))
 	}
@@ -156,6 +165,9 @@ func (f *publishFlags) command(stream string, payload []byte, unique string) []a
 	}
 	if f.limit > 0 {
 		args = append(args, "LIMIT", f.limit)
+	}
+	if f.key != "" {
+		args = append(args, "KEY", f.key, "WEIGHT", f.weight)
 	}
 	if len(f.pairs) > 0 {
 		args = append(args, "HEADERS", len(f.pairs))
