@@ -33,15 +33,15 @@ func (s *state) readEntries(ctx *redismodule.Ctx, q *dispatch.Queue) (end bool) 
 	p := read(r.Raw())
 	n := max(p.Array(), 0)
 	var ids []redismodule.Arg
+	var fields [][]byte // of its own: the caller may be about to add what the scratch holds
 	keys := map[string][]byte{}
 	for range n {
 		p.Array()
 		id := p.Bytes()
-		fields := s.fields[:0]
+		fields = fields[:0]
 		for range p.Array() {
 			fields = append(fields, p.Bytes())
 		}
-		s.fields = fields
 		if l, _ := readLife(fields); l.key != nil {
 			ids = append(ids, redismodule.Text(id))
 			keys[text(id)] = l.key
@@ -97,10 +97,9 @@ func (s *state) readHeld(ctx *redismodule.Ctx, q *dispatch.Queue) (end bool) {
 		return true
 	}
 	member := p.Bytes()
-	h, fields, ok := dispatch.ParseHeld(member, s.fields[:0])
-	s.fields = fields
+	h, fields, ok := dispatch.ParseHeld(member, nil)
 	if !ok {
-		if _, err := s.add(ctx, q.Stream, s.task(member, ctx.Now()/1000, 0)); err == nil {
+		if _, err := s.add(ctx, q.Stream, [][]byte{fieldPayload, member, fieldTimestamp, []byte("0"), fieldRetries, []byte("0")}); err == nil {
 			q.Added(1)
 		}
 		return ctx.Cmd("ZREM").Bytes(set).Bytes(member).Do("") != nil
