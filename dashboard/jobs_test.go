@@ -76,19 +76,29 @@ func beginMany(t *testing.T, g *gate) (s *shop, job string) {
 	return s, to
 }
 
-// until asks for a page until it has a text.
+// until asks for a page until it has a text, gone until it has not.
 func (s *shop) until(path, want string) string {
+	s.Helper()
+	return s.asks(path, want, true)
+}
+
+func (s *shop) gone(path, text string) string {
+	s.Helper()
+	return s.asks(path, text, false)
+}
+
+func (s *shop) asks(path, text string, has bool) string {
 	s.Helper()
 	ctx, stop := context.WithTimeout(s.Context(), time.Minute)
 	defer stop()
 	for {
 		_, body := s.get(path)
-		if strings.Contains(body, want) {
+		if strings.Contains(body, text) == has {
 			return body
 		}
 		select {
 		case <-ctx.Done():
-			s.Fatalf("%s never has %q: %s", path, want, body)
+			s.Fatalf("%s has %q: never %v: %s", path, text, has, body)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -101,6 +111,7 @@ func TestABulkActGoesOnBehindThePages(t *testing.T) {
 		s.until(path, want)
 	}
 	close(g.opened)
+	s.gone("audit", "under way")
 	page := s.until(job, "3,000 tasks moved back to mail, of 3,000 looked at")
 	if strings.Contains(page, `action="stop"`) || s.dead("mail") != 0 {
 		t.Errorf("%d are dead: %s", s.dead("mail"), page)
