@@ -272,8 +272,16 @@ func (h *clusterTrial) moveSlot(key string, r *rand.Rand, atomically bool) {
 		return
 	}
 	run := func(c *redis.Client, args ...any) {
-		if err := c.Do(ctx, args...).Err(); err != nil {
-			h.t.Fatalf("%v: %v", args, err)
+		h.t.Helper()
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			err := c.Do(ctx, args...).Err()
+			if err == nil {
+				return
+			}
+			// A node that was cut off a moment ago may not have heard yet that it is back.
+			if !strings.Contains(err.Error(), "CLUSTERDOWN") || time.Now().After(end) {
+				h.t.Fatalf("%v: %v", args, err)
+			}
 		}
 	}
 	run(tc, "CLUSTER", "SETSLOT", slot, "IMPORTING", id(fc))
