@@ -15,7 +15,7 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	}
 	stream := text(args[1].Bytes())
 	if key, ok := s.sideKey(stream, delayedKey); ok {
-		if kind := typeOf(ctx, key); kind != redismodule.TypeNone && kind != redismodule.TypeZSet {
+		if kind := ctx.TypeOf(redismodule.Text(key)); kind != redismodule.TypeNone && kind != redismodule.TypeZSet {
 			return redismodule.ErrWrongType
 		}
 	}
@@ -88,13 +88,6 @@ func (s *state) cancelDelayed(ctx *redismodule.Ctx, stream string, due int64, id
 	}
 	s.free(ctx, stream, l, l.task)
 	return true
-}
-
-// typeOf returns the type of a key.
-func typeOf(ctx *redismodule.Ctx, key []byte) redismodule.KeyType {
-	k := ctx.Look(redismodule.Text(key))
-	defer k.Close()
-	return k.Type
 }
 
 // cancelEntry frees what the task of an entry holds: its unique id, its place in the

@@ -9,16 +9,7 @@ import (
 
 // heldIn is the number of a stream's held tasks.
 func (s *state) heldIn(ctx *redismodule.Ctx, stream string) int64 {
-	key, ok := s.sideKey(stream, heldKey)
-	if !ok {
-		return 0
-	}
-	k := ctx.Look(redismodule.Text(key))
-	defer k.Close()
-	if k.Type != redismodule.TypeZSet {
-		return 0
-	}
-	return int64(k.Len())
+	return s.sizeOf(ctx, stream, heldKey)
 }
 
 // findHeld finds a held task by its id, nil when it is not there. It also returns the name of

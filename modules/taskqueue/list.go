@@ -81,9 +81,7 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 
 // isStreamAt reports whether a key is a stream.
 func isStreamAt(ctx *redismodule.Ctx, stream string) bool {
-	k := ctx.Look(redismodule.Text(view(stream)))
-	defer k.Close()
-	return k.Type == redismodule.TypeStream
+	return ctx.TypeOf(redismodule.Text(view(stream))) == redismodule.TypeStream
 }
 
 // streamStatus is what TASK.LIST tells of a stream. Ready and in work are summed up over its
@@ -199,7 +197,12 @@ func (s *state) streamInfo(ctx *redismodule.Ctx, stream string) (added, length, 
 
 // delayedIn is the number of a stream's delayed tasks.
 func (s *state) delayedIn(ctx *redismodule.Ctx, stream string) int64 {
-	key, ok := s.sideKey(stream, delayedKey)
+	return s.sizeOf(ctx, stream, delayedKey)
+}
+
+// sizeOf is the number of members of one of a stream's sorted sets.
+func (s *state) sizeOf(ctx *redismodule.Ctx, stream, kind string) int64 {
+	key, ok := s.sideKey(stream, kind)
 	if !ok {
 		return 0
 	}

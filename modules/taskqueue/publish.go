@@ -233,11 +233,8 @@ func (p *publishing) reply(ctx *redismodule.Ctx, status string, id []byte) {
 func mpublish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	s := &tasks
 	stream, payloads := args[1], args[2:]
-	k := ctx.Look(stream)
-	kind := k.Type
-	k.Close()
-	if kind != redismodule.TypeNone && kind != redismodule.TypeStream {
-		return redismodule.ErrWrongType
+	if err := isStream(ctx, stream); err != nil {
+		return err
 	}
 	ctx.ReplyArrayLater()
 	done := 0

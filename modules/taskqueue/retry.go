@@ -160,9 +160,7 @@ func (s *state) retried(ctx *redismodule.Ctx, d death, acknowledge bool, outcome
 }
 
 func isStream(ctx *redismodule.Ctx, key redismodule.Arg) error {
-	k := ctx.Look(key)
-	defer k.Close()
-	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream {
+	if kind := ctx.TypeOf(key); kind != redismodule.TypeNone && kind != redismodule.TypeStream {
 		return redismodule.ErrWrongType
 	}
 	return nil
