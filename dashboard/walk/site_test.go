@@ -130,10 +130,18 @@ func (s *site) click(t *tab, selector string) {
 	}))
 }
 
-// shows waits until the page has a text.
+// shows waits until the page has a text. It asks again and again from outside: a question that waits
+// inside a page is lost with the page when the browser loads the next one.
 func (s *site) shows(t *tab, want string) {
 	s.Helper()
-	s.do(t, "wait for "+want, chromedp.Poll(fmt.Sprintf(`document.body.innerText.includes(%q)`, want), nil, chromedp.WithPollingInterval(50*time.Millisecond)))
+	var text string
+	var err error
+	for end := time.Now().Add(stepMost); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if text, err = t.text(); err == nil && strings.Contains(text, want) {
+			return
+		}
+	}
+	s.Fatalf("wait for %s: %v\nthe page shows: %s", want, err, text)
 }
 
 // axe is the source of axe-core, or empty where it is not installed.
