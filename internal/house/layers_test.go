@@ -12,12 +12,12 @@ import (
 var layers = map[string][]string{
 	// The cores decide, without a server. They know each other at most.
 	"internal/deadline":           {},
+	"internal/slot":               {},
 	"modules/internal/histogram":  {},
 	"modules/internal/resp":       {},
-	"modules/internal/slot":       {},
 	"modules/internal/waitq":      {},
 	"modules/internal/keyed":      {"internal/deadline"},
-	"modules/internal/dispatch":   {"internal/deadline", "modules/internal/histogram", "modules/internal/keyed", "modules/internal/slot", "modules/internal/waitq"},
+	"modules/internal/dispatch":   {"internal/deadline", "modules/internal/histogram", "modules/internal/keyed", "internal/slot", "modules/internal/waitq"},
 	"modules/internal/leasetable": {"internal/deadline", "modules/internal/waitq"},
 	"modules/internal/locktable":  {"internal/deadline", "modules/internal/histogram", "modules/internal/waitq"},
 
@@ -27,8 +27,8 @@ var layers = map[string][]string{
 	"redismodule/internal/probe":   {"redismodule"},
 	"modules/syntax":               {"redismodule"},
 	"modules/cachelock":            {"modules/internal/histogram", "modules/internal/leasetable", "modules/syntax", "redismodule"},
-	"modules/distlock":             {"modules/internal/histogram", "modules/internal/locktable", "modules/internal/slot", "modules/syntax", "redismodule"},
-	"modules/taskqueue":            {"modules/internal/dispatch", "modules/internal/histogram", "modules/internal/keyed", "modules/internal/resp", "modules/internal/slot", "modules/syntax", "redismodule"},
+	"modules/distlock":             {"modules/internal/histogram", "modules/internal/locktable", "internal/slot", "modules/syntax", "redismodule"},
+	"modules/taskqueue":            {"modules/internal/dispatch", "modules/internal/histogram", "modules/internal/keyed", "modules/internal/resp", "internal/slot", "modules/syntax", "redismodule"},
 	"modules/library":              {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
 	"modules/library/commands":     {"modules/cachelock", "modules/distlock", "modules/taskqueue", "redismodule"},
 
@@ -52,7 +52,7 @@ var layers = map[string][]string{
 	"internal/nodes":               {},
 	"dashboard":                    {"cache", "internal/doctor", "internal/where", "lock", "queue"},
 	"cmd/internal/metrics":         {"internal/nodes", "queue"},
-	"cmd/internal/size":            {},
+	"cmd/internal/size":            {"internal/slot"},
 	"cmd/internal/top":             {"cache", "cmd/internal/cli", "lock", "queue"},
 	"internal/where":               {"queue"},
 	"cmd/internal/cli":             {"internal/where"},

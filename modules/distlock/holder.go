@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 
+	"holdfast/internal/slot"
 	"holdfast/modules/internal/locktable"
-	"holdfast/modules/internal/slot"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )

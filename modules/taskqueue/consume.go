@@ -3,9 +3,9 @@ package taskqueue
 import (
 	"slices"
 
+	"holdfast/internal/slot"
 	"holdfast/modules/internal/dispatch"
 	"holdfast/modules/internal/resp"
-	"holdfast/modules/internal/slot"
 	"holdfast/modules/syntax"
 	"holdfast/redismodule"
 )

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"holdfast/internal/slot"
 )
 
 // Load is what clients do in a second and what the servers keep for them.
@@ -149,27 +151,9 @@ func Busiest(partitions, primaries int) float64 {
 	}
 	on := make([]int, primaries)
 	for i := range partitions {
-		on[Slot(fmt.Sprintf("queue:%d", i))*primaries/slots]++
+		on[slot.Of(fmt.Appendf(nil, "{queue:%d}", i))*primaries/slot.Count]++
 	}
 	return float64(slices.Max(on)) / float64(partitions)
-}
-
-const slots = 16384
-
-// Slot is the cluster slot of a key's tag: CRC-16 (XMODEM) mod 16384.
-func Slot(tag string) int {
-	var crc uint16
-	for _, c := range []byte(tag) {
-		crc ^= uint16(c) << 8
-		for range 8 {
-			if crc&0x8000 != 0 {
-				crc = crc<<1 ^ 0x1021
-			} else {
-				crc <<= 1
-			}
-		}
-	}
-	return int(crc % slots)
 }
 
 // Bus is what a node of a cluster with a replica for each primary sends to the others, in

@@ -75,15 +75,6 @@ func TestMoreLoadNeedsNeverFewerServers(t *testing.T) {
 	}
 }
 
-// CRC-16 of "123456789" is 31c3 by its definition; a cluster says that slot of "foo" is 12182.
-func TestSlotsAreThoseOfACluster(t *testing.T) {
-	for tag, want := range map[string]int{"123456789": 0x31c3 % slots, "foo": 12182, "": 0} {
-		if got := Slot(tag); got != want {
-			t.Errorf("slot of %q: %d, want %d", tag, got, want)
-		}
-	}
-}
-
 func TestPartitionsSpreadTheBetterTheMoreThereAre(t *testing.T) {
 	for _, primaries := range []int{3, 6, 12, 100, 1000} {
 		over := map[int]float64{}

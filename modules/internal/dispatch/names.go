@@ -3,7 +3,7 @@ package dispatch
 import (
 	"bytes"
 
-	"holdfast/modules/internal/slot"
+	"holdfast/internal/slot"
 )
 
 // AppendSideKey writes the name of a key that belongs to a stream and is in its

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"holdfast/internal/slot"
 	"holdfast/modules/internal/dispatch"
-	"holdfast/modules/internal/slot"
 )
 
 func TestADelayedTaskComesBackAsItWasPutAway(t *testing.T) {

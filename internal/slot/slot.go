@@ -19,10 +19,13 @@ func Tag(name []byte) (tag []byte, ok bool) {
 }
 
 // Same reports whether two keys are in the same slot.
-func Same(a, b []byte) bool { return of(a) == of(b) }
+func Same(a, b []byte) bool { return Of(a) == Of(b) }
 
-// of is the CRC-16 (XMODEM) of the tag, or of the whole name, mod 16384.
-func of(name []byte) uint16 {
+// Count is how many slots a cluster has.
+const Count = 16384
+
+// Of is the slot of a key: the CRC-16 (XMODEM) of the tag, or of the whole name, mod Count.
+func Of(name []byte) int {
 	if t, ok := Tag(name); ok {
 		name = t
 	}
@@ -37,5 +40,5 @@ func of(name []byte) uint16 {
 			}
 		}
 	}
-	return crc % 16384
+	return int(crc % Count)
 }
