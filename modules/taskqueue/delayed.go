@@ -2,6 +2,7 @@ package taskqueue
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"strconv"
 
@@ -109,26 +110,29 @@ func (s *state) moveDue(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		return
 	}
 	p := read(r.Raw())
-	for range max(p.Array(), 0) / 2 {
-		member, due := p.Bytes(), score(&p)
-		id, fields, ok := dispatch.ParseDelayed(member, s.fields[:0])
-		s.fields = fields
-		if !ok { // put there by hand: the member is the payload
-			fields = s.task(member, ctx.Now()/1000, 0)
+	moved, err := 0, error(nil)
+	s.gather(ctx, q.Stream, func() {
+		for range max(p.Array(), 0) / 2 {
+			member, due := p.Bytes(), score(&p)
+			id, fields, ok := dispatch.ParseDelayed(member, s.fields[:0])
+			s.fields = fields
+			if !ok { // put there by hand: the member is the payload
+				fields = s.task(member, ctx.Now()/1000, 0)
+			}
+			if err = s.fallDue(ctx, q, id, fields); err != nil {
+				return // The stream's key holds something else. The task stays where it is.
+			}
+			s.stats.lateness.Record(ctx.Now() - due)
+			moved++
 		}
-		if err := s.fallDue(ctx, q, id, fields); err != nil {
-			// The stream's key holds something else. The task stays where it is.
-			s.table.SetDue(q, dispatch.Delayed, ctx.Now()+1000)
-			return
-		}
-		if err := ctx.Cmd("ZREM").Bytes(key).Bytes(member).Do(""); err != nil {
-			s.table.SetDue(q, dispatch.Delayed, ctx.Now()+1000)
-			return
-		}
-		s.stats.lateness.Record(ctx.Now() - due)
-		q.Added(1)
+	})
+	if moved > 0 { // they are the first of the set
+		q.Added(moved)
+		err = errors.Join(err, ctx.Cmd("ZREMRANGEBYRANK").Bytes(key).Str("0").Int(int64(moved-1)).Do(""))
 	}
-	s.findDelayed(ctx, q)
+	if s.findDelayed(ctx, q); err != nil {
+		s.table.SetDue(q, dispatch.Delayed, ctx.Now()+1000)
+	}
 }
 
 // delayedRemoved says that delayed tasks of the stream were removed.

@@ -24,12 +24,37 @@ const (
 
 // remember says where a task is now that has left its first entry.
 func (s *state) remember(ctx *redismodule.Ctx, stream string, task, at []byte) {
+	if s.gathering != "" && stream == s.gathering {
+		s.moved = append(s.moved, task, at)
+		return
+	}
+	one := [...][]byte{task, at}
+	s.rememberAll(ctx, stream, one[:])
+}
+
+// gather runs fn and has what it remembers of the stream written at once behind it. What fn
+// calls remember with must last until then.
+func (s *state) gather(ctx *redismodule.Ctx, stream string, fn func()) {
+	s.gathering = stream
+	fn()
+	s.gathering = ""
+	s.rememberAll(ctx, stream, s.moved)
+	clear(s.moved)
+	s.moved = s.moved[:0]
+}
+
+// rememberAll writes tasks' ids and where they are, in turn.
+func (s *state) rememberAll(ctx *redismodule.Ctx, stream string, moved [][]byte) {
 	key, ok := s.sideKey(stream, tasksKey)
-	if !ok {
-		return // it is found by its entry's id alone
+	if !ok || len(moved) == 0 {
+		return // without a key a task is found by its entry's id alone
 	}
 	name := bytes.Clone(key)
-	r := ctx.Cmd("HSET").Bytes(name).Bytes(task).Bytes(at).Call("")
+	cmd := ctx.Cmd("HSET").Bytes(name)
+	for _, word := range moved {
+		cmd.Bytes(word)
+	}
+	r := cmd.Call("")
 	p := read(r.Raw())
 	added, _ := p.Int()
 	failed := failure(r) != nil
@@ -44,7 +69,7 @@ func (s *state) remember(ctx *redismodule.Ctx, stream string, task, at []byte) {
 	if lengthOf(ctx, name) <= most {
 		return
 	}
-	r = ctx.Cmd("HRANDFIELD").Bytes(name).Int(checkMost).Str("WITHVALUES").Call("")
+	r = ctx.Cmd("HRANDFIELD").Bytes(name).Int(checkMost * added).Str("WITHVALUES").Call("")
 	defer r.Free()
 	if failure(r) != nil {
 		return

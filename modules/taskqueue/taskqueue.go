@@ -55,6 +55,9 @@ type state struct {
 	source source
 	ended  source // an entry that all groups are done with
 
+	gathering string   // the stream of which moved is to be remembered
+	moved     [][]byte // tasks' ids and where they are, in turn
+
 	uniques uniques
 }
 
