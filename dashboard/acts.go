@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"holdfast/internal/shell"
 	"holdfast/queue"
 )
 
@@ -21,34 +22,34 @@ func (f form) group() string    { return f.Get("group") }
 func (f form) ids() []string    { return strings.Fields(f.Get("ids")) }
 func (f form) consumer() string { return f.Get("consumer") }
 
-// isBulk reports whether the form chooses dead letters by what they are and not by their ids.
+// isBulk reports whether the form chooses dead letters by a filter or a cause, and not by their ids.
 func (f form) isBulk() bool { return f.Has("where") || f.Has("cause") }
 
 // nameOf is the field of a form that names the target.
 var nameOf = map[Kind]string{Queue: "q", Lock: "lock", Cache: "key"}
 
-// words are a verb of the tool with the queue, the ids or the filter, and the group.
-func (f form) words(verb string, more ...string) string {
+// command is a verb of the tool with the queue, the ids or the filter, and the group.
+func (f form) command(verb string, flags ...string) string {
 	if f.Has("cause") { // only its digest is known here, see visit.Cause
 		return ""
 	}
-	words := []string{"queue", verb, f.queue()}
+	names := []string{f.queue()}
 	for _, id := range f.ids() {
 		if verb != "cancel" { // the ids of dead letters are their entries'
 			id = "entry:" + id
 		}
-		words = append(words, id)
+		names = append(names, id)
 	}
 	if where := f.Get("where"); where != "" {
-		words = append(words, "--where="+where)
+		flags = append(flags, "--where="+where)
 	}
 	if n, _ := strconv.Atoi(f.Get("of")); n > queue.DefaultWindow {
-		words = append(words, fmt.Sprint("--window=", n))
+		flags = append(flags, fmt.Sprint("--window=", n))
 	}
 	if f.group() != "" && verb != "cancel" {
-		words = append(words, "--group="+f.group())
+		flags = append(flags, "--group="+f.group())
 	}
-	return command(append(words, more...)...)
+	return shell.Command("queue "+verb, flags, names...)
 }
 
 // selection are the dead letters that a form names by their ids.
@@ -91,28 +92,28 @@ func (a act) asks(f form) bool { return a.Asks || f.isBulk() }
 
 var acts = []act{
 	{Name: "redrive", Button: "Run again", Right: Operate, Kind: Queue,
-		Command: func(f form) string { return f.words("redrive") },
+		Command: func(f form) string { return f.command("redrive") },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			out, err := b.queues.Redrive(ctx, f.queue(), f.selection())
 			if err == nil && out.Done == 0 {
 				return "Nothing to move: somebody else has done it, or it is gone", nil
 			}
-			return count(out.Done, "task", "tasks") + " moved back to " + f.queue(), err
+			return count(out.Done, "task", "tasks") + " moved back to " + short(f.queue()), err
 		},
 		bulk: func(ctx context.Context, b *board, stream string, s queue.Selection) (queue.Outcome, error) {
 			return b.queues.Redrive(ctx, stream, s)
 		}, past: "moved back to", many: "Run %s again"},
 	{Name: "discard", Button: "Delete", Right: Destroy, Kind: Queue, Asks: true, Warning: "Deleted tasks are gone for good and cannot be run again.",
-		Command: func(f form) string { return f.words("discard") },
+		Command: func(f form) string { return f.command("discard") },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			out, err := b.queues.Discard(ctx, f.queue(), f.selection())
-			return fmt.Sprintf("%s of %s deleted", count(out.Done, "task", "tasks"), f.queue()), err
+			return fmt.Sprintf("%s of %s deleted", count(out.Done, "task", "tasks"), short(f.queue())), err
 		},
 		bulk: func(ctx context.Context, b *board, stream string, s queue.Selection) (queue.Outcome, error) {
 			return b.queues.Discard(ctx, stream, s)
 		}, past: "deleted from", many: "Delete %s"},
 	{Name: "repair", Button: "Repair and run again", Right: Operate, Kind: Queue,
-		Command: func(f form) string { return f.words("redrive", "--payload="+f.Get("payload")) },
+		Command: func(f form) string { return f.command("redrive", "--payload="+f.Get("payload")) },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			if b.Redact != nil {
 				return "", failure{http.StatusForbidden, "Payloads are hidden here, and cannot be repaired."}
@@ -124,44 +125,46 @@ var acts = []act{
 			if err == nil && !there {
 				return "Nothing to repair: the task is not dead any more", nil
 			}
-			return "1 task repaired and moved back to " + f.queue(), err
+			return "1 task repaired and moved back to " + short(f.queue()), err
 		}},
 	{Name: "cancel", Button: "Cancel", Right: Destroy, Kind: Queue, Asks: true, Warning: "The task is taken out of the queue. A worker that has it is told when it next renews its lease.",
-		Command: func(f form) string { return f.words("cancel") },
+		Command: func(f form) string { return f.command("cancel") },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			n, err := b.queues.Cancel(ctx, f.queue(), f.ids()...)
-			return count(n, "task", "tasks") + " of " + f.queue() + " cancelled", err
+			return count(n, "task", "tasks") + " of " + short(f.queue()) + " cancelled", err
 		}},
 	{Name: "pause", Button: "Pause", Right: Operate, Kind: Queue,
-		Command: func(f form) string { return command("queue", "pause", f.queue()) },
+		Command: func(f form) string { return f.command("pause") },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
-			return f.queue() + " is paused", b.queues.Pause(ctx, f.queue())
+			return short(f.queue()) + " is paused", b.queues.Pause(ctx, f.queue())
 		}},
 	{Name: "resume", Button: "Resume", Right: Operate, Kind: Queue,
-		Command: func(f form) string { return command("queue", "resume", f.queue()) },
+		Command: func(f form) string { return f.command("resume") },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
-			return f.queue() + " goes on", b.queues.Resume(ctx, f.queue())
+			return short(f.queue()) + " goes on", b.queues.Resume(ctx, f.queue())
 		}},
 	{Name: "forget", Button: "Forget", Right: Destroy, Kind: Queue, Asks: true, Warning: "The worker's tasks go to the others at once. If the worker still runs, they are done twice.",
-		Command: func(f form) string { return f.words("forget", f.consumer()) },
+		Command: func(f form) string {
+			return shell.Command("queue forget", []string{"--group=" + f.group()}, f.queue(), f.consumer())
+		},
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			n, err := b.queues.Forget(ctx, f.queue(), f.group(), f.consumer())
-			return fmt.Sprintf("%s forgotten, %s given to the others", f.consumer(), count(n, "task", "tasks")), err
+			return fmt.Sprintf("%s forgotten, %s given to the others", short(f.consumer()), count(n, "task", "tasks")), err
 		}},
 	{Name: "break", Button: "Break", Right: Destroy, Kind: Lock, Asks: true, Warning: "A holder that still works learns of it at its next renewal. The next in line is served at once.",
 		Command: func(f form) string {
-			words := []string{"lock", "break", f.Get("lock")}
+			var flags []string
 			if owner := f.Get("owner"); owner != "" {
-				words = append(words, "--owner="+owner)
+				flags = append(flags, "--owner="+owner)
 			}
-			return command(words...)
+			return shell.Command("lock break", flags, f.Get("lock"))
 		},
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			n, err := b.locks.Break(ctx, f.Get("lock"), f.Get("owner"))
-			return fmt.Sprintf("%s of %s removed", count(n, "holder", "holders"), f.Get("lock")), err
+			return fmt.Sprintf("%s of %s removed", count(n, "holder", "holders"), short(f.Get("lock"))), err
 		}},
 	{Name: "delete", Button: "Delete", Right: Destroy, Kind: Cache, Asks: true, Warning: "The next reader loads the value again. A load that is under way ends.",
-		Command: func(f form) string { return command("cache", "del", f.Get("key")) },
+		Command: func(f form) string { return shell.Command("cache del", nil, f.Get("key")) },
 		do: func(ctx context.Context, b *board, f form) (string, error) {
 			n, err := b.caches.Delete(ctx, f.Get("key"))
 			return count(int(n), "value", "values") + " deleted", err
@@ -185,11 +188,11 @@ type button struct {
 }
 
 // Button is the button of an act for a visitor who has the right, else nil. The pairs are the
-// names and values of the form.
+// names and values of the form. There is no button for a name that a form cannot carry.
 func (v *visit) Button(name string, pairs ...string) *button {
 	a, err := actOf(name)
 	f := form{vals(pairs...)}
-	if err != nil || !v.May(a.Right, a.over(f)) {
+	if err != nil || !v.May(a.Right, a.over(f)) || slices.ContainsFunc(pairs, func(s string) bool { return !shell.Carries(s) }) {
 		return nil
 	}
 	return &button{act: a, Form: f, Command: a.Command(f), Back: v.Here(), Asks: a.asks(f)}
@@ -219,12 +222,16 @@ func (b *board) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v, f := b.visit(r), form{r.PostForm}
-	if f.Has("payload") { // a browser sends line ends as CR LF
-		f.Set("payload", strings.ReplaceAll(f.Get("payload"), "\r\n", "\n"))
+	for name := range f.Values { // a browser sends line ends as CR LF
+		f.Set(name, strings.ReplaceAll(f.Get(name), "\r\n", "\n"))
 	}
 	a, err := actOf(f.Get("act"))
 	if err == nil {
 		err = v.check(a, f)
+	}
+	if err == nil {
+		v.feel()
+		err = v.gone
 	}
 	if err != nil {
 		b.refuse(w, r, err)
@@ -234,7 +241,9 @@ func (b *board) act(w http.ResponseWriter, r *http.Request) {
 	if f.isBulk() {
 		e.Job, err = v.begin(a, f, e)
 	} else {
-		e.Said, e.Err = a.do(r.Context(), b, f)
+		ctx, cancel := context.WithTimeout(r.Context(), searchWithin)
+		e.Said, e.Err = a.do(ctx, b, f)
+		cancel()
 		b.memory.forget()
 		if refused := (failure{}); errors.As(e.Err, &refused) {
 			err = refused
@@ -275,7 +284,7 @@ func (v *visit) check(a act, f form) error {
 	case len(f.ids()) == 0 && !f.isBulk() && (f.Has("ids") || a.bulk != nil):
 		return failure{http.StatusBadRequest, "The form names no tasks."}
 	case v.Production && a.Right == Destroy && f.Get("typed") != over.Name:
-		return failure{http.StatusBadRequest, fmt.Sprintf("This is production: type %s to go on. Nothing was done.", over.Name)}
+		return failure{http.StatusBadRequest, fmt.Sprintf("This is production: type %s to go on. Nothing was done.", short(over.Name))}
 	}
 	return nil
 }

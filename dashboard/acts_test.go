@@ -60,24 +60,38 @@ func TestTwoOperatorsMoveEachTaskOnce(t *testing.T) {
 
 func TestTheCommandShownDoesTheSame(t *testing.T) {
 	run := tool(t)
-	byPage, byShell := open(t, dashboard.Options{}), open(t, dashboard.Options{})
-	formsOfPage, formsOfShell := byPage.everyAct(), byShell.everyAct()
-	for name, form := range formsOfPage {
-		form.Set("act", name)
-		if code, body := byPage.post(form); code != http.StatusSeeOther {
-			t.Fatal(name, code, body)
+	for _, prefix := range []string{"", "-x y'z ", "--group=\"$HOME\" \n"} {
+		byPage, byShell := open(t, dashboard.Options{}), open(t, dashboard.Options{})
+		byPage.prefix, byShell.prefix = prefix, prefix
+		formsOfPage, formsOfShell := byPage.everyAct(), byShell.everyAct()
+		for name, form := range formsOfPage {
+			form.Set("act", name)
+			if code, body := byPage.post(form); code != http.StatusSeeOther {
+				t.Fatal(name, code, body)
+			}
+			twin := formsOfShell[name]
+			twin.Set("act", name)
+			line := dashboard.CommandOf(name, twin)
+			if name != "pause" && name != "resume" {
+				line = sure(line)
+			}
+			if out, err := run(line, byShell.server.Addr); err != nil {
+				t.Errorf("%s: %v: %s", line, err, out)
+			}
+			if a, b := byPage.state(), byShell.state(); a != b {
+				t.Fatalf("after %s, by the page:\n%sby %q:\n%s", name, a, line, b)
+			}
 		}
-		twin := formsOfShell[name]
-		twin.Set("act", name)
-		line := dashboard.CommandOf(name, twin)
-		if !strings.Contains(line, " pause ") && !strings.Contains(line, " resume ") {
-			line += " --yes"
-		}
-		if out, err := run(line, byShell.server.Addr); err != nil {
-			t.Errorf("%s: %v: %s", line, err, out)
-		}
-		if a, b := byPage.state(), byShell.state(); a != b {
-			t.Fatalf("after %s, by the page:\n%sby %q:\n%s", name, a, line, b)
+	}
+}
+
+// Bytes that are no text are changed by a form and by a terminal: the act would be on another name.
+func TestANameThatAFormCannotCarryHasNoButton(t *testing.T) {
+	s := open(t, dashboard.Options{})
+	for _, name := range []string{"a\xffb", "a\rb"} {
+		s.do("LOCK.ACQUIRE", name, "ann", 60000)
+		if code, body := s.get("lock?name=" + url.QueryEscape(name)); code != http.StatusOK || !strings.Contains(body, "ann") || strings.Contains(body, "confirm?") || strings.Contains(body, "data-copy") {
+			t.Errorf("%q: %d, %s", name, code, body)
 		}
 	}
 }
@@ -94,7 +108,7 @@ func TestTheCommandForAGroupMovesTheSameGroup(t *testing.T) {
 				continue
 			}
 			line := command(t, body)
-			if out, err := run(line+" --yes", s.server.Addr); err != nil || s.dead("mail") != 1 {
+			if out, err := run(sure(line), s.server.Addr); err != nil || s.dead("mail") != 1 {
 				t.Errorf("%s: %v, %s; %d are dead", line, err, out, s.dead("mail"))
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"holdfast/cache"
+	"holdfast/internal/shell"
 )
 
 // prefixRow is what the keys of one prefix do.
@@ -43,7 +44,7 @@ func cachePage(v *visit) (page, error) {
 	var err error
 	if d.Key != "" {
 		d.Info, err = ask(v, "cache-key "+d.Key, fresh, func(ctx context.Context) (cache.Info, error) { return v.caches.Info(ctx, d.Key) })
-		d.Delete, d.Command = v.Button("delete", "key", d.Key), command("cache", "info", d.Key)
+		d.Delete, d.Command = v.Button("delete", "key", d.Key), shell.Command("cache info", nil, d.Key)
 	}
 	out.Data = d
 	return out, err

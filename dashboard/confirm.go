@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -28,7 +29,7 @@ type confirmData struct {
 	Total  int     // about how many those are
 }
 
-// searchWithin is how long the search before an act may take.
+// searchWithin is how long an act, or the search before it, may take.
 const searchWithin = 10 * time.Second
 
 func confirmPage(v *visit) (page, error) {
@@ -45,6 +46,9 @@ func confirmPage(v *visit) (page, error) {
 	}
 	if !a.asks(f) {
 		return page{}, failure{http.StatusNotFound, "That needs no confirmation."}
+	}
+	if v.gone != nil {
+		return page{}, v.gone
 	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), searchWithin)
 	defer cancel()
@@ -74,12 +78,25 @@ func (v *visit) one(ctx context.Context, a act, f form, d *confirmData) error {
 	switch a.Name {
 	case "cancel":
 		r, err := v.queues.Find(ctx, f.queue(), f.Get("ids"))
-		if err != nil {
+		if errors.Is(err, queue.ErrNotFound) {
 			return failure{http.StatusNotFound, "The task is not there any more: it is done, or was cancelled."}
 		}
-		d.Of, d.Sample = "Cancel one task of "+f.queue()+"?", v.sample(f.queue(), []queue.Record{r})
+		if err != nil {
+			return err
+		}
+		v.brief(f.queue(), &r)
+		d.Of, d.Sample = "Cancel one task of "+short(f.queue())+"?", v.sample(f.queue(), []queue.Record{r})
 	case "forget":
-		d.Of = "Forget the consumer " + f.consumer() + " of " + f.queue() + "?"
+		all, err := v.queues.Consumers(ctx, f.queue(), f.group())
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(c queue.Consumer) bool { return c.Name == f.consumer() })
+		if i < 0 {
+			return failure{http.StatusNotFound, "The consumer is not there any more."}
+		}
+		d.Lines = []string{fmt.Sprintf("%s in work, silent for %s", count(int(all[i].Pending), "task", "tasks"), span(all[i].Idle))}
+		d.Of = "Forget the consumer " + short(f.consumer()) + " of " + short(f.queue()) + "?"
 	case "break":
 		info, err := v.locks.Info(ctx, f.Get("lock"))
 		if err != nil {
@@ -89,20 +106,23 @@ func (v *visit) one(ctx context.Context, a act, f form, d *confirmData) error {
 		for _, h := range info.Holders {
 			if owner := f.Get("owner"); owner == "" || owner == h.Owner {
 				if d.Count++; d.Count <= sampleMost {
-					d.Lines = append(d.Lines, fmt.Sprintf("%s, for %s, %s left", h.Owner, span(h.Held), span(h.Left)))
+					left := span(h.Left) + " left"
+					if h.Left < 0 {
+						left = "the lease does not end"
+					}
+					d.Lines = append(d.Lines, fmt.Sprintf("%s, for %s, %s", short(h.Owner), span(h.Held), left))
 				}
 			}
 		}
-		d.Of = fmt.Sprintf("Take the lock %s from %s? %s in line.", info.Name, count(d.Count, "holder", "holders"), count(len(info.Waiters), "waits", "wait"))
+		d.Of = fmt.Sprintf("Take the lock %s from %s? %s in line.", short(info.Name), count(d.Count, "holder", "holders"), count(len(info.Waiters), "waits", "wait"))
 	case "delete":
-		d.Of = "Delete the cached value " + f.Get("key") + "?"
+		d.Of = "Delete the cached value " + short(f.Get("key")) + "?"
 	}
 	return nil
 }
 
-// sample are the tasks as they may be shown.
+// sample are tasks as they are shown.
 func (v *visit) sample(stream string, tasks []queue.Record) (shown []task) {
-	v.redact(stream, tasks)
 	for _, r := range tasks {
 		shown = append(shown, v.task(stream, r, false))
 	}
@@ -121,6 +141,7 @@ func (v *visit) named(ctx context.Context, f form, d *confirmData) error {
 			return err
 		}
 		if i := slices.IndexFunc(page.Tasks, func(r queue.Record) bool { return r.Entry == id }); i >= 0 {
+			v.brief(f.queue(), &page.Tasks[i])
 			there = append(there, page.Tasks[i])
 		}
 	}
@@ -196,9 +217,9 @@ func (d *confirmData) ask(act, stream string) {
 			d.Of = "None among those looked at."
 		}
 	case act == "discard":
-		d.Of = fmt.Sprintf("Delete %s of %s?", count(d.Count, "task", "tasks"), stream)
+		d.Of = fmt.Sprintf("Delete %s of %s?", count(d.Count, "task", "tasks"), short(stream))
 	default:
-		d.Of = fmt.Sprintf("Run %s of %s again?", count(d.Count, "task", "tasks"), stream)
+		d.Of = fmt.Sprintf("Run %s of %s again?", count(d.Count, "task", "tasks"), short(stream))
 	}
 }
 

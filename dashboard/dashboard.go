@@ -96,6 +96,7 @@ type board struct {
 	locks  *lock.Inspector
 	caches *cache.Inspector
 	memory memory
+	pulse  pulse
 	trail  trail
 	terms  terms
 
@@ -180,6 +181,8 @@ type visit struct {
 	r    *http.Request
 	Now  time.Time
 	Lost time.Time // the server does not answer, and the figures are from then
+	gone error     // why the server does not answer; then it is asked nothing
+	why  string    // what it says instead of an answer
 	may  map[question]bool
 	of   map[string]time.Time // when the answers of each kind are from
 	page
@@ -199,6 +202,7 @@ func (v *visit) find() (err error) {
 	if make == nil {
 		return failure{http.StatusNotFound, "There is no such page."}
 	}
+	v.feel()
 	v.page, err = make(v)
 	return err
 }
@@ -232,7 +236,7 @@ func (v *visit) need(right Right, over Target) error {
 	case v.ReadOnly && right != View:
 		return failure{http.StatusForbidden, "These pages are read-only."}
 	}
-	return failure{http.StatusForbidden, strings.TrimSpace(fmt.Sprintf("You do not have the right %q over the %s %s", right, over.Kind, over.Name)) + "."}
+	return failure{http.StatusForbidden, strings.TrimSpace(fmt.Sprintf("You do not have the right %q over the %s %s", right, over.Kind, short(over.Name))) + "."}
 }
 
 func (v *visit) arg(name string) string { return v.r.URL.Query().Get(name) }
@@ -284,18 +288,25 @@ func (b *board) write(w http.ResponseWriter, v *visit, code int) {
 	_, _ = w.Write(whole.Bytes())
 }
 
-// refuse shows an error as a page.
+// refuse shows an error as a page. The page of a server that does not answer stays open, and is filled
+// in when the server is back.
 func (b *board) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	v := b.visit(r)
-	f := failure{http.StatusBadGateway, err.Error()}
-	if answered(err) {
-		f = failure{http.StatusBadRequest, "The server refuses: " + err.Error()}
+	f, title := failure{http.StatusBadRequest, err.Error()}, "This cannot be shown."
+	live := false
+	switch {
+	case errors.As(err, &f):
+		title = http.StatusText(f.code)
+	case answered(err):
+		f.text, title = "It says: "+f.text, "The server refuses."
+		if redis.HasErrorPrefix(err, "NOPERM") {
+			f.code = http.StatusForbidden
+		}
+	case unready(err):
+		f, title, live = failure{http.StatusServiceUnavailable, "It says: " + f.text}, "The server is not ready.", true
+	case silent(err):
+		f.code, title, live = http.StatusBadGateway, "The server does not answer.", true
 	}
-	errors.As(err, &f)
-	v.page = page{name: "error", Title: http.StatusText(f.code), Data: f.text}
-	if f.code == http.StatusBadGateway {
-		// A page that stays open is filled in when the server is back.
-		v.page.Title, v.page.Live = "The server does not answer.", r.Method == http.MethodGet && pages[path.Clean("/"+r.URL.Path)] != nil
-	}
+	v.page = page{name: "error", Title: title, Data: f.text, Live: live && r.Method == http.MethodGet && pages[path.Clean("/"+r.URL.Path)] != nil}
 	b.write(w, v, f.code)
 }

@@ -14,7 +14,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"holdfast/internal/doctor"
 	"holdfast/queue"
 )
 
@@ -54,9 +53,17 @@ func span(d time.Duration) string {
 	case s < 3600:
 		return fmt.Sprintf("%dm %ds", s/60, s%60)
 	case s < 86400:
-		return fmt.Sprintf("%dh %dm", s/3600, s/60%60)
+		return strings.TrimSuffix(fmt.Sprintf("%dh %dm", s/3600, s/60%60), " 0m")
 	}
-	return fmt.Sprintf("%dd %dh", s/86400, s/3600%24)
+	return strings.TrimSuffix(fmt.Sprintf("%dd %dh", s/86400, s/3600%24), " 0h")
+}
+
+// took writes how long something took: below ten seconds, with a decimal.
+func took(d time.Duration) string {
+	if d < time.Second || d >= 10*time.Second {
+		return span(d)
+	}
+	return fmt.Sprintf("%.1fs", d.Seconds())
 }
 
 // moment writes a time as how long ago it is, or in how long it will be: with the script it goes
@@ -125,6 +132,17 @@ func cut(most int, s string) string {
 		return s
 	}
 	return string(r[:most*2/3]) + " … " + string(r[len(r)-most/3:])
+}
+
+// short is a name as a page shows it.
+func short(name string) string { return cut(120, name) }
+
+// clip is the first part of a long text, with its lines.
+func clip(s string) string {
+	if len(s) <= shownMost {
+		return s
+	}
+	return string(cutBytes([]byte(s), shownMost)) + " …"
 }
 
 func printable(s string) string {
@@ -233,19 +251,6 @@ func readNode(d *json.Decoder, name string, depth int) (node, error) {
 }
 
 func hexOf(payload []byte) string { return hex.Dump(payload) }
-
-// command writes a command of the tool. Words that begin with a dash are flags only where they are
-// constants: values stand behind "=" or after "--".
-func command(words ...string) string {
-	for i, w := range words {
-		if name, value, ok := strings.Cut(w, "="); ok && strings.HasPrefix(w, "--") {
-			words[i] = name + "=" + doctor.Quote(value)
-		} else if !strings.HasPrefix(w, "--") {
-			words[i] = doctor.Quote(w)
-		}
-	}
-	return "holdfast " + strings.Join(words, " ")
-}
 
 // eta tells when a queue will be empty.
 func eta(q queue.Overview) string {

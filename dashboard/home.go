@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
 	"holdfast/internal/doctor"
@@ -20,16 +19,9 @@ const (
 	needsMost  = 7    // what a person takes in at once
 )
 
-// row is a queue in a list.
-type row struct {
-	queue.Overview
-	Dead, Buried int64
-	Groups       []queue.GroupStats
-}
-
-// rows are the queues from a cursor on, each with its dead letters.
+// rows are the queues from a cursor on.
 type rows struct {
-	Queues []row
+	Queues []queue.Overview
 	Cursor string // there are more than were looked into
 }
 
@@ -52,9 +44,6 @@ func (v *visit) rows(match, cursor string) (rows, error) {
 	return mine, err
 }
 
-// listers is how many queues are looked into at once.
-const listers = 8
-
 func (b *board) list(ctx context.Context, match, cursor string) (all rows, err error) {
 	all.Cursor = cursor
 	seen := map[string]bool{}
@@ -66,74 +55,55 @@ func (b *board) list(ctx context.Context, match, cursor string) (all rows, err e
 		for _, q := range page.Queues {
 			if !seen[q.Stream] {
 				seen[q.Stream] = true
-				all.Queues = append(all.Queues, row{Overview: q})
+				all.Queues = append(all.Queues, q)
 			}
 		}
 		if all.Cursor = page.Cursor; all.Cursor == "" || len(all.Queues) >= queuesMost {
 			break
 		}
 	}
-	var looking sync.WaitGroup
-	errs := make([]error, listers)
-	for n := range listers {
-		looking.Go(func() {
-			for i := n; i < len(all.Queues) && errs[n] == nil; i += listers {
-				errs[n] = b.look(ctx, &all.Queues[i])
-			}
-		})
-	}
-	looking.Wait()
-	slices.SortStableFunc(all.Queues, func(a, b row) int {
+	slices.SortStableFunc(all.Queues, func(a, b queue.Overview) int {
 		return cmp.Or(cmp.Compare(b.Dead, a.Dead), cmp.Compare(b.Ready, a.Ready), cmp.Compare(a.Stream, b.Stream))
 	})
-	return all, errors.Join(errs...)
-}
-
-// look adds to a row what the stream's retries and dead letters say.
-func (b *board) look(ctx context.Context, q *row) error {
-	s, err := b.queues.Stats(ctx, q.Stream)
-	if err != nil {
-		return err
-	}
-	q.Ready, q.InWork, q.Delayed, q.Held = 0, 0, s.Delayed, s.Held
-	for _, g := range s.Groups {
-		q.Ready, q.InWork = q.Ready+g.Ready, q.InWork+g.Pending
-	}
-	if len(s.Groups) == 0 {
-		q.Ready = s.Length
-	}
-	q.Dead, q.Buried, q.Groups = s.Dead, s.Buried, s.Groups
-	return nil
+	return all, nil
 }
 
 // failures are the causes of a queue's dead letters.
 type failures struct {
 	queue.FailureReport
-	dead, buried int64 // of the queue, when it was looked into
+	dead int64 // of the queue, when it was looked into
 }
 
-// unchanged is how long failures are shown of a queue whose counts stay as they were.
-const unchanged = time.Minute
+// unchanged is how long failures are shown of a queue that has as many dead letters as before.
+const unchanged = 20 * time.Second
+
+// causesMost is how many groups of failures a page shows.
+const causesMost = 100
 
 // failures groups the dead letters of a queue. The letters are read again when their number has
 // changed, many less often.
-func (v *visit) failures(stream string, dead, buried int64) (queue.FailureReport, error) {
+func (v *visit) failures(stream string, dead int64) (queue.FailureReport, error) {
 	within := func(f failures) time.Duration {
-		if f.dead == dead && f.buried == buried {
+		switch {
+		case f.dead == dead:
 			return unchanged
-		}
-		if dead > 1000 {
+		case dead > 1000:
 			return costly
 		}
 		return fresh
 	}
 	f, err := askFor(v, "failures "+stream, within, func(ctx context.Context) (failures, error) {
-		report, err := v.queues.Failures(ctx, stream, queue.SearchOptions{})
+		report, err := v.queues.Failures(ctx, stream, queue.SearchOptions{Keep: func(r *queue.Record) {
+			v.brief(stream, r)
+			r.Payload = nil // the pages show the errors alone
+		}})
 		for i := range report.Groups {
-			v.redact(stream, report.Groups[i].Sample)
-			report.Groups[i].Entries = nil // named by their cause, and never shown
+			g := &report.Groups[i]
+			if g.Entries = nil; i >= causesMost { // named by their cause, and not shown
+				g.Sample, g.Buckets = nil, nil
+			}
 		}
-		return failures{report, dead, buried}, err
+		return failures{report, dead}, err
 	})
 	return f.FailureReport, err
 }
@@ -147,7 +117,8 @@ type need struct {
 	Since time.Time
 	Look  string // where to look
 	Act   *button
-	Cure  string // a command, where no button does it
+	Cure  string // where no button does it
+	Paste bool   // the cure is a command and nothing else
 	rank  int64
 }
 
@@ -159,22 +130,29 @@ type homeData struct {
 	Ready, InWork, Dead int64
 	Delayed, In, Out    int64
 	Known               bool // the rates are
-	Queues              []row
+	Queues              []queue.Overview
 	Locks               []lockRow
 	NoQueues, Locked    bool
 	Examining           bool // what is found comes with the next push
 	Partial             int  // queues looked into, where there are more
 }
 
-// causesOf is of how many queues, those with the most dead letters, the first page shows causes.
+// causesOf is the number of queues of which the first page shows causes: those with the most dead letters.
 const causesOf = 20
 
+// fewQueues are examined while the first page is made; more, behind it.
+const fewQueues = 100
+
 func home(v *visit) (page, error) {
-	_, _, _ = v.examine(0) // while the queues are listed
-	_, _ = v.lockRowsSoon(0)
+	if v.Area("lock") {
+		_, _ = v.lockRowsSoon(0) // while the queues are listed
+	}
 	all, err := v.rows("", "")
 	if err != nil {
 		return page{}, err
+	}
+	if len(all.Queues) <= fewQueues {
+		_, _, _ = v.examine(0) // meanwhile
 	}
 	d := homeData{NoQueues: len(all.Queues) == 0, Queues: all.Queues[:min(6, len(all.Queues))]}
 	if all.Cursor != "" {
@@ -194,7 +172,7 @@ func home(v *visit) (page, error) {
 		all, there := v.lockRowsSoon(patient)
 		for _, l := range v.visible(contended(all.rows), locksMost) {
 			if l.First > time.Minute {
-				d.Needs = append(d.Needs, need{Count: number(l.Waiting), What: noun(l.Waiting, "waits", "wait") + " for the lock " + l.Name, Cause: "Held by " + l.Owner + ".", Since: v.Of("locks").Add(-l.First),
+				d.Needs = append(d.Needs, need{Count: number(l.Waiting), What: noun(l.Waiting, "waits", "wait") + " for the lock " + short(l.Name), Cause: "Held by " + short(l.Owner) + ".", Since: v.Of("locks").Add(-l.First),
 					Look: link("lock", vals("name", l.Name)), rank: int64(l.Waiting)})
 			}
 		}
@@ -212,26 +190,26 @@ func home(v *visit) (page, error) {
 }
 
 // ofQueue adds what needs a person in one queue.
-func (v *visit) ofQueue(d *homeData, q row, causes bool) error {
+func (v *visit) ofQueue(d *homeData, q queue.Overview, causes bool) error {
 	switch {
 	case q.Dead > 0 && causes:
-		report, err := v.failures(q.Stream, q.Dead, q.Buried)
+		report, err := v.failures(q.Stream, q.Dead)
 		if err != nil {
 			return err
 		}
 		for _, g := range report.Groups {
-			d.Needs = append(d.Needs, v.failed(q.Stream, g, len(q.Groups) > 1))
+			d.Needs = append(d.Needs, v.failed(q.Stream, g, q.Groups > 1))
 		}
 	case q.Dead > 0:
-		d.Needs = append(d.Needs, need{Bad: true, Count: number(q.Dead), What: noun(int(q.Dead), "task", "tasks") + " of " + q.Stream + " failed", rank: 1<<30 + q.Dead,
+		d.Needs = append(d.Needs, need{Bad: true, Count: number(q.Dead), What: noun(int(q.Dead), "task", "tasks") + " of " + short(q.Stream) + " failed", rank: 1<<30 + q.Dead,
 			Look: link("queue", vals("q", q.Stream, "tab", "failures"))})
 	}
-	switch behind := eta(q.Overview); {
+	switch behind := eta(q); {
 	case q.Paused && q.Ready > 0:
-		d.Needs = append(d.Needs, need{Count: number(q.Ready), What: noun(int(q.Ready), "task waits", "tasks wait") + " in " + q.Stream + ": the queue is paused", Cause: "Nothing is handed out until somebody resumes it.",
+		d.Needs = append(d.Needs, need{Count: number(q.Ready), What: noun(int(q.Ready), "task waits", "tasks wait") + " in " + short(q.Stream) + ": the queue is paused", Cause: "Nothing is handed out until somebody resumes it.",
 			Look: link("queue", vals("q", q.Stream)), Act: v.Button("resume", "q", q.Stream), rank: 1 << 20})
 	case q.OldestAge > 5*time.Minute && q.InPerMinute > q.OutPerMinute && q.Ready > 0:
-		d.Needs = append(d.Needs, need{Count: number(q.Ready), What: noun(int(q.Ready), "task waits", "tasks wait") + " in " + q.Stream + ", which " + behind, Cause: "Its workers do less than comes in.",
+		d.Needs = append(d.Needs, need{Count: number(q.Ready), What: noun(int(q.Ready), "task waits", "tasks wait") + " in " + short(q.Stream) + ", which " + behind, Cause: "Its workers do less than comes in.",
 			Since: v.Of("queues").Add(-q.OldestAge), Look: link("queue", vals("q", q.Stream, "tab", "in-work")), rank: q.Ready})
 	}
 	return nil
@@ -264,7 +242,7 @@ func (v *visit) findings(d *homeData) {
 		if f.ID == "dead-letters" || f.ID == "paused" || !v.May(View, over) { // ofQueue says those, with a button
 			continue
 		}
-		n := need{Bad: f.Severity == doctor.Critical, What: f.What, Cause: f.Why, Cure: f.Cure}
+		n := need{Bad: f.Severity == doctor.Critical, What: cut(300, f.What), Cause: f.Why, Cure: f.Cure, Paste: isCommand(f.Cure)}
 		if n.Bad {
 			n.rank = 1 << 40
 		}
@@ -273,6 +251,11 @@ func (v *visit) findings(d *homeData) {
 		}
 		d.Needs = append(d.Needs, n)
 	}
+}
+
+// isCommand reports whether a cure is a command line. Others are a sentence, which may have one in it.
+func isCommand(cure string) bool {
+	return (strings.HasPrefix(cure, "holdfast ") || strings.HasPrefix(cure, "redis-cli ")) && !strings.Contains(cure, ", ") && !strings.HasSuffix(cure, " N")
 }
 
 // say writes the sentences at the top.
@@ -314,7 +297,7 @@ func (v *visit) failed(stream string, g queue.FailureGroup, several bool) need {
 		group = g.Group
 	}
 	return need{
-		Bad: true, Count: number(g.Count), What: noun(g.Count, "task", "tasks") + " of " + stream + " failed", Cause: cut(110, v.Example(g)), Since: g.First, rank: 1<<30 + int64(g.Count),
+		Bad: true, Count: number(g.Count), What: noun(g.Count, "task", "tasks") + " of " + short(stream) + " failed", Cause: cut(110, v.Example(g)), Since: g.First, rank: 1<<30 + int64(g.Count),
 		Look: v.Like(stream, group, g), Act: v.ButtonFor("redrive", stream, group, g),
 	}
 }

@@ -71,23 +71,26 @@ func isAfter(id, other string) bool {
 // of each page that are chosen. It ends behind the last entry, after most letters, or with an
 // error of step. It tells whether there are more.
 func (b *board) walk(ctx context.Context, c choice, most int, step func(looked int, chosen []queue.Record, last string) error) (more bool, err error) {
-	o := queue.ListOptions{State: queue.Dead, Group: c.group, From: c.filter.From, To: c.filter.To}
+	var is []bool // of each task read: whether it is chosen, which its whole payload tells
+	o := queue.SearchOptions{State: queue.Dead, Group: c.group, Filter: queue.Filter{From: c.filter.From, To: c.filter.To}, Keep: func(r *queue.Record) {
+		is = append(is, c.has(r))
+		b.brief(c.stream, r)
+	}}
 	for looked := 0; looked < most; {
-		o.Limit = min(jobStep, most-looked)
-		page, err := b.queues.List(ctx, c.stream, o)
+		o.Limit, is = min(jobStep, most-looked), is[:0]
+		page, err := b.queues.Search(ctx, c.stream, o)
 		if err != nil {
 			return true, err
 		}
 		var chosen []queue.Record
 		last, n := "", 0
-		for i := range page.Tasks {
-			r := &page.Tasks[i]
+		for i, r := range page.Tasks {
 			if c.upto != "" && isAfter(r.Entry, c.upto) {
 				page.Cursor = ""
 				break
 			}
-			if last, n = r.Entry, n+1; c.has(r) {
-				chosen = append(chosen, *r)
+			if last, n = r.Entry, n+1; is[i] {
+				chosen = append(chosen, r)
 			}
 		}
 		looked += n
@@ -232,7 +235,7 @@ func (j *job) progress() progress {
 	if p.Looked > 0 && !p.Ended {
 		p.Left = time.Duration(float64(p.Took) / float64(p.Looked) * float64(p.Of-p.Looked))
 	}
-	p.Said = fmt.Sprintf("%s %s %s, of %s looked at", count(p.Done, "task", "tasks"), j.act.past, j.over.Name, number(p.Looked))
+	p.Said = fmt.Sprintf("%s %s %s, of %s looked at", count(p.Done, "task", "tasks"), j.act.past, short(j.over.Name), number(p.Looked))
 	if p.Stopped = errors.Is(p.Err, errStopped); p.Stopped {
 		p.Err = nil
 		p.Said = "Stopped: " + p.Said
@@ -270,9 +273,9 @@ func jobPage(v *visit) (page, error) {
 		return page{}, err
 	}
 	d := jobData{e, e.Job.progress(), e.Job.act, v.May(e.Job.act.Right, e.Over)}
-	title := fmt.Sprintf("%d %% – %s", d.Percent, e.Over.Name)
+	title := fmt.Sprintf("%d %% – %s", d.Percent, short(e.Over.Name))
 	if d.Ended {
-		title = "Done – " + e.Over.Name
+		title = "Done – " + short(e.Over.Name)
 	}
 	return page{name: "job", Title: title, Menu: Queue, Data: d, Live: true}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/internal/shell"
 	"holdfast/lock"
 )
 
@@ -225,7 +226,7 @@ func lockPage(v *visit) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	d := lockData{Info: info, Command: command("lock", "watch", name)}
+	d := lockData{Info: info, Command: shell.Command("lock watch", nil, name)}
 	var owners []string
 	for _, h := range info.Holders[:min(len(info.Holders), shownTasks)] {
 		one := holder{HolderInfo: h, Whole: v.whole(name, h.Owner, h.Left)}
@@ -246,5 +247,5 @@ func lockPage(v *visit) (page, error) {
 		all, _ := v.lockRowsSoon(patient)
 		d.Chain = chains(v.visible(contended(all.rows), locksMost), owners)
 	}
-	return page{name: "lock", Title: name, Menu: Lock, Data: d, Live: true}, nil
+	return page{name: "lock", Title: short(name), Menu: Lock, Data: d, Live: true}, nil
 }

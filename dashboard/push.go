@@ -20,14 +20,14 @@ const (
 	beatEvery = 2 * time.Second // a page that hears nothing for longer says so
 )
 
-// counting is what goes on by itself in the browser, and is no change.
+// counting matches times and leases: script.js lets them run on in the browser, so they are no change.
 var counting = regexp.MustCompile(`<time datetime="([^"]*)"[^>]*>[^<]*|<progress[^>]* data-until="(\d+)"[^>]*>[^<]*</progress><output>[^<]*`)
 
-// shift is how much the start of something or the end of a lease may differ without being a change:
-// answers come sooner or later, and are rounded.
+// shift is how far two starts or two ends of a lease may lie apart and still be the same: the server
+// answers sooner or later, and rounds.
 const shift = 1500 * time.Millisecond
 
-// mark is what two contents of a page are told apart by.
+// mark tells two contents of a page apart.
 type mark struct {
 	sum   string
 	times []time.Time // starts and ends that the browser counts to
@@ -47,7 +47,7 @@ func markOf(content []byte) (m mark) {
 	return m
 }
 
-// differs reports whether m has to be pushed to who has seen old.
+// differs reports whether a viewer who has seen old needs m.
 func (m mark) differs(old mark) bool {
 	return m.sum != old.sum || !slices.EqualFunc(m.times, old.times, func(a, b time.Time) bool { return a.Sub(b).Abs() <= shift })
 }
@@ -65,7 +65,7 @@ func (b *board) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Accel-Buffering", "no")
 	out := http.NewResponseController(w)
 	_ = out.SetWriteDeadline(time.Time{})
-	seen, lost, spoke := mark{sum: r.FormValue("seen")}, time.Time{}, time.Time{}
+	seen, lost, spoke := mark{sum: r.FormValue("seen")}, "", time.Time{}
 	send := func(event, data string) bool {
 		spoke = time.Now()
 		_, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, strings.ReplaceAll(strings.TrimSpace(data), "\n", "\ndata: "))
@@ -88,18 +88,23 @@ func (b *board) events(w http.ResponseWriter, r *http.Request) {
 			send("end", err.Error())
 			return
 		case err != nil || !v.Lost.IsZero():
-			if v.Lost.IsZero() {
-				v.Lost = time.Now()
+			note := v.LostNote()
+			switch {
+			case err != nil && answered(err):
+				note = "The server refuses: " + err.Error()
+			case note == "":
+				v.lost(time.Now(), err)
+				note = v.LostNote()
 			}
-			if lost.IsZero() || time.Since(spoke) >= beatEvery {
-				alive = send("lost", v.Lost.Format("15:04:05"))
+			if note != lost || time.Since(spoke) >= beatEvery {
+				alive = send("lost", note)
 			}
-			lost = v.Lost
+			lost = note
 		case now.differs(seen):
-			seen, lost = now, time.Time{}
+			seen, lost = now, ""
 			alive = send("main", content.String())
-		case !lost.IsZero():
-			lost = time.Time{}
+		case lost != "":
+			lost = ""
 			alive = send("beat", "1")
 		case time.Since(spoke) >= beatEvery:
 			alive = send("beat", "1")
@@ -120,7 +125,7 @@ func refused(err error) bool {
 	return ok && f.code < 500
 }
 
-// compressed packs what is sent for those who can unpack it.
+// compressed sends gzip to browsers that accept it.
 func compressed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"holdfast/internal/shell"
 	"holdfast/internal/where"
 	"holdfast/queue"
 )
@@ -28,7 +29,7 @@ func vals(pairs ...string) url.Values {
 
 // queuesData is what the list of queues shows.
 type queuesData struct {
-	Queues       []row
+	Queues       []queue.Overview
 	Match        string
 	Looked       int    // queues that the list was sorted from
 	From, To     int    // which of these are shown
@@ -89,7 +90,7 @@ type queueData struct {
 	Next      string
 	Consumers []consumer
 	Pause     *button
-	Keyed     keyed
+	Keyed     queue.Keys
 	RunAll    *button // all that failed, whatever the cause
 	Known     bool    // the rates are
 }
@@ -97,7 +98,6 @@ type queueData struct {
 // task is a task in a list.
 type task struct {
 	queue.Record
-	Size  int           // of the payload, of which only a part may be here
 	Whole time.Duration // of its lease
 	Href  string
 	Act   *button
@@ -110,10 +110,8 @@ type consumer struct {
 	Act   *button
 }
 
-const (
-	shownTasks = 100     // rows of a list
-	gistMost   = 4 << 10 // bytes of a payload from which a row is made
-)
+// shownTasks is how many rows a list has.
+const shownTasks = 100
 
 func queuePage(v *visit) (page, error) {
 	stream := v.arg("q")
@@ -139,7 +137,7 @@ func queuePage(v *visit) (page, error) {
 	}
 	switch d.Tab {
 	case "failures":
-		d.Failures, err = v.failures(stream, d.Stats.Dead, d.Stats.Buried)
+		d.Failures, err = v.failures(stream, d.Stats.Dead)
 		if !d.Several && len(d.Failures.Groups) > 1 {
 			d.RunAll = v.Button("redrive", "q", stream, "where", "tries>=0")
 		}
@@ -150,9 +148,9 @@ func queuePage(v *visit) (page, error) {
 	default:
 		err = v.list(&d)
 	}
-	title := stream
+	title := short(stream)
 	if d.Stats.Dead > 0 {
-		title = number(d.Stats.Dead) + " failed – " + stream
+		title = number(d.Stats.Dead) + " failed – " + short(stream)
 	}
 	return page{name: "queue", Title: title, Menu: Queue, Data: d, Live: true}, err
 }
@@ -164,9 +162,15 @@ func (v *visit) stats(stream string) (queue.Stats, error) {
 // literal escapes what a glob-style pattern does not take literally.
 var literal = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "^", `\^`)
 
-// overview is the row of one queue in the list of queues, which has the rates.
+// overview is the row of one queue in the list of queues, for its rates: all else stats tells.
 func (v *visit) overview(stream string) (queue.Overview, error) {
-	return ask(v, "overview "+stream, fresh, func(ctx context.Context) (queue.Overview, error) {
+	within := func(q queue.Overview) time.Duration {
+		if q.InPerMinute < 0 { // the server tells the rates when it is asked for the second time
+			return fresh
+		}
+		return costly
+	}
+	return askFor(v, "overview "+stream, within, func(ctx context.Context) (queue.Overview, error) {
 		none := queue.Overview{Stream: stream, InPerMinute: -1, OutPerMinute: -1}
 		for cursor := ""; ; {
 			found, err := v.queues.Overviews(ctx, literal.Replace(stream), cursor)
@@ -240,12 +244,8 @@ func (v *visit) list(d *queueData) error {
 		within = costly
 	}
 	found, err := ask(v, fmt.Sprint("list ", d.Stream, " ", d.Tab, " ", d.Chosen, " ", o.Cursor, " ", d.Where), within, func(ctx context.Context) (queue.SearchResult, error) {
-		found, err := v.queues.Search(ctx, d.Stream, o)
-		v.redact(d.Stream, found.Tasks)
-		for i := range found.Tasks {
-			found.Tasks[i].Payload = cutBytes(found.Tasks[i].Payload, gistMost)
-		}
-		return found, err
+		o.Keep = func(r *queue.Record) { v.brief(d.Stream, r) }
+		return v.queues.Search(ctx, d.Stream, o)
 	})
 	if err != nil {
 		return err
@@ -263,7 +263,7 @@ func (v *visit) list(d *queueData) error {
 }
 
 func (v *visit) task(stream string, r queue.Record, several bool) task {
-	t := task{Record: r, Size: len(r.Payload), Href: link("task", vals("q", stream, "id", r.ID))}
+	t := task{Record: r, Href: link("task", vals("q", stream, "id", r.ID))}
 	group := ""
 	if several {
 		group = r.Group
@@ -289,12 +289,23 @@ func cutBytes(b []byte, most int) []byte {
 }
 
 // redact hides what Options.Redact hides.
-func (b *board) redact(stream string, tasks []queue.Record) {
+func (b *board) redact(stream string, r *queue.Record) {
 	if b.Redact != nil {
-		for i := range tasks {
-			b.Redact(stream, &tasks[i])
-		}
+		b.Redact(stream, r)
+		r.Size = len(r.Payload)
 	}
+}
+
+const (
+	gistMost  = 4 << 10 // bytes of a payload from which a row is made
+	errorMost = 1 << 10 // bytes of an error of which a row shows a part
+)
+
+// brief leaves of a task what a row of a list shows, with what Options.Redact hides hidden.
+func (b *board) brief(stream string, r *queue.Record) {
+	b.redact(stream, r)
+	r.Payload, r.Headers, r.History = cutBytes(r.Payload, gistMost), nil, nil
+	r.Error = string(cutBytes([]byte(r.Error), errorMost))
 }
 
 // goneAfter is how long a consumer is silent before it is taken for gone.
@@ -356,24 +367,19 @@ func taskPage(v *visit) (page, error) {
 	if err := v.need(View, Target{Queue, stream}); err != nil {
 		return page{}, err
 	}
-	d := taskData{Stream: stream, ID: id, Show: v.arg("show"), Find: command("queue", "find", stream, id)}
-	out := page{name: "task", Title: "Task " + id, Menu: Queue, Live: true}
+	d := taskData{Stream: stream, ID: id, Show: v.arg("show"), Find: shell.Command("queue find", nil, stream, id)}
+	out := page{name: "task", Title: "Task " + short(id), Menu: Queue, Live: true}
 	stats, err := v.stats(stream)
 	if err != nil {
 		return out, err
 	}
-	type sized struct {
-		queue.Record
-		size int
-	}
-	r, err := ask(v, "task "+stream+" "+id, fresh, func(ctx context.Context) (sized, error) {
+	r, err := ask(v, "task "+stream+" "+id, fresh, func(ctx context.Context) (queue.Record, error) {
 		r, err := v.queues.Find(ctx, stream, id)
-		if err == nil && v.Redact != nil {
-			v.Redact(stream, &r)
+		if err == nil {
+			v.redact(stream, &r)
 		}
-		size := len(r.Payload)
 		r.Payload = cutBytes(r.Payload, shownMost)
-		return sized{r, size}, err
+		return r, err
 	})
 	if errors.Is(err, queue.ErrNotFound) {
 		d.Gone = true
@@ -383,9 +389,8 @@ func taskPage(v *visit) (page, error) {
 	if err != nil {
 		return out, err
 	}
-	d.Task = v.task(stream, r.Record, len(stats.Groups) > 1)
-	d.Task.Size, d.Payload = r.size, r.Payload
-	d.Cut = r.size > len(r.Payload)
+	d.Task, d.Payload = v.task(stream, r, len(stats.Groups) > 1), r.Payload
+	d.Cut = r.Size > len(r.Payload)
 	d.Tree, d.IsTree = treeOf(d.Payload)
 	d.IsText = printableText(d.Payload)
 	if d.Show != "hex" && d.Show != "text" {
@@ -401,7 +406,7 @@ func taskPage(v *visit) (page, error) {
 		d.Headers = append(d.Headers, name)
 	}
 	slices.Sort(d.Headers)
-	d.Tries = tries(r.Record)
+	d.Tries = tries(r)
 	group := ""
 	if len(stats.Groups) > 1 {
 		group = r.Group
@@ -442,6 +447,8 @@ func tries(r queue.Record) []try {
 		}
 	case queue.Delayed:
 		all = append(all, try{At: r.Due, Name: fmt.Sprint("Try ", r.Try, " is due"), State: "now"})
+	case queue.Held:
+		all = append(all, try{At: r.Since, Name: "Held back, until others of its key are done", State: "now"})
 	case queue.InWork:
 		all = append(all, try{At: time.Now().Add(-r.Idle).Truncate(time.Second), Name: fmt.Sprint("Try ", r.Try, ", in work"), Consumer: r.Consumer, State: "now"})
 	default:

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"holdfast/dashboard"
 	"holdfast/queue"
 )
@@ -74,9 +76,9 @@ func (s *shop) gather(c crowd) {
 	s.until("lock?name=lock-00007", fmt.Sprintf(`<span class="quiet">%d</span>`, c.waiters))
 }
 
-// handler is fresh pages over the server.
-func (s *shop) fresh() *httptest.Server {
-	pages := httptest.NewServer(dashboard.Handler(s.rdb, dashboard.Options{Logger: slog.New(slog.DiscardHandler)}))
+// fresh are pages over a client, which remember nothing.
+func (s *shop) fresh(rdb redis.UniversalClient) *httptest.Server {
+	pages := httptest.NewServer(dashboard.Handler(rdb, dashboard.Options{Logger: slog.New(slog.DiscardHandler)}))
 	s.Cleanup(func() { pages.CloseClientConnections(); pages.Close() })
 	return pages
 }
@@ -115,7 +117,7 @@ func TestALargeServerIsShownAtOnce(t *testing.T) {
 	paths := []string{"", "queues", "queues?match=tenant-00*", "queue?q=big", "queue?q=big&tab=dead", "queue?q=big&tab=dead&where=error~timeout", "queue?q=big&tab=in-work", "queue?q=big&tab=ready", "queue?q=big&tab=workers",
 		"queue?q=tenant-0099", "task?q=big&id=1790000000000-7", "locks", "lock?name=lock-00007", "cache", "audit", "confirm?act=redrive&q=big&where=error~timeout"}
 	for _, path := range paths {
-		pages := s.fresh() // nothing is remembered
+		pages := s.fresh(s.rdb) // nothing is remembered
 		began := time.Now()
 		answer, err := http.Get(pages.URL + "/" + path)
 		if err != nil {
@@ -131,7 +133,7 @@ func TestALargeServerIsShownAtOnce(t *testing.T) {
 		pages.Close()
 	}
 	// Ten viewers of the largest pages cost the server little, and send little while nothing changes.
-	pages := s.fresh()
+	pages := s.fresh(s.rdb)
 	idle, began := s.cpu(), time.Now()
 	time.Sleep(watch / 3)
 	idleShare := float64(s.cpu()-idle) / float64(time.Since(began))

@@ -33,11 +33,12 @@ type shop struct {
 	rdb    *redis.Client
 	pages  *httptest.Server
 	client *http.Client
+	prefix string // of the names that everyAct uses
 }
 
-func open(t *testing.T, o dashboard.Options) *shop {
+func open(t *testing.T, o dashboard.Options, of ...holdfasttest.Option) *shop {
 	t.Helper()
-	s := &shop{T: t, server: holdfasttest.Server(t)}
+	s := &shop{T: t, server: holdfasttest.Server(t, of...)}
 	s.rdb = s.server.Client()
 	o.Logger = slog.New(slog.DiscardHandler)
 	mux := http.NewServeMux()
@@ -85,9 +86,7 @@ func (s *shop) send(r *http.Request) (int, string, http.Header) {
 
 func (s *shop) get(path string) (int, string) {
 	s.Helper()
-	r, _ := http.NewRequestWithContext(s.Context(), "GET", s.url(path), nil)
-	code, body, _ := s.send(r)
-	return code, body
+	return s.visit(s.url(path))
 }
 
 func (s *shop) post(form url.Values, headers ...string) (int, string) {
@@ -138,23 +137,24 @@ func q(pairs ...string) url.Values {
 	return v
 }
 
-// everyAct is a form for each act. The words are what the command line would be given.
+// everyAct is a form for each act, on names that begin with the shop's prefix.
 func (s *shop) everyAct() map[string]url.Values {
-	s.bury("mail", "a", "b", "c", "d", "e")
-	s.do("TASK.PUBLISH", "busy", "x")
-	s.do("XGROUP", "CREATE", "busy", "workers", "0")
-	s.do("XREADGROUP", "GROUP", "workers", "gone-1", "COUNT", 1, "STREAMS", "busy", ">")
-	ready := s.rdb.Do(s.Context(), "TASK.PUBLISH", "mail", "ready").Val().(string)
-	s.do("TASK.PUBLISH", "paused", "x")
-	s.do("TASK.PAUSE", "paused")
-	s.do("LOCK.ACQUIRE", "nightly", "ann", 60000)
-	s.do("CACHE.SET", "user:1", "v", 60000)
-	entries := s.rdb.XRange(s.Context(), queue.DeadStream("mail", ""), "-", "+").Val()
+	mail, busy, paused, nightly, user := s.prefix+"mail", s.prefix+"busy", s.prefix+"paused", s.prefix+"nightly", s.prefix+"user:1"
+	s.bury(mail, "a", "b", "c", "d", "e")
+	s.do("TASK.PUBLISH", busy, "x")
+	s.do("XGROUP", "CREATE", busy, "workers", "0")
+	s.do("XREADGROUP", "GROUP", "workers", s.prefix+"gone-1", "COUNT", 1, "STREAMS", busy, ">")
+	ready := s.rdb.Do(s.Context(), "TASK.PUBLISH", mail, "ready").Val().(string)
+	s.do("TASK.PUBLISH", paused, "x")
+	s.do("TASK.PAUSE", paused)
+	s.do("LOCK.ACQUIRE", nightly, "ann", 60000)
+	s.do("CACHE.SET", user, "v", 60000)
+	entries := s.rdb.XRange(s.Context(), queue.DeadStream(mail, ""), "-", "+").Val()
 	return map[string]url.Values{
-		"redrive": q("q", "mail", "ids", entries[0].ID), "discard": q("q", "mail", "ids", entries[1].ID),
-		"repair": q("q", "mail", "ids", entries[3].ID, "payload", `{"to":"it's new"}`), "cancel": q("q", "mail", "ids", ready),
-		"pause": q("q", "mail"), "resume": q("q", "paused"), "forget": q("q", "busy", "group", "workers", "consumer", "gone-1"),
-		"break": q("lock", "nightly"), "delete": q("key", "user:1"),
+		"redrive": q("q", mail, "ids", entries[0].ID), "discard": q("q", mail, "ids", entries[1].ID),
+		"repair": q("q", mail, "ids", entries[3].ID, "payload", `{"to":"it's new"}`), "cancel": q("q", mail, "ids", ready),
+		"pause": q("q", mail), "resume": q("q", paused), "forget": q("q", busy, "group", "workers", "consumer", s.prefix+"gone-1"),
+		"break": q("lock", nightly), "delete": q("key", user),
 	}
 }
 
@@ -163,12 +163,13 @@ func (s *shop) state() string {
 	s.Helper()
 	keys := s.rdb.Keys(s.Context(), "*").Val()
 	var all strings.Builder
-	for _, stream := range []string{"mail", "busy", "paused"} {
+	for _, name := range []string{"mail", "busy", "paused"} {
+		stream := s.prefix + name
 		stats, err := queue.Inspect(s.rdb).Stats(s.Context(), stream)
 		if err != nil {
 			s.Fatal(err)
 		}
-		fmt.Fprintln(&all, stream, stats.Length, stats.Dead, stats.Paused, stats.Cancelled)
+		fmt.Fprintln(&all, name, stats.Length, stats.Dead, stats.Paused, stats.Cancelled)
 		for _, g := range stats.Groups {
 			fmt.Fprintln(&all, g.Name, g.Ready, g.Pending, g.Consumers)
 		}
@@ -179,8 +180,8 @@ func (s *shop) state() string {
 			fmt.Fprintln(&all, "dead", e.Values["payload"])
 		}
 	}
-	info, _ := lock.Inspect(s.rdb).Info(s.Context(), "nightly")
-	fmt.Fprintln(&all, len(info.Holders), s.rdb.Exists(s.Context(), "user:1").Val(), len(keys) > 0)
+	info, _ := lock.Inspect(s.rdb).Info(s.Context(), s.prefix+"nightly")
+	fmt.Fprintln(&all, len(info.Holders), s.rdb.Exists(s.Context(), s.prefix+"user:1").Val(), len(keys) > 0)
 	return all.String()
 }
 
@@ -198,10 +199,29 @@ func tool(t *testing.T) func(line, addr string) ([]byte, error) {
 	}
 }
 
+// sure is a command line that does not ask.
+func sure(line string) string {
+	return regexp.MustCompile(`^holdfast \w+ \w+`).ReplaceAllString(line, "$0 --yes")
+}
+
+// visit gets a page by its whole address.
+func (s *shop) visit(address string) (int, string) {
+	s.Helper()
+	r, _ := http.NewRequestWithContext(s.Context(), "GET", address, nil)
+	code, body, _ := s.send(r)
+	return code, body
+}
+
 // listen reads the events of a page until one is of a kind.
 func (s *shop) listen(ctx context.Context, page string) (next func(kind string) string) {
 	s.Helper()
-	r, _ := http.NewRequestWithContext(ctx, "GET", s.url("events?at="+url.QueryEscape(page)), nil)
+	return s.listenAt(ctx, s.url(""), page)
+}
+
+// listenAt is listen for other pages than the shop's.
+func (s *shop) listenAt(ctx context.Context, pages, page string) (next func(kind string) string) {
+	s.Helper()
+	r, _ := http.NewRequestWithContext(ctx, "GET", pages+"events?at="+url.QueryEscape(page), nil)
 	answer, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		s.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"holdfast/internal/shell"
 	"holdfast/queue"
 )
 
@@ -30,12 +31,13 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 		}
 		return ""
 	},
-	"count": count, "span": span, "moment": moment, "lease": lease, "spark": spark, "cut": cut, "gist": gist, "size": sizeOf,
-	"hex": hexOf, "eta": eta, "millis": func(ms int64) string { return span(time.Duration(ms) * time.Millisecond) }, "sub": func(a, b int) int { return a - b },
+	"count": count, "span": span, "took": took, "moment": moment, "lease": lease, "spark": spark, "cut": cut, "short": short, "clip": clip, "gist": gist, "size": sizeOf,
+	"hex": hexOf, "eta": eta, "rule": rule, "millis": func(ms int64) string { return took(time.Duration(ms) * time.Millisecond) }, "sub": func(a, b int) int { return a - b },
 	"before":  func(now time.Time, d time.Duration) time.Time { return now.Add(-d) },
+	"command": func(verb string, names ...string) string { return shell.Command(verb, nil, names...) },
 	"text":    func(b []byte) string { return string(b) },
 	"pair":    func(v *visit, data any) pair { return pair{v, data} },
-	"head":    func(most int, all []queue.FailureGroup) []queue.FailureGroup { return all[:min(most, len(all))] },
+	"head":    func(all []queue.FailureGroup) []queue.FailureGroup { return all[:min(causesMost, len(all))] },
 	"sending": func(act *button, typed, label string) sending { return sending{act, typed, label} },
 	"asset":   func(name string) string { return "assets/" + name + "?" + versions[name] },
 }).ParseFS(templateFiles, "templates/*.html"))

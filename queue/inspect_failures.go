@@ -35,7 +35,8 @@ const (
 )
 
 // Failures groups the dead letters of a window by their errors; with State set to Delayed
-// or Ready, the tasks that failed and are to be tried again. Limit is ignored.
+// or Ready, the tasks that failed and are to be tried again. Limit is ignored; Keep is called
+// for the samples.
 func (i *Inspector) Failures(ctx context.Context, stream string, o SearchOptions) (report FailureReport, err error) {
 	if o.State == "" {
 		o.State = Dead
@@ -66,9 +67,9 @@ func (i *Inspector) Failures(ctx context.Context, stream string, o SearchOptions
 		g.times = append(g.times, r.Since)
 		switch {
 		case len(g.sample) < sampleSize:
-			g.sample = append(g.sample, *r)
+			g.sample = append(g.sample, o.keep(r))
 		case !o.Newest: // the oldest of the sample goes
-			g.sample[(g.Count-1)%sampleSize] = *r
+			g.sample[(g.Count-1)%sampleSize] = o.keep(r)
 		}
 		return true
 	})

@@ -18,10 +18,11 @@ type QueuePage struct {
 	Cursor  string   `json:"cursor,omitempty"` // where the next part begins; empty at the end
 }
 
-// Overview is a stream at a glance, without its retry streams. Ready and InWork are summed up
+// Overview is a stream at a glance, its retry streams included. Ready and InWork are summed up
 // over its groups.
 type Overview struct {
 	Stream       string        `json:"stream"`
+	Groups       int           `json:"groups"` // groups of workers that read the stream
 	Length       int64         `json:"length"`
 	Ready        int64         `json:"ready"`
 	InWork       int64         `json:"in_work"`
@@ -33,7 +34,7 @@ type Overview struct {
 	Paused       bool          `json:"paused"`
 	Waiting      int64         `json:"waiting"`       // connections that wait for a task
 	OldestAge    time.Duration `json:"oldest_age_ns"` // of the oldest task in the stream
-	InPerMinute  int64         `json:"in_per_minute"` // tasks added in the last minute, or -1 where the server does not know yet
+	InPerMinute  int64         `json:"in_per_minute"` // tasks added to the stream in the last minute, without retry streams, or -1 where the server does not know yet
 	OutPerMinute int64         `json:"out_per_minute"`
 }
 
@@ -69,42 +70,61 @@ func (i *Inspector) Overviews(ctx context.Context, match, cursor string) (page O
 		page.Queues = append(page.Queues, o)
 	})
 	if err == nil {
-		if err = i.countDead(ctx, page.Queues); err != nil {
+		if err = i.addGroups(ctx, page.Queues); err != nil {
 			err = failed("list", "queues", err)
 		}
 	}
 	return page, err
 }
 
-// countDead counts the dead letters of all groups of some queues.
-func (i *Inspector) countDead(ctx context.Context, queues []Overview) error {
+// addGroups adds the groups of some queues, with their dead letters and, where a queue has several
+// groups and thus retry streams, with their retries.
+func (i *Inspector) addGroups(ctx context.Context, queues []Overview) error {
 	commands := make([][]any, len(queues))
 	for n, q := range queues {
 		commands[n] = []any{"XINFO", "GROUPS", q.Stream}
 	}
 	replies, errs := i.conns.SendAll(ctx, commands)
-	var owners []int
+	var add []func(reply any) // what to do with the reply of each command
 	commands = nil
-	for n, q := range queues {
+	for n := range queues {
 		groups, err := groupsIn(replies[n], errs[n])
 		if err != nil {
 			return err
 		}
-		if len(groups) == 0 {
+		q := &queues[n]
+		if q.Groups = len(groups); q.Groups == 0 {
 			groups = []group{{name: DefaultGroup}}
 		}
 		for _, g := range groups {
-			owners, commands = append(owners, n), append(commands, []any{"XLEN", DeadStream(q.Stream, g.name)})
+			commands, add = append(commands, []any{"XLEN", DeadStream(q.Stream, g.name)}), append(add, q.addDead)
+			if q.Groups > 1 {
+				commands, add = append(commands, []any{"TASK.STATS", RetryStream(q.Stream, g.name)}), append(add, q.addRetries)
+			}
 		}
 	}
 	replies, errs = i.conns.SendAll(ctx, commands)
-	for n, owner := range owners {
+	for n := range commands {
 		if errs[n] != nil {
 			return errs[n]
 		}
-		queues[owner].Dead += blocking.Int(replies[n])
+		add[n](replies[n])
 	}
 	return nil
+}
+
+func (o *Overview) addDead(reply any) { o.Dead += blocking.Int(reply) }
+
+// addRetries adds what TASK.STATS tells of a retry stream, which only one group reads.
+func (o *Overview) addRetries(reply any) {
+	f := blocking.FieldsOf(reply)
+	o.Length += f.Int("length")
+	o.Delayed += f.Int("delayed")
+	o.OldestAge = max(o.OldestAge, f.Millis("oldest_age_ms"))
+	for _, g := range f.Maps("groups") {
+		o.Ready += g.Int("ready")
+		o.InWork += g.Int("pending")
+	}
 }
 
 const (

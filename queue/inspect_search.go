@@ -46,6 +46,11 @@ func (f *Filter) Match(r *Record) bool {
 	return true
 }
 
+// takesAll reports whether the filter chooses all tasks between From and To.
+func (f *Filter) takesAll() bool {
+	return f.Cause == "" && f.Error == "" && len(f.Headers) == 0 && f.Kind == "" && f.MinTries == 0 && f.Payload == ""
+}
+
 // SearchOptions say where to search, and for how long.
 type SearchOptions struct {
 	Cursor string // where to go on: the Cursor of the result before
@@ -55,6 +60,18 @@ type SearchOptions struct {
 	Newest bool   // as in ListOptions
 	State  State
 	Window int // how many tasks to look at, at most. Defaults to 10,000
+
+	// Keep changes each task that the result will hold, such as to shorten a payload, so that
+	// what it cuts off needs no memory once the next tasks are read. It may be nil.
+	Keep func(r *Record)
+}
+
+func (o *SearchOptions) keep(r *Record) Record {
+	kept := *r
+	if o.Keep != nil {
+		o.Keep(&kept)
+	}
+	return kept
 }
 
 // SearchResult is what a search found.
@@ -74,14 +91,36 @@ func (i *Inspector) Search(ctx context.Context, stream string, o SearchOptions) 
 	if limit <= 0 {
 		limit = 100
 	}
+	if o.Filter.takesAll() && (o.Window <= 0 || o.Window > limit) { // nothing behind the last task found needs to be read
+		o.Window = limit
+	}
 	found.Cursor, err = i.each(ctx, stream, o, func(r *Record) bool {
 		found.Looked++
 		if o.Filter.Match(r) {
-			found.Tasks = append(found.Tasks, *r)
+			found.Tasks = append(found.Tasks, o.keep(r))
 		}
 		return len(found.Tasks) < limit
 	})
 	return found, err
+}
+
+const (
+	pageFirst = 10      // tasks of the first page, which tells how large tasks are
+	pageBytes = 4 << 20 // of the payloads of a later page, about
+	pageMost  = 1000    // tasks of a page
+)
+
+// pageSize is how many tasks to read after a page of some. Large payloads are read a few at a time,
+// so that neither the server nor the caller needs memory for a thousand of them.
+func pageSize(tasks []Record) int {
+	bytes := 1
+	for n := range tasks {
+		bytes += len(tasks[n].Payload)
+	}
+	if len(tasks) == 0 {
+		return pageFirst
+	}
+	return min(max(pageBytes*len(tasks)/bytes, 1), pageFirst*len(tasks), pageMost)
 }
 
 // each calls f for the tasks of one state within a window, until f returns false. It
@@ -93,14 +132,14 @@ func (i *Inspector) each(ctx context.Context, stream string, o SearchOptions, f 
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	list := ListOptions{Cursor: o.Cursor, From: o.Filter.From, Group: o.Group, Limit: min(window, 1000), Newest: o.Newest, State: o.State, To: o.Filter.To}
+	list := ListOptions{Cursor: o.Cursor, From: o.Filter.From, Group: o.Group, Limit: min(window, pageFirst), Newest: o.Newest, State: o.State, To: o.Filter.To}
 	for pages := i.fetch(ctx, stream, list); ; {
 		page := <-pages
 		if page.err != nil {
 			return list.Cursor, page.err
 		}
 		window -= len(page.Tasks)
-		list.Cursor, list.Limit = page.Cursor, min(window, 1000)
+		list.Cursor, list.Limit = page.Cursor, min(window, pageSize(page.Tasks))
 		more := list.Cursor != "" && window > 0
 		if more { // the next page comes while f looks at this one
 			pages = i.fetch(ctx, stream, list)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -305,5 +306,71 @@ func TestDeadLettersOfAllGroupsAreCountedAtAGlance(t *testing.T) {
 		if q.Dead != want[q.Stream] {
 			t.Errorf("%s has %d dead letters, not %d", q.Stream, q.Dead, want[q.Stream])
 		}
+	}
+}
+
+func TestRetriesOfAllGroupsAreSeenAtAGlance(t *testing.T) {
+	s := start(t)
+	s.publish(s.queue("q"), "x")
+	for _, g := range []string{"a", "b"} {
+		s.XGroupCreate(s.Context(), "q", g, "0")
+	}
+	retries := queue.RetryStream("q", "b")
+	for _, args := range [][]any{{"TASK.PUBLISH", retries, "again"}, {"TASK.PUBLISH", retries, "later", "DELAY", 3600_000}, {"XGROUP", "CREATE", retries, "b", "0"}} {
+		if err := s.Do(s.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i := queue.Inspect(s.rdb())
+	page, err := i.Overviews(s.Context(), "", "")
+	stats, serr := i.Stats(s.Context(), "q")
+	if err != nil || serr != nil || len(page.Queues) != 1 {
+		t.Fatal(page, err, serr)
+	}
+	q := page.Queues[0]
+	if q.Groups != 2 || q.Length != stats.Length || q.Delayed != stats.Delayed || q.Ready != stats.Groups[0].Ready+stats.Groups[1].Ready || q.Delayed != 1 || q.Ready != 3 {
+		t.Errorf("%+v, in full %+v", q, stats)
+	}
+}
+
+// counted notes how many entries a command asks for.
+type counted struct{ most atomic.Int64 }
+
+func (c *counted) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *counted) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (c *counted) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if args := cmd.Args(); cmd.Name() == "zrange" {
+			from, to := args[2].(int), args[3].(int)
+			c.most.Store(max(c.most.Load(), int64(to-from+1)))
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func TestLargeTasksAreReadAFewAtATime(t *testing.T) {
+	s := start(t)
+	q := s.queue("q")
+	if err := q.SetRule(s.Context(), queue.Rule{Limit: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for range 40 {
+		if err := s.Do(s.Context(), "TASK.PUBLISH", "q", strings.Repeat("x", 1<<20), "KEY", "ann").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rdb := s.rdb()
+	var c counted
+	rdb.AddHook(&c)
+	found, err := queue.Inspect(rdb).Search(s.Context(), "q", queue.SearchOptions{State: queue.Held, Filter: queue.Filter{Payload: "x"}, Keep: func(r *queue.Record) { r.Payload = r.Payload[:1:1] }})
+	if err != nil || len(found.Tasks) != 39 || found.Looked != 39 || len(found.Tasks[0].Payload) != 1 || found.Tasks[0].Size != 1<<20 {
+		t.Fatal(len(found.Tasks), found.Looked, err)
+	}
+	if n := c.most.Load(); n != 10 {
+		t.Errorf("%d tasks of 1 MiB were asked for at once", n)
 	}
 }

@@ -28,6 +28,7 @@ type Record struct {
 	Kind    string `json:"kind,omitempty"`
 	TaskKey string `json:"task_key,omitempty"` // what the option Key was given
 	Payload []byte `json:"-"`                  // in JSON payload, or payload_base64 where it is no UTF-8
+	Size    int    `json:"-"`                  // of the whole payload in bytes, also where SearchOptions.Keep has shortened it
 
 	Headers   Headers   `json:"headers,omitempty"`
 	Published time.Time `json:"published"`         // first, to the second
@@ -88,6 +89,7 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 	if r.Payload = in.Binary; in.Text != nil {
 		r.Payload = []byte(*in.Text)
 	}
+	r.Size = len(r.Payload)
 	return nil
 }
 
@@ -99,7 +101,7 @@ func recordOf(state State, key, entry string, fields []any) Record {
 		value, _ := fields[i+1].(string)
 		switch name {
 		case fieldPayload:
-			r.Payload = []byte(value)
+			r.Payload, r.Size = []byte(value), len(value)
 		case fieldTimestamp:
 			seconds, _ := strconv.ParseInt(value, 10, 64)
 			r.Published = time.Unix(seconds, 0)

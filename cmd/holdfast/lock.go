@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/cmd/internal/cli"
+	"holdfast/internal/shell"
 	"holdfast/lock"
 )
 
@@ -240,7 +241,7 @@ that still works learns of it at its next renewal: what the lock guards should c
 			}
 		}
 		if n == 0 {
-			return cli.NotMet("holdfast lock info "+args[0], "nobody holds %s", args[0])
+			return cli.NotMet(shell.Command("lock info", nil, args[0]), "nobody holds %s", args[0])
 		}
 		act := cli.Act{What: fmt.Sprintf("break %s, which %s; %d wait", args[0], plural(int64(n), "owner holds", "owners hold"), len(l.Waiters)), Sample: sample, Name: args[0]}
 		if ok, err := consent.Ask(cmd, s, act); err != nil || !ok {

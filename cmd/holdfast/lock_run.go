@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/cmd/internal/cli"
+	"holdfast/internal/shell"
 	"holdfast/lock"
 )
 
@@ -38,7 +39,7 @@ The exit code is the command's; 3 when the lock was not to be had in time, 1 whe
   holdfast lock run nightly --nonblock -- ./backup.sh || test $? = 3
   holdfast lock run crawler --limit 3 --wait 10m -- ./crawl`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if cmd.ArgsLenAtDash() != 1 || len(args) < 2 {
+			if _, _, ok := nameAndCommand(cmd, args); !ok {
 				return cli.Try(cli.Usage("a lock, --, and a command"), "holdfast lock run NAME -- ./command")
 			}
 			return nil
@@ -52,7 +53,8 @@ The exit code is the command's; 3 when the lock was not to be had in time, 1 whe
 		if err != nil {
 			return err
 		}
-		path, err := exec.LookPath(args[1])
+		name, command, _ := nameAndCommand(cmd, args)
+		path, err := exec.LookPath(command[0])
 		if err != nil {
 			return cli.Usage("%v", err)
 		}
@@ -68,11 +70,11 @@ The exit code is the command's; 3 when the lock was not to be had in time, 1 whe
 		}
 		locks := lock.New(s.UniversalClient, lock.Options{})
 		defer locks.Close()
-		held, err := f.acquire(cmd.Context(), locks, args[0], options)
+		held, err := f.acquire(cmd.Context(), locks, name, options)
 		if err != nil {
 			return err
 		}
-		err = runLocked(cmd, held, path, args[1:], grace)
+		err = runLocked(cmd, held, path, command, grace)
 		release, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), lease)
 		defer cancel()
 		if releaseErr := held.Release(release); err == nil && releaseErr != nil {
@@ -94,7 +96,7 @@ The exit code is the command's; 3 when the lock was not to be had in time, 1 whe
 }
 
 func (f *lockRunFlags) acquire(ctx context.Context, locks *lock.Client, name string, options []lock.Option) (*lock.Lock, error) {
-	try := "holdfast lock info " + name
+	try := shell.Command("lock info", nil, name)
 	if f.nonblock {
 		held, err := locks.TryAcquire(ctx, name, options...)
 		if errors.Is(err, lock.ErrHeld) {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/cmd/internal/cli"
+	"holdfast/internal/shell"
 	"holdfast/internal/where"
 	"holdfast/queue"
 )
@@ -77,7 +78,7 @@ func (a act) run(cmd *cobra.Command, s *cli.Server, f *actFlags, stream string, 
 			say(cmd, "%s looked at; there are more: --window", plural(int64(chosen.Looked), "dead letter", "dead letters"))
 		}
 		if total.Chosen == 0 {
-			return cli.NotMet("holdfast queue peek "+stream+" --dead", "no dead letter matches, of %s looked at", cli.Number(int64(total.Looked)))
+			return cli.NotMet(shell.Command("queue peek", []string{"--dead"}, stream), "no dead letter matches, of %s looked at", cli.Number(int64(total.Looked)))
 		}
 		for _, entry := range chosen.Entries {
 			ids = append(ids, "entry:"+entry)
@@ -100,7 +101,7 @@ func (a act) run(cmd *cobra.Command, s *cli.Server, f *actFlags, stream string, 
 		fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", plural(int64(total.Done), "task", "tasks"), a.past)
 	}
 	if err == nil && total.Done == 0 {
-		return cli.NotMet("holdfast queue peek "+stream+" --dead", "none of them is a dead letter of %s", stream)
+		return cli.NotMet(shell.Command("queue peek", []string{"--dead"}, stream), "none of them is a dead letter of %s", stream)
 	}
 	return err
 }
@@ -162,7 +163,7 @@ func repair(cmd *cobra.Command, s *cli.Server, f *actFlags, args []string, paylo
 		return err
 	}
 	if !there {
-		return cli.NotMet("holdfast queue find "+args[0]+" "+args[1], "%s is no dead letter of %s", args[1], args[0])
+		return cli.NotMet(shell.Command("queue find", nil, args[0], args[1]), "%s is no dead letter of %s", args[1], args[0])
 	}
 	if f.asJSON.On() {
 		return cli.PrintJSON(cmd.OutOrStdout(), outcomeRow{1, 1, 1})
@@ -197,7 +198,7 @@ looked at is bounded by --window. A filter is made of:
   holdfast queue discard mail --where 'error~"no such user"' --dry-run`,
 	}, func(cmd *cobra.Command, s *cli.Server, args []string) error {
 		if len(args) == 1 && f.filter == "" {
-			return cli.Try(cli.Usage("which dead letters?"), "ids, --where 'error~…', or holdfast queue purge "+args[0]+" --dead for all")
+			return cli.Try(cli.Usage("which dead letters?"), "ids, --where 'error~…', or for all: "+shell.Command("queue purge", []string{"--dead"}, args[0]))
 		}
 		return discard.run(cmd, s, &f, args[0], args[1:])
 	})
@@ -242,7 +243,7 @@ have. The worker's handler is told at the next renewal of its lease.`,
 		if err != nil {
 			return err
 		}
-		return printCount(cmd, asJSON.On(), n, "cancelled", "holdfast queue find "+args[0]+" "+args[1])
+		return printCount(cmd, asJSON.On(), n, "cancelled", shell.Command("queue find", nil, args[0], args[1]))
 	})
 	consent.Register(cmd)
 	asJSON.Register(cmd, countRow{})
@@ -310,7 +311,7 @@ func newQueuePurge() *cobra.Command {
 		case "":
 			return cli.Usage("which tasks: --ready, --delayed or --dead?")
 		case queue.InWork:
-			return cli.Try(cli.Usage("tasks in work are cancelled by their ids"), "holdfast queue cancel "+args[0]+" ID…")
+			return cli.Try(cli.Usage("tasks in work are cancelled by their ids"), shell.Command("queue cancel", nil, args[0])+" ID…")
 		}
 		i := queue.Inspect(s.UniversalClient)
 		stats, err := i.Stats(cmd.Context(), args[0])

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/cmd/internal/cli"
+	"holdfast/internal/shell"
 	"holdfast/internal/where"
 	"holdfast/queue"
 )
@@ -33,7 +34,7 @@ in all states. The search is bounded, and says how far it looked. A filter is ma
 			r, err := i.Find(cmd.Context(), args[0], args[1])
 			switch {
 			case errors.Is(err, queue.ErrNotFound):
-				return cli.Try(cli.NotMet("", "no task %q in %s: done, cancelled, or never there", args[1], args[0]), "holdfast queue find "+args[0]+" 'payload~\"…\"'")
+				return cli.Try(cli.NotMet("", "no task %q in %s: done, cancelled, or never there", args[1], args[0]), shell.Command("queue find", nil, args[0], `payload~"…"`))
 			case err != nil:
 				return err
 			case asJSON.On():

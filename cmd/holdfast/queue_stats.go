@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/cmd/internal/cli"
+	"holdfast/internal/shell"
 	"holdfast/queue"
 )
 
@@ -44,7 +45,7 @@ func newQueueStats() *cobra.Command {
 				t.Row(g.Name, g.Ready, g.Pending, g.Dead, g.Consumers, g.Waiting, known(g.Lease), known(g.Wait.P50), known(g.Wait.P99), known(g.Run.P50), known(g.Run.P99))
 			}
 			if t.Len() == 0 {
-				fmt.Fprintln(page, "Nobody works on it yet. Try: holdfast queue work "+args[0]+" -- command")
+				fmt.Fprintln(page, "Nobody works on it yet. Try: "+shell.Command("queue work", nil, args[0])+" -- command")
 				return nil
 			}
 			return printTable(&t, page, cmd.OutOrStdout())

@@ -56,7 +56,7 @@ get TERM, and KILL after --grace.`,
   holdfast queue work thumbnails --concurrency 4 --timeout 5m -- convert - -resize 200 out.png
   holdfast queue work hello -- sh -c 'cat; echo " was try $HOLDFAST_TASK_TRY"'`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if cmd.ArgsLenAtDash() != 1 || len(args) < 2 {
+			if _, _, ok := nameAndCommand(cmd, args); !ok {
 				return cli.Try(cli.Usage("a queue, --, and a command"), "holdfast queue work QUEUE -- ./command")
 			}
 			return nil
@@ -66,7 +66,8 @@ get TERM, and KILL after --grace.`,
 		if err != nil {
 			return err
 		}
-		if _, err := exec.LookPath(args[1]); err != nil {
+		name, command, _ := nameAndCommand(cmd, args)
+		if _, err := exec.LookPath(command[0]); err != nil {
 			return cli.Usage("%v", err)
 		}
 		level := slog.LevelInfo
@@ -77,8 +78,8 @@ get TERM, and KILL after --grace.`,
 		if err := o.Validate(); err != nil {
 			return cli.Usage("%v", err)
 		}
-		runner := &taskRunner{command: args[1:], grace: grace, cmd: cmd}
-		q := queue.New[[]byte](s.UniversalClient, args[0], queue.Options{Codec: queue.Bytes})
+		runner := &taskRunner{command: command, grace: grace, cmd: cmd}
+		q := queue.New[[]byte](s.UniversalClient, name, queue.Options{Codec: queue.Bytes})
 		return queue.NewWorker(q, runner.run, o).Run(cmd.Context())
 	})
 	fl := cmd.Flags()

@@ -33,6 +33,18 @@ func parent(use, short, long string, verbs ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// nameAndCommand reads NAME -- COMMAND [ARG…]. A name that begins with a dash stands behind a first
+// "--": -- NAME -- COMMAND.
+func nameAndCommand(cmd *cobra.Command, args []string) (name string, command []string, ok bool) {
+	switch at := cmd.ArgsLenAtDash(); {
+	case at == 1 && len(args) > 1:
+		return args[0], args[1:], true
+	case at == 0 && len(args) > 2 && args[1] == "--":
+		return args[0], args[2:], true
+	}
+	return "", nil, false
+}
+
 // each calls list with one cursor after another until there are no more.
 func each(ctx context.Context, list func(cursor string) (next string, err error)) error {
 	for cursor := ""; ; {

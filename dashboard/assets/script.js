@@ -11,8 +11,8 @@ function span(s) {
   s = Math.max(0, Math.floor(s));
   if (s < 60) return `${s}s`;
   if (s < 3600) return `${Math.floor(s / 60)}m ${s % 60}s`;
-  if (s < 86400) return `${Math.floor(s / 3600)}h ${Math.floor(s / 60) % 60}m`;
-  return `${Math.floor(s / 86400)}d ${Math.floor(s / 3600) % 24}h`;
+  if (s < 86400) return `${Math.floor(s / 3600)}h ${Math.floor(s / 60) % 60}m`.replace(/ 0m$/, '');
+  return `${Math.floor(s / 86400)}d ${Math.floor(s / 3600) % 24}h`.replace(/ 0h$/, '');
 }
 
 function put(node, text) { if (node.textContent !== text) node.textContent = text; }
@@ -96,7 +96,7 @@ function open() {
     waiting = e.data;
     take();
   });
-  stream.addEventListener('lost', (e) => { since = heard = Date.now(); say(`The server has not answered since ${e.data}. The figures are from then.`, true); });
+  stream.addEventListener('lost', (e) => { since = heard = Date.now(); say(e.data, true); });
   stream.addEventListener('end', (e) => { close(); say(e.data, true); });
 }
 

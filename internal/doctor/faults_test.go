@@ -121,7 +121,9 @@ var faults = map[string]fault{
 		do(t, rdb, fmt.Sprint("CONFIG SET maxmemory ", used+used/20))
 	}},
 	"a module that is missing": {id: "modules-missing", severity: doctor.Warning, options: []holdfasttest.Option{without("distlock")}},
-	"no modules":               {id: "modules-missing", severity: doctor.Critical, options: []holdfasttest.Option{holdfasttest.WithModules()}},
+	"no modules": {id: "modules-missing", severity: doctor.Critical, options: []holdfasttest.Option{holdfasttest.WithModules()}, plant: func(t *testing.T, _ *holdfasttest.Instance, rdb *redis.Client) {
+		do(t, rdb, "XGROUP CREATE mail workers 0 MKSTREAM") // a queue of before
+	}},
 	"too few replicas": {id: "min-replicas", severity: doctor.Critical, plant: func(t *testing.T, _ *holdfasttest.Instance, rdb *redis.Client) {
 		do(t, rdb, "CONFIG SET min-replicas-to-write 1")
 	}},

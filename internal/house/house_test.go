@@ -91,7 +91,7 @@ func TestTheClientsNeedTheStandardLibraryAndGoRedisAlone(t *testing.T) {
 	shared := []string{"holdfast/internal/blocking", "holdfast/internal/codec"}
 	for client, others := range map[string][]string{
 		"holdfast/lock": nil, "holdfast/cache": nil, "holdfast/queue": {"holdfast/lock"},
-		"holdfast/dashboard": {"holdfast/cache", "holdfast/lock", "holdfast/queue", "holdfast/internal/doctor", "holdfast/internal/nodes", "holdfast/internal/where"},
+		"holdfast/dashboard": {"holdfast/cache", "holdfast/lock", "holdfast/queue", "holdfast/internal/doctor", "holdfast/internal/nodes", "holdfast/internal/shell", "holdfast/internal/where"},
 	} {
 		seen := 0
 		for _, p := range list(t, ".", "-deps", client) {
