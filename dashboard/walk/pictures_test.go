@@ -41,10 +41,10 @@ func TestThePicturesOfTheDocumentation(t *testing.T) {
 	s.do(tab, "a while", chromedp.Sleep(10*time.Second))
 	views := docViews
 	if os.Getenv("HOLDFAST_PICTURES_ALL") != "" {
-		pages := s.everyPage()
-		for name, path := range pages {
+		all := openSite(t).fillForActs()
+		for name, path := range all.everyPage() {
 			for _, d := range []device{light, dark, phone} {
-				views = append(views, view{name + "-" + d.name, path, d})
+				all.take(view{name + "-" + d.name, path, d}, folder)
 			}
 		}
 		empty := openSite(t)

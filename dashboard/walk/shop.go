@@ -16,7 +16,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/cache"
-	"holdfast/lock"
 	"holdfast/queue"
 )
 
@@ -68,6 +67,7 @@ func openShop(ctx context.Context, rdb *redis.Client) (*shop, error) {
 		return nil, err
 	}
 	s.workers(ctx)
+	s.keyed(ctx)
 	s.locks(ctx)
 	s.loads(ctx)
 	return s, nil
@@ -136,32 +136,73 @@ func (s *shop) workers(ctx context.Context) {
 	}
 }
 
+// keyed is a queue with a rule: tenants have no more than two tasks at a time, and some have long
+// lines. Its tasks stay in work.
+func (s *shop) keyed(ctx context.Context) {
+	q := queue.New[map[string]any](s.rdb, "sync", queue.Options{})
+	if q.SetRule(ctx, queue.Rule{Limit: 2}) != nil {
+		return
+	}
+	pipe := s.rdb.Pipeline()
+	for i, n := range []int{41, 17, 9, 6, 3, 2, 1, 1} {
+		for range n {
+			pipe.Do(ctx, "TASK.PUBLISH", "sync", payload(i), "KEY", []string{"acme", "globex", "initech", "umbrella", "hooli", "stark", "wayne", "soylent"}[i])
+		}
+	}
+	_, _ = pipe.Exec(ctx)
+	w := queue.NewWorker(q, func(ctx context.Context, _ *queue.Task[map[string]any]) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}, queue.WorkerOptions{Concurrency: 6, Lease: lease, Prefetch: -1, DrainTimeout: -1, Logger: slog.New(slog.DiscardHandler)})
+	s.work.Go(func() { _ = w.Run(ctx) })
+}
+
+const lease = 30 * time.Second
+
+// hold has an owner take a lock, wait for it if need be, and keep it until the shop closes or
+// somebody breaks it. then is called once the owner has the lock.
+func (s *shop) hold(ctx context.Context, name, owner, meta string, then func()) {
+	s.work.Go(func() {
+		args := []any{"LOCK.ACQUIRE", name, owner, lease.Milliseconds(), "BLOCK", time.Hour.Milliseconds()}
+		if meta != "" {
+			args = append(args, "META", meta)
+		}
+		if s.rdb.Do(ctx, args...).Err() != nil {
+			return
+		}
+		if then != nil {
+			then()
+		}
+		for {
+			select {
+			case <-ctx.Done():
+				_ = s.rdb.Do(context.WithoutCancel(ctx), "LOCK.RELEASE", name, owner).Err()
+				return
+			case <-time.After(lease / 3):
+				if n, err := s.rdb.Do(ctx, "LOCK.EXTEND", name, owner, lease.Milliseconds()).Int(); err != nil || n == 0 {
+					return
+				}
+			}
+		}
+	})
+}
+
 // locks are held and waited for; the holder of one waits for another itself.
 func (s *shop) locks(ctx context.Context) {
-	c := lock.New(s.rdb, lock.Options{Lease: 30 * time.Second})
-	hold := func(name, owner string, then func(), options ...lock.Option) {
-		s.work.Go(func() {
-			l, err := c.Acquire(ctx, name, append(options, lock.Owner(owner))...)
-			if err != nil {
-				return
-			}
-			if then != nil {
-				then()
-			}
-			<-ctx.Done()
-			_ = l.Release(context.WithoutCancel(ctx))
-		})
-	}
-	hold("stock:4711", "recount@web-3", func() {
-		hold("orders:import", "import-7@web-1", func() {
-			hold("stock:4711", "import-7@web-1", nil)
+	s.hold(ctx, "stock:4711", "web-3:2210:recount", "warehouse Kiel, shelf 12", func() {
+		s.hold(ctx, "orders:import", "web-1:1804:import-7", "orders of 12:40", func() {
+			s.hold(ctx, "stock:4711", "web-1:1804:import-7", "", nil)
 			for i := range 5 {
-				hold("orders:import", fmt.Sprintf("import-%d@web-%d", 8+i, 1+i%3), nil)
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
+				s.hold(ctx, "orders:import", fmt.Sprintf("web-%d:%d:import-%d", 1+i%3, 1804+113*i, 8+i), fmt.Sprintf("orders of 12:%d", 45+i*2), nil)
 			}
 		})
 	})
-	for i := range 12 {
-		hold(fmt.Sprint("report:", i), fmt.Sprintf("nightly@web-%d", 1+i%3), nil)
+	for i, name := range []string{"revenue", "returns", "taxes", "churn", "stock", "payouts", "refunds", "signups", "delivery", "ratings", "coupons", "invoices"} {
+		s.hold(ctx, "report:"+name, fmt.Sprintf("web-%d:%d:nightly", 1+i%3, 990+i), "", nil)
 	}
 }
 
