@@ -47,6 +47,8 @@ func (s *site) whole(tab *tab, name string, d device) {
 	case axe() == "":
 	case d == dark: // the colours are all that differs
 		s.accessible(tab, name, "color-contrast")
+	case d == phone: // the style is all that differs
+		s.accessible(tab, name, "color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block")
 	default:
 		s.accessible(tab, name)
 	}
