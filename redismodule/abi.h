@@ -120,6 +120,8 @@ typedef int (*hf_cmd_fn)(RedisModuleCtx *, RedisModuleString **, int);
     F(int, StringSet, (RedisModuleKey *, RedisModuleString *)) \
     F(int, HashSet, (RedisModuleKey *, int, ...)) \
     F(int, HashGet, (RedisModuleKey *, int, ...)) \
+    F(int, ZsetRem, (RedisModuleKey *, RedisModuleString *, int *)) \
+    F(int, StreamAdd, (RedisModuleKey *, int, hf_stream_id *, RedisModuleString **, long)) \
     F(int, StreamIteratorStart, (RedisModuleKey *, int, hf_stream_id *, hf_stream_id *)) \
     F(int, StreamIteratorNextID, (RedisModuleKey *, hf_stream_id *, long *)) \
     F(int, StreamIteratorNextField, (RedisModuleKey *, RedisModuleString **, RedisModuleString **)) \

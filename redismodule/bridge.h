@@ -5,7 +5,7 @@
 #include "abi.h"
 
 enum { HF_MODULES = 8, HF_COMMANDS = 128, HF_PREFIXES = 64 };
-enum { HF_STRING = 1, HF_HASH = 3, HF_STREAM = 7 }; /* types of keys */
+enum { HF_STRING = 1, HF_HASH = 3, HF_ZSET = 5, HF_STREAM = 7 }; /* types of keys */
 
 /* How a key is opened. The server counts a hit or a miss for a read, and fires keymiss.
  * A module's own look must not: opening for writing counts nothing and, as modules here
@@ -103,7 +103,7 @@ enum { HF_SHARED = 16 };
 extern int64_t hf_shared[HF_MODULES][HF_SHARED];
 
 /* What the fast path did to a lock: see LockChange. */
-enum { HF_LOCK_LOG = 256, HF_EVENT_MODULE = 1 << 13 };
+enum { HF_LOCK_LOG = 256, HF_EVENT_STREAM = 1 << 10, HF_EVENT_MODULE = 1 << 13 };
 typedef struct { uint64_t hash; int64_t expires, at, held; } hf_lock_change;
 hf_lock_change *hf_lock_log(void);
 int hf_fast_lock_acquire(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
@@ -158,6 +158,11 @@ int hf_harmless(int module, const char *event);
 int hf_suffix(int module, const char *suffix);
 
 hf_called hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nflags, const char *buf, hf_part *parts, size_t n, int keep);
+enum { HF_ID = 48 }; /* an entry's id in decimal is shorter */
+typedef struct { hf_stream_id id; size_t len; } hf_added;
+extern char hf_added_id[HF_ID]; /* what hf_add_entry added last */
+size_t hf_xadd(RedisModuleCtx *ctx, int module, RedisModuleString **v, size_t n, hf_stream_id *id, char *text);
+hf_added hf_add_entry(RedisModuleCtx *ctx, int module, const char *buf, hf_part *parts, size_t n);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);
 
 hf_opened hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode);
@@ -172,6 +177,7 @@ int hf_is_short(RedisModuleKey *key);
 long hf_string_get(RedisModuleCtx *ctx, RedisModuleKey **key, int others);
 int hf_hash_put(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, const void *v, size_t vlen, int64_t expire_at);
 int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, int64_t expire_at);
+int hf_zset_rem(RedisModuleCtx *ctx, RedisModuleKey *key, const void *m, size_t len);
 hf_packed hf_hash_all(RedisModuleKey *key);
 long hf_hash_any(RedisModuleKey *key, long most);
 int hf_delete(RedisModuleCtx *ctx, RedisModuleKey *key);

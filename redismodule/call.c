@@ -45,6 +45,49 @@ hf_called hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, 
     return out;
 }
 
+static char *decimal(char *end, uint64_t n) {
+    do *--end = (char)('0' + n % 10); while (n /= 10);
+    return end;
+}
+
+/* XADD key * field value …, without what a call costs beside it: v is the arguments. The id
+ * goes to *id and text, whose length is the answer; 0 says that nothing was done, because the
+ * key is no stream, or the stream takes no more. Only a call makes a stream: in a cluster, that
+ * is refused where the key is elsewhere. */
+size_t hf_xadd(RedisModuleCtx *ctx, int m, RedisModuleString **v, size_t n, hf_stream_id *id, char *text) {
+    RedisModuleKey *key = RM_OpenKey(ctx, v[0], HF_WRITE);
+    if (n < 4 || n % 2 || RM_KeyType(key) != HF_STREAM || RM_StreamAdd(key, 1, id, v + 2, (long)(n - 2) / 2)) { /* 1: the next id */
+        hf_close(key);
+        return 0;
+    }
+    char *end = text + HF_ID, *p = decimal(end, id->seq);
+    *--p = '-';
+    p = decimal(p, id->ms);
+    size_t len = (size_t)(end - p);
+    memmove(text, p, len);
+    RedisModuleString *star = v[1];
+    v[1] = RM_CreateString(NULL, text, len);
+    RM_Replicate(ctx, "XADD", "v", v, n);
+    RM_FreeString(NULL, v[1]);
+    v[1] = star;
+    RM_SignalModifiedKey(ctx, v[0]);
+    hf_close(key); /* others may do anything when they hear of it */
+    hf_muted[m]++;
+    RM_NotifyKeyspaceEvent(ctx, HF_EVENT_STREAM, "xadd", v[0]);
+    hf_muted[m]--;
+    return len;
+}
+
+char hf_added_id[HF_ID];
+
+hf_added hf_add_entry(RedisModuleCtx *ctx, int m, const char *buf, hf_part *parts, size_t n) {
+    RedisModuleString *few[24], **v = gather(few, 24, buf + strlen(buf) + 1, parts, n);
+    hf_added out = { 0 };
+    if (n) out.len = hf_xadd(ctx, m, v, n, &out.id, hf_added_id);
+    scatter(few, v, parts, n);
+    return out;
+}
+
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n) {
     RedisModuleString *few[16], **v = gather(few, 16, buf + strlen(buf) + 1, parts, n);
     int rc = RM_Replicate(ctx, buf, "v", v, n);

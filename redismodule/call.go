@@ -11,6 +11,7 @@ static RedisModuleCallReply *hf_cr_elem(RedisModuleCallReply *r, size_t i) { ret
 static void hf_cr_free(RedisModuleCallReply *r) { if (r) RM_FreeCallReply(r); }
 static void hf_cr_reply(RedisModuleCtx *c, RedisModuleCallReply *r) { RM_ReplyWithCallReply(c, r); }
 #cgo noescape hf_call
+#cgo noescape hf_add_entry
 #cgo noescape hf_replicate
 #cgo noescape hf_cr_str
 #cgo noescape hf_reply_raw
@@ -144,6 +145,25 @@ func (c *Cmd) Do(flags string) error {
 	reply := c.ctx.held(r)
 	defer reply.Free()
 	return reply.Err()
+}
+
+// Added is an entry that AddEntry added.
+type Added struct {
+	Ms, Seq uint64
+	ID      []byte // both, as in replies; valid until the next AddEntry
+}
+
+// AddEntry runs a command that was put together as XADD key * field value …, and does what
+// Call would do, at about half the cost. ok is false where there is no stream at the key or it
+// takes no more: nothing was done then, and Call says why.
+func (c *Cmd) AddEntry() (e Added, ok bool) {
+	if c.refused() != nil {
+		return e, false
+	}
+	r := C.hf_add_entry(c.ctx.raw(), C.int(c.ctx.m.slot), (*C.char)(unsafe.Pointer(&c.buf[0])),
+		(*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)))
+	id := unsafe.Slice((*byte)(unsafe.Pointer(&C.hf_added_id)), int(r.len))
+	return Added{uint64(r.id.ms), uint64(r.id.seq), id}, r.len > 0
 }
 
 // Replicate sends the command to replicas and the AOF without running it here.

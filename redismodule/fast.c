@@ -159,7 +159,15 @@ static int task_publish(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **arg
     if (argc > 4 || (argc == 4 && !within(argv[3], 0, 1 << 30)) || held(f, ctx, argv[1]) || !is_noted(f, ctx, argv[1])) return 0;
     RedisModuleString *v[] = { argv[1], WORD("*"), WORD("payload"), argv[2], WORD("timestamp"), seconds(),
         WORD("retry_count"), argc == 4 ? argv[3] : WORD("0") };
-    RedisModuleCallReply *r = call(f, ctx, "XADD", v, 8);
+    hf_stream_id id;
+    char text[HF_ID];
+    size_t len = hf_xadd(ctx, f->module, v, 8, &id, text);
+    if (len) {
+        RM_ReplyWithStringBuffer(ctx, text, len);
+        f->answered++;
+        return 1;
+    }
+    RedisModuleCallReply *r = call(f, ctx, "XADD", v, 8); /* makes the stream */
     if (r && RM_CallReplyType(r) == 0) return answer(f, ctx, r); /* 0: a string */
     if (r) RM_FreeCallReply(r);
     return 0;

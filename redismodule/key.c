@@ -108,6 +108,19 @@ int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fst
     return n;
 }
 
+int hf_zset_rem(RedisModuleCtx *ctx, RedisModuleKey *key, const void *m, size_t len) {
+    if (RM_KeyType(key) != HF_ZSET) return 0;
+    RedisModuleString *member = RM_CreateString(NULL, m, len);
+    int n = 0;
+    RM_ZsetRem(key, member, &n);
+    if (n) {
+        RM_Replicate(ctx, "ZREM", "ss", name_of(key), member);
+        RM_SignalModifiedKey(ctx, name_of(key));
+    }
+    RM_FreeString(NULL, member);
+    return n;
+}
+
 int hf_delete(RedisModuleCtx *ctx, RedisModuleKey *key) {
     if (!RM_KeyType(key)) return 0;
     RM_Replicate(ctx, "DEL", "s", name_of(key));

@@ -22,6 +22,7 @@ static size_t hf_len(RedisModuleKey *k) { return RM_ValueLength(k); } // 0 for N
 #cgo noescape hf_hash_get
 #cgo noescape hf_hash_put
 #cgo noescape hf_hash_del
+#cgo noescape hf_zset_rem
 #cgo nocallback hf_len
 #cgo noescape hf_is_named
 #cgo nocallback hf_is_named
@@ -276,6 +277,13 @@ func (w Writer) HashPut(field Arg, value []byte, expireAt int64) bool {
 func (w Writer) HashDel(field Arg, expireAt int64) bool {
 	c := w.c()
 	return c != nil && C.hf_hash_del(w.ctx(), c, field.str, unsafe.Pointer(unsafe.SliceData(field.data)), C.size_t(len(field.data)), C.int64_t(expireAt)) != 0
+}
+
+// ZSetRem removes a member of a sorted set and reports whether it was there. With the last
+// member the key goes.
+func (w Writer) ZSetRem(member []byte) bool {
+	c := w.c()
+	return c != nil && C.hf_zset_rem(w.ctx(), c, unsafe.Pointer(unsafe.SliceData(member)), C.size_t(len(member))) != 0
 }
 
 // Delete removes the key and reports whether it was there.

@@ -246,6 +246,57 @@ func TestHashesAreWrittenReplicatedAndRead(t *testing.T) {
 	want(t, "all", do(t, c, "PROBE.HALL h"), map[any]any{"f\x00": "v"})
 }
 
+func TestEntriesAndMembersAreWrittenReplicatedAndHeardOf(t *testing.T) {
+	s, c := server(t, "probe", holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always", "--notify-keyspace-events", "Kt"))
+	heard := c.Subscribe(ctx, "__keyspace@0__:s")
+	defer heard.Close()
+	if _, err := heard.Receive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "no stream", do(t, c, "PROBE.ADD s f v"), nil)
+	want(t, "and none was made", do(t, c, "EXISTS s"), int64(0))
+	do(t, c, "XADD s 1-1 f v")
+	waits := make(chan any, 1)
+	other := c.Conn()
+	defer other.Close()
+	go func() { waits <- do(t, other, "XREAD BLOCK 0 STREAMS s $") }()
+	for !strings.Contains(do(t, c, "INFO clients").(string), "blocked_clients:1") {
+		time.Sleep(time.Millisecond)
+	}
+	long := strings.Repeat("long ", 100)
+	id, ok := do(t, c, "PROBE.ADD s a b c", long).(string)
+	entry := []any{id, []any{"a", "b", "c", long}}
+	want(t, "an entry", ok, true)
+	want(t, "the stream", do(t, c, "XRANGE s (1-1 +"), []any{entry})
+	if got := fmt.Sprint(<-waits); !strings.Contains(got, id) {
+		t.Errorf("who waited was answered %s", got)
+	}
+	for range 2 {
+		m, err := heard.ReceiveMessage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "the event", m.Payload, "xadd")
+	}
+	do(t, c, "XSETID s 18446744073709551615-18446744073709551615")
+	want(t, "a stream that is full", do(t, c, "PROBE.ADD s a b"), nil)
+	want(t, "half a field", do(t, c, "PROBE.ADD s a"), nil)
+	do(t, c, "SET text x")
+	want(t, "no stream", do(t, c, "PROBE.ADD text a b"), nil)
+
+	do(t, c, "ZADD z 0 a 0", "b\x00")
+	want(t, "no member", do(t, c, "PROBE.ZREM z x"), int64(0))
+	want(t, "a member", do(t, c, "PROBE.ZREM z a"), int64(1))
+	want(t, "no set", do(t, c, "PROBE.ZREM text a"), int64(0))
+	do(t, c, "ZADD gone 0 a")
+	want(t, "the last", do(t, c, "PROBE.ZREM gone a"), int64(1))
+	want(t, "the set", do(t, c, "EXISTS gone"), int64(0))
+	digest := do(t, c, "DEBUG DIGEST")
+	s.Kill()
+	s.Restart()
+	want(t, "after kill -9 and the AOF", do(t, c, "DEBUG DIGEST"), digest)
+}
+
 func TestWatchAbortsOnlyWhenSomethingChanged(t *testing.T) {
 	_, c := server(t, "probe")
 	exec := func(meanwhile string) (err error) {

@@ -100,6 +100,28 @@ var module = redismodule.Module{
 			ctx.ReplyBool(k.Type == redismodule.TypeHash && k.HashDel(args[2], -1))
 			return nil
 		}, key1),
+		command("zrem", 3, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			k := ctx.Write(args[1])
+			defer k.Close()
+			ctx.ReplyBool(k.ZSetRem(args[2].Bytes()))
+			return nil
+		}, key1),
+		command("add", -2, "write", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			cmd := ctx.Cmd("XADD").Arg(args[1]).Str("*")
+			for i, a := range args[2:] {
+				if i%2 == 0 {
+					cmd.Arg(a)
+				} else {
+					cmd.Bytes(a.Bytes())
+				}
+			}
+			if e, ok := cmd.AddEntry(); ok && string(e.ID) == fmt.Sprintf("%d-%d", e.Ms, e.Seq) {
+				ctx.ReplyBytes(e.ID)
+			} else {
+				ctx.ReplyNull()
+			}
+			return nil
+		}, key1),
 		command("hall", 2, "readonly", hall, key1),
 		command("get", 2, "readonly", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			k := ctx.Read(args[1])
@@ -423,6 +445,8 @@ func misuse(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			w.HashPut(field, []byte("value"), -1)
 			w.HashPut(empty, nil, 0)
 			w.HashDel(field, -1)
+			w.ZSetRem([]byte("a"))
+			w.ZSetRem(nil)
 			w.HashDel(empty, 1)
 			w.SetExpireAt(-1)
 			w.SetExpireAt(1 << 62)
