@@ -182,7 +182,8 @@ func (s *state) put(ctx *redismodule.Ctx, stream string, at int64, fields [][]by
 	}
 	id, err := s.add(ctx, stream, fields)
 	if err == nil {
-		s.entered(ctx, q, l.key, id)
+		at, _ := dispatch.ParseID(id)
+		s.entered(ctx, q, l.key, at)
 	}
 	return id, err
 }
@@ -204,18 +205,12 @@ func (s *state) putBack(ctx *redismodule.Ctx, stream string, at int64, fields []
 
 // add adds an entry to the stream and returns a copy of its id.
 func (s *state) add(ctx *redismodule.Ctx, stream string, fields [][]byte) ([]byte, error) {
-	l, _ := readLife(fields)
-	cmd := ctx.Cmd("XADD").Str(stream).Str("*")
-	for _, f := range fields {
-		cmd.Bytes(f)
-	}
-	r := cmd.Call("")
-	defer r.Free()
-	if err := failure(r); err != nil {
+	_, text, err := runAdd(addition(ctx, stream, fields))
+	if err != nil {
 		return nil, err
 	}
-	p := read(r.Raw())
-	id := append([]byte(nil), p.Bytes()...)
+	id := bytes.Clone(text)
+	l, _ := readLife(fields)
 	if l.task != nil {
 		s.remember(ctx, stream, l.task, id)
 	}
@@ -223,6 +218,50 @@ func (s *state) add(ctx *redismodule.Ctx, stream string, fields [][]byte) ([]byt
 		s.expires(ctx, stream, id, l.expires)
 	}
 	return id, nil
+}
+
+// addition begins the XADD of an entry.
+func addition(ctx *redismodule.Ctx, stream string, fields [][]byte) *redismodule.Cmd {
+	cmd := ctx.Cmd("XADD").Str(stream).Arg(words.star)
+	for i := 0; i+1 < len(fields); i += 2 {
+		cmd.Arg(fieldName(fields[i])).Bytes(fields[i+1])
+	}
+	return cmd
+}
+
+// runAdd runs an XADD. id is the same as text, which is valid until the next call.
+func runAdd(cmd *redismodule.Cmd) (id dispatch.ID, text []byte, err error) {
+	if e, ok := cmd.AddEntry(); ok {
+		return dispatch.ID{Ms: e.Ms, Seq: e.Seq}, e.ID, nil
+	}
+	r := cmd.Call("")
+	defer r.Free()
+	if err := failure(r); err != nil {
+		return id, nil, err
+	}
+	p := read(r.Raw())
+	text = bytes.Clone(p.Bytes())
+	id, _ = dispatch.ParseID(text)
+	return id, text, nil
+}
+
+// fieldName is the name of a field as an argument. The usual ones need no copy.
+func fieldName(name []byte) redismodule.Arg {
+	switch text(name) {
+	case "payload":
+		return words.payload
+	case "timestamp":
+		return words.timestamp
+	case "retry_count":
+		return words.retries
+	case lifeTask:
+		return words.task
+	case lifeKey:
+		return words.key
+	case lifeWeight:
+		return words.weight
+	}
+	return redismodule.Text(name)
 }
 
 // fallDue adds a delayed task to its stream and keeps id as the task's id. id is nil for a

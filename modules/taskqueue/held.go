@@ -2,6 +2,7 @@ package taskqueue
 
 import (
 	"bytes"
+	"slices"
 
 	"holdfast/modules/internal/dispatch"
 	"holdfast/redismodule"
@@ -63,8 +64,11 @@ func (s *state) expireHeld(ctx *redismodule.Ctx, q *dispatch.Queue, fields [][]b
 	s.source = was
 }
 
-// withTask adds the task's id to the fields of its first entry.
+// withTask adds the task's id to the fields of its first entry, in place if there is room.
+// Fields that somebody else wrote stay as they are if they are fewer than those of a task.
 func withTask(fields [][]byte, id []byte) [][]byte {
-	all := append(make([][]byte, 0, len(fields)+2), fields[:firstFields]...)
-	return append(append(all, view(lifeTask), id), fields[firstFields:]...)
+	if len(fields) < firstFields {
+		return fields
+	}
+	return slices.Insert(fields, firstFields, view(lifeTask), id)
 }

@@ -12,14 +12,15 @@ import (
 // entry's id or that of a delayed task. The hash is a hint: whoever looks there looks at
 // the entry too. The fast path of TASK.ACK does not know of the hash, so fields stay
 // behind when such tasks are done. While the hash has more than twice as many fields as
-// the stream has tasks, each new field has some others checked. The hash of an empty
+// the stream has tasks, checkEvery new fields have some others checked. The hash of an empty
 // stream is deleted.
 
 const tasksKey = "tasks"
 
 const (
 	indexSpare = 64 // fields that an index may have too many
-	checkMost  = 4  // fields that are checked for one that is new
+	checkEvery = 16 // new fields
+	checkMost  = 64 // fields that are checked then
 )
 
 // remember says where a task is now that has left its first entry.
@@ -50,37 +51,61 @@ func (s *state) rememberAll(ctx *redismodule.Ctx, stream string, moved [][]byte)
 		return // without a key a task is found by its entry's id alone
 	}
 	name := bytes.Clone(key)
-	cmd := ctx.Cmd("HSET").Bytes(name)
-	for _, word := range moved {
-		cmd.Bytes(word)
+	w := ctx.Write(redismodule.Text(name))
+	before := w.Len()
+	// Only a call makes the hash: in a cluster, that is refused where the key is elsewhere.
+	put := len(moved) == 2 && w.Type == redismodule.TypeHash
+	if put {
+		w.HashPut(redismodule.Text(moved[0]), moved[1], -1)
 	}
-	r := cmd.Call("")
-	p := read(r.Raw())
-	added, _ := p.Int()
-	failed := failure(r) != nil
-	r.Free()
-	if failed || added == 0 {
-		return
+	n := w.Len()
+	w.Close()
+	if !put {
+		cmd := ctx.Cmd("HSET").Bytes(name)
+		for _, word := range moved {
+			cmd.Bytes(word)
+		}
+		if cmd.Do("") != nil {
+			return
+		}
+		n = lengthOf(ctx, name)
 	}
+	if times := n/checkEvery - before/checkEvery; times > 0 {
+		s.checkIndex(ctx, stream, name, n, times*checkMost)
+	}
+}
+
+// checkIndex checks so many of the n fields of an index, if it has too many, and removes
+// those of tasks that are gone.
+func (s *state) checkIndex(ctx *redismodule.Ctx, stream string, name []byte, n, check int) {
 	most := 2*(s.length(ctx, stream)+int(s.heldIn(ctx, stream))) + indexSpare
 	if set, ok := s.sideKey(stream, delayedKey); ok {
 		most += 2 * lengthOf(ctx, set)
 	}
-	if lengthOf(ctx, name) <= most {
+	if n <= most {
 		return
 	}
-	r = ctx.Cmd("HRANDFIELD").Bytes(name).Int(checkMost * added).Str("WITHVALUES").Call("")
+	r := ctx.Cmd("HRANDFIELD").Bytes(name).Int(int64(check)).Str("WITHVALUES").Call("")
 	defer r.Free()
 	if failure(r) != nil {
 		return
 	}
-	p = read(r.Raw())
+	p := read(r.Raw())
+	var gone [][]byte
 	for range max(p.Array(), 0) / 2 {
 		other, where := p.Bytes(), p.Bytes()
 		if !s.isThere(ctx, stream, where) {
-			_ = ctx.Cmd("HDEL").Bytes(name).Bytes(other).Do("")
+			gone = append(gone, other)
 		}
 	}
+	if len(gone) == 0 {
+		return
+	}
+	cmd := ctx.Cmd("HDEL").Bytes(name)
+	for _, other := range gone {
+		cmd.Bytes(other)
+	}
+	_ = cmd.Do("")
 }
 
 // lengthOf returns the number of elements of a key.

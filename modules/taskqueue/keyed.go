@@ -22,9 +22,10 @@ const (
 const (
 	keyMost    = 512 // bytes of a key
 	letInMost  = 64  // tasks that are let in before others get their turn
+	aheadMost  = 16  // tasks of a key that are read at a time
 	keyedBatch = 64  // entries that are read at a time
 	auditEvery = 500 // ms
-	auditStep  = 32  // keys
+	auditStep  = 64  // entries, about
 	auditPause = 5   // ms between steps
 )
 
@@ -68,14 +69,21 @@ func (s *state) admit(ctx *redismodule.Ctx, q *dispatch.Queue, key []byte) bool 
 }
 
 // entered says that a task of a key was added to the stream now.
-func (s *state) entered(ctx *redismodule.Ctx, q *dispatch.Queue, key, id []byte) {
-	at, _ := dispatch.ParseID(id)
-	if q.Keys.Enter(key, keyed.ID(at)); q.Keys.Walk.Entered {
-		q.Keys.Walk.Entry = keyed.ID(at)
+func (s *state) entered(ctx *redismodule.Ctx, q *dispatch.Queue, key []byte, id dispatch.ID) {
+	if q.Keys.Enter(key, keyed.ID(id)); q.Keys.Walk.Entered {
+		q.Keys.Walk.Entry = keyed.ID(id)
 	}
-	if q.Keys.Passed(ctx.Now(), key); q.Keys.Rule().Rate > 0 {
-		s.setKeyed(ctx, q)
+	if q.Keys.Rule().Rate == 0 {
+		return
 	}
+	// The entry may be later than the callback that added it. An id that is far ahead is of a
+	// stream whose ids are.
+	at := ctx.Now()
+	if ms := int64(min(id.Ms, latest)); at < ms && ms < at+1000 {
+		at = ms
+	}
+	q.Keys.Passed(at, key)
+	s.setKeyed(ctx, q)
 }
 
 // setKeyed says when the stream's keys are to be looked at again.
@@ -123,48 +131,100 @@ func (s *state) holdBack(ctx *redismodule.Ctx, q *dispatch.Queue, l life, fields
 	return id, nil
 }
 
+// letting is what a call of letIn has still to write.
+type letting struct {
+	set   []byte   // the name of the set of held tasks
+	out   [][]byte // members that are in the stream now
+	index [][]byte // ids of tasks, each followed by that of its entry
+}
+
 // letIn adds held tasks to the stream, as the rule allows: about so many at most. It returns
 // how many. Beyond says that a consumer waits for them.
 func (s *state) letIn(ctx *redismodule.Ctx, q *dispatch.Queue, most int, beyond bool) (n int) {
+	var l letting
 	for tries := 0; n < most && tries < most+letInMost; tries++ {
 		name, ok := q.Keys.Next(ctx.Now(), beyond)
 		if !ok {
 			break
 		}
-		added, err := s.letInOne(ctx, q, view(name))
+		added, err := s.letInOne(ctx, q, &l, view(name))
 		if err != nil {
 			// The stream's key holds something else. The task stays where it is.
 			s.table.SetDue(q, dispatch.Keyed, ctx.Now()+1000)
-			return n
+			break
 		}
 		if added {
 			n++
 		}
 	}
+	s.finish(ctx, q, &l)
 	return n
 }
 
-// letInOne adds the first held task of a key to the stream, unless the set says something
-// else than was believed.
-func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, key []byte) (added bool, err error) {
-	name, _ := s.sideKey(q.Stream, heldKey)
-	set := bytes.Clone(name)
+// finish removes from the set what is in the stream now.
+func (s *state) finish(ctx *redismodule.Ctx, q *dispatch.Queue, l *letting) {
+	if len(l.out) > 0 {
+		set := ctx.Write(redismodule.Text(l.set))
+		for _, member := range l.out {
+			set.ZSetRem(member)
+		}
+		set.Close()
+	}
+	s.rememberAll(ctx, q.Stream, l.index)
+	l.out, l.index = l.out[:0], l.index[:0]
+}
+
+// firstHeld returns the first held task of a key, nil where the set has none. With it the next
+// ones are read, as far as there is room for them.
+func (s *state) firstHeld(ctx *redismodule.Ctx, q *dispatch.Queue, l *letting, key []byte) ([]byte, error) {
+	if member := q.Keys.Ahead(key); member != nil {
+		return member, nil
+	}
+	s.finish(ctx, q, l) // the set has no more of those that were let in
 	from, to := dispatch.HeldRange(nil, key)
-	r := ctx.Cmd("ZRANGEBYLEX").Bytes(set).Bytes(from).Bytes(to).Str("LIMIT").Str("0").Str("1").Call("")
+	most := min(max(q.Keys.AheadRoom()/max(s.heldSize, 256), 1), aheadMost)
+	r := ctx.Cmd("ZRANGEBYLEX").Bytes(l.set).Bytes(from).Bytes(to).Str("LIMIT").Arg(words.zero).Int(int64(most)).Call("")
 	defer r.Free()
 	if err := failure(r); err != nil {
-		return false, err
+		return nil, err
 	}
 	p := read(r.Raw())
-	if p.Array() != 1 {
+	n := max(p.Array(), 0)
+	if n == 0 {
+		return nil, nil
+	}
+	members := make([][]byte, n)
+	for i := range members {
+		members[i] = bytes.Clone(p.Bytes())
+	}
+	s.heldSize = len(members[0])
+	q.Keys.ReadAhead(key, members)
+	return members[0], nil
+}
+
+// letInOne adds the first held task of a key to the stream, unless the set says something
+// else than was believed. The rest is up to finish.
+func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, all *letting, key []byte) (added bool, err error) {
+	if all.set == nil {
+		name, _ := s.sideKey(q.Stream, heldKey)
+		all.set = bytes.Clone(name)
+	}
+	member, err := s.firstHeld(ctx, q, all, key)
+	if err != nil {
+		return false, err
+	}
+	if member == nil {
 		q.Keys.Recount(key, 0, 0)
 		return false, nil
 	}
-	member := p.Bytes()
-	h, fields, ok := dispatch.ParseHeld(member, nil)
+	scratch := s.letting
+	s.letting = nil // to add a task may let in others, of another stream
+	defer func() { clear(scratch); s.letting = scratch }()
+	h, fields, ok := dispatch.ParseHeld(member, scratch[:0])
 	if !ok { // written by hand
 		fields = [][]byte{fieldPayload, member, fieldTimestamp, []byte("0"), fieldRetries, []byte("0")}
 	}
+	scratch = fields
 	if h.Due > ctx.Now() {
 		q.Keys.Later(key, h.Due)
 		return false, nil
@@ -174,23 +234,30 @@ func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, key []byte) (a
 	if l.task == nil {
 		l.task = id
 		fields = withTask(fields, id)
+		scratch = fields
 	}
 	if l.expires > 0 && l.expires <= ctx.Now() {
 		s.expireHeld(ctx, q, fields, l.task, id)
 	} else {
-		entry, err := s.add(ctx, q.Stream, fields)
+		at, text, err := runAdd(addition(ctx, q.Stream, fields))
 		if err != nil {
 			return false, err
 		}
+		entry := bytes.Clone(text)
+		all.index = append(all.index, l.task, entry)
+		if l.expires > 0 {
+			s.expires(ctx, q.Stream, entry, l.expires)
+		}
 		s.stats.letIn++
 		added = true
-		defer s.entered(ctx, q, key, entry)
+		defer s.entered(ctx, q, key, at)
 	}
 	if l.expires > 0 {
 		s.forgetExpiry(ctx, q.Stream, id)
 	}
 	q.Keys.Served(key)
-	return added, ctx.Cmd("ZREM").Bytes(set).Bytes(member).Do("")
+	all.out = append(all.out, member)
+	return added, nil
 }
 
 // gone says that entries are not in the stream or in work any more, and lets in what may

@@ -127,40 +127,45 @@ func (s *state) audit(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	if q.Keys.Held() == 0 || ctx.Now() < q.Keys.Audited+auditEvery && q.Keys.Audit == 0 {
 		return
 	}
-	began := ctx.Monotonic()
-	for i := 0; ; i++ {
-		entries, ok := q.Keys.Full(q.Keys.Audit)
-		if !ok {
-			q.Keys.Audit, q.Keys.Audited = 0, ctx.Now()
+	var some []keyed.ID
+	for began, more := ctx.Monotonic(), true; more; {
+		if ctx.Monotonic()-began > slice/4 {
 			return
 		}
-		if i == auditStep || ctx.Monotonic()-began > slice/4 {
-			return
-		}
-		q.Keys.Audit++
-		var ids []redismodule.Arg
-		k := ctx.Look(redismodule.Text(view(q.Stream)))
-		var lost []keyed.ID
-		for _, id := range entries {
-			if k.HasEntry(id.Ms, id.Seq) {
-				ids = append(ids, redismodule.Text(dispatch.ID(id).Append(nil)))
-			} else {
-				lost = append(lost, id)
+		for some = some[:0]; more && len(some) < auditStep; {
+			var entries []keyed.ID
+			if entries, more = q.Keys.Full(q.Keys.Audit); more {
+				some = append(some, entries...)
+				q.Keys.Audit++
 			}
 		}
-		k.Close()
-		here := map[keyed.ID]bool{}
-		for _, a := range s.undone(ctx, q.Stream, ids) {
-			id, _ := dispatch.ParseID(a.Bytes())
-			here[keyed.ID(id)] = true
-		}
-		for _, a := range ids {
-			if id, _ := dispatch.ParseID(a.Bytes()); !here[keyed.ID(id)] {
-				lost = append(lost, keyed.ID(id))
-			}
-		}
-		for _, id := range lost {
+		for _, id := range s.lostOf(ctx, q.Stream, some) {
 			q.Keys.Leave(id)
 		}
 	}
+	q.Keys.Audit, q.Keys.Audited = 0, ctx.Now()
+}
+
+// lostOf returns those of the entries that are not in the stream, or that all groups are done
+// with.
+func (s *state) lostOf(ctx *redismodule.Ctx, stream string, entries []keyed.ID) (lost []keyed.ID) {
+	here := make(map[keyed.ID]bool, len(entries))
+	var ids []redismodule.Arg
+	k := ctx.Look(redismodule.Text(view(stream)))
+	for _, id := range entries {
+		if k.HasEntry(id.Ms, id.Seq) {
+			ids = append(ids, redismodule.Text(dispatch.ID(id).Append(nil)))
+		}
+	}
+	k.Close()
+	for _, a := range s.undone(ctx, stream, ids) {
+		id, _ := dispatch.ParseID(a.Bytes())
+		here[keyed.ID(id)] = true
+	}
+	for _, id := range entries {
+		if !here[id] {
+			lost = append(lost, id)
+		}
+	}
+	return lost
 }

@@ -78,7 +78,7 @@ func (p passes) count() {
 // openTake opens the fast path to a group from which tasks were just taken, if the next
 // can be taken so too.
 func (s *state) openTake(g *dispatch.Group, c *claim) {
-	if !g.Queue.Trusted || g.Queue.Watches == nil || g.Queue.Keys != nil || g.Available || g.Queue.DueAt(dispatch.Expiring) != 0 || len(g.Queue.WaitedIn()) > 0 || c.lease > 0 || c.deliveries > 0 || maxCount < passCount {
+	if !g.Queue.Trusted || g.Queue.Watches == nil || letsInMore(g.Queue) || g.Available || g.Queue.DueAt(dispatch.Expiring) != 0 || len(g.Queue.WaitedIn()) > 0 || c.lease > 0 || c.deliveries > 0 || maxCount < passCount {
 		return
 	}
 	if guard, ok := s.sideKey(g.Queue.Stream, pausedKey); ok {
@@ -86,6 +86,9 @@ func (s *state) openTake(g *dispatch.Group, c *claim) {
 		s.passes.open(g, takePass, id, guard, false)
 	}
 }
+
+// letsInMore reports whether a consumer that would come back short is given held tasks.
+func letsInMore(q *dispatch.Queue) bool { return q.Keys != nil && q.Keys.Rule().Soft }
 
 // openAck opens the fast path to acknowledge what the only group of a stream has, or any
 // group if entries are kept.

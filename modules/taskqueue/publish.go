@@ -29,12 +29,19 @@ func publish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	if len(opts) == 0 {
 		return s.publishPlain(ctx, stream, payload, retries)
 	}
+	if len(opts) == 2 && opts[0].Is("KEY") && isKey(opts[1].Bytes()) {
+		if done, err := s.publishKeyed(ctx, stream, payload, retries, opts[1]); done || err != nil {
+			return err
+		}
+	}
 	p, err := publishOptions(ctx, opts)
 	if err != nil {
 		return err
 	}
 	return s.publishWith(ctx, stream, payload, retries, p)
 }
+
+func isKey(b []byte) bool { return len(b) > 0 && len(b) <= keyMost }
 
 func isPublishOption(a redismodule.Arg) bool {
 	return slices.ContainsFunc(publishWords, a.Is)
@@ -44,22 +51,54 @@ var publishWords = []string{"DELAY", "AT", "UNIQUE", "EXPIRE", "LIMIT", "KEY", "
 
 // publishPlain publishes without options: XADD, and the longest waiting consumer is served.
 func (s *state) publishPlain(ctx *redismodule.Ctx, stream, payload redismodule.Arg, retries int64) error {
-	cmd := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
-		Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries)
-	if retries == 0 {
-		cmd.Arg(words.zero)
-	} else {
-		cmd.Int(retries)
-	}
-	r := cmd.Call("")
-	if err := failure(r); err != nil {
-		r.Free()
+	_, id, err := runAdd(firstEntry(ctx, stream, payload, retries))
+	if err != nil {
 		return err
 	}
 	s.stats.published++
-	ctx.ReplyLast(r)
+	ctx.ReplyBytes(id)
 	s.published(ctx, text(stream.Bytes()), 1)
 	return nil
+}
+
+// firstEntry begins the XADD of a task.
+func firstEntry(ctx *redismodule.Ctx, stream, payload redismodule.Arg, retries int64) *redismodule.Cmd {
+	cmd := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
+		Arg(words.timestamp).Bytes(tasks.seconds(ctx)).Arg(words.retries)
+	if retries == 0 {
+		return cmd.Arg(words.zero)
+	}
+	return cmd.Int(retries)
+}
+
+// seconds is the unix time in seconds. The text is made once a second.
+func (s *state) seconds(ctx *redismodule.Ctx) []byte {
+	if now := ctx.Now() / 1000; now != s.second {
+		s.second = now
+		s.secondText = strconv.AppendInt(s.secondText[:0], now, 10)
+	}
+	return s.secondText
+}
+
+// publishKeyed publishes with the option KEY alone, unless the task is to be held back: as
+// publishWith does, and without copies.
+func (s *state) publishKeyed(ctx *redismodule.Ctx, stream, payload redismodule.Arg, retries int64, key redismodule.Arg) (done bool, err error) {
+	name := text(stream.Bytes())
+	q := s.keyed(ctx, name)
+	if q != nil && !s.admit(ctx, q, key.Bytes()) {
+		return false, nil
+	}
+	id, text, err := runAdd(firstEntry(ctx, stream, payload, retries).Arg(words.key).Arg(key))
+	if err != nil {
+		return false, err
+	}
+	if q != nil {
+		s.entered(ctx, q, key.Bytes(), id)
+	}
+	s.stats.published++
+	ctx.ReplyBytes(text)
+	s.published(ctx, name, 1)
+	return true, nil
 }
 
 type publishing struct {
@@ -103,7 +142,7 @@ func publishOptions(ctx *redismodule.Ctx, opts []redismodule.Arg) (p publishing,
 		case o.Is("LIMIT") && p.limit == 0:
 			p.limit, err = syntax.Int(o.Value(), 1, 1<<62)
 		case o.Is("KEY") && p.key == nil:
-			if p.key = o.Value().Bytes(); o.Err() == nil && (len(p.key) == 0 || len(p.key) > keyMost) {
+			if p.key = o.Value().Bytes(); o.Err() == nil && !isKey(p.key) {
 				err = redismodule.Error("ERR a key has 1 to " + strconv.Itoa(keyMost) + " bytes")
 			}
 		case o.Is("WEIGHT") && p.key != nil && p.weight == 0:
@@ -239,14 +278,13 @@ func mpublish(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	ctx.ReplyArrayLater()
 	done := 0
 	for _, payload := range payloads {
-		r := ctx.Cmd("XADD").Arg(stream).Arg(words.star).Arg(words.payload).Arg(payload).
-			Arg(words.timestamp).Int(ctx.Now() / 1000).Arg(words.retries).Arg(words.zero).Call("")
-		// A stream can run out of ids; the error then stands in the place of the id.
-		if failure(r) == nil {
-			done++
+		_, id, err := runAdd(firstEntry(ctx, stream, payload, 0))
+		if err != nil { // the stream has run out of ids, say
+			ctx.ReplyError(err)
+			continue
 		}
-		ctx.Reply(r)
-		r.Free()
+		ctx.ReplyBytes(id)
+		done++
 	}
 	ctx.EndArray(len(payloads))
 	s.stats.published += int64(done)

@@ -98,8 +98,11 @@ func (s *state) serve(ctx *redismodule.Ctx, q *dispatch.Queue, most int) (more b
 // published hands on what was added to a stream a moment ago.
 func (s *state) published(ctx *redismodule.Ctx, stream string, n int) {
 	q := s.table.Find(ctx.DB(), view(stream))
-	if q == nil || q.Keys != nil { // a rule may be older than its stream
+	if q == nil || !q.Listed { // a rule and a consumer may be older than their stream
 		s.catalog.add(ctx, dispatch.Key{DB: ctx.DB(), Stream: stream})
+		if q != nil {
+			q.Listed = q.Trusted
+		}
 	}
 	if q == nil || len(q.WaitedIn()) == 0 {
 		return

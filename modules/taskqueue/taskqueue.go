@@ -52,8 +52,14 @@ type state struct {
 	side   []byte
 	member []byte
 	fields [][]byte
-	source source
-	ended  source // an entry that all groups are done with
+	// The unix time in seconds, and its text.
+	second     int64
+	secondText []byte
+	// The fields of a held task that is let in, and how big such a member was last.
+	letting  [][]byte
+	heldSize int
+	source   source
+	ended    source // an entry that all groups are done with
 
 	gathering string   // the stream of which moved is to be remembered
 	moved     [][]byte // tasks' ids and where they are, in turn
@@ -64,12 +70,16 @@ type state struct {
 var tasks state
 
 // Words that stand in the calls of every task.
-var words struct{ star, payload, timestamp, retries, zero, one, group, count, streams, fresh redismodule.Arg }
+var words struct {
+	star, payload, timestamp, retries, zero, one, group, count, streams, fresh redismodule.Arg
+	task, key, weight                                                          redismodule.Arg
+}
 
 func load(ctx *redismodule.Ctx) error {
 	words.star, words.zero, words.one = redismodule.Intern("*"), redismodule.Intern("0"), redismodule.Intern("1")
 	words.payload, words.timestamp, words.retries = redismodule.Intern("payload"), redismodule.Intern("timestamp"), redismodule.Intern("retry_count")
 	words.group, words.count, words.streams, words.fresh = redismodule.Intern("GROUP"), redismodule.Intern("COUNT"), redismodule.Intern("STREAMS"), redismodule.Intern(">")
+	words.task, words.key, words.weight = redismodule.Intern(lifeTask), redismodule.Intern(lifeKey), redismodule.Intern(lifeWeight)
 	tasks = state{
 		table: dispatch.NewTable(), passes: passes{}, leaving: map[*dispatch.Group]bool{}, uniques: uniques{}, catalog: newCatalog(),
 		dbs: databases(ctx), cluster: ctx.Flags()&redismodule.FlagCluster != 0,

@@ -98,6 +98,9 @@ func (s *state) hold(ctx *redismodule.Ctx, stream string, key, task []byte, ttl 
 	if err := ctx.Cmd("ZADD").Bytes(set).Int(bound).Bytes(task).Do(""); err != nil {
 		return err
 	}
+	if q := s.table.Find(ctx.DB(), view(stream)); q != nil {
+		q.Holding = true
+	}
 	s.shutPasses(ctx, stream) // acknowledgements look what they end from now on
 	return nil
 }
@@ -105,6 +108,9 @@ func (s *state) hold(ctx *redismodule.Ctx, stream string, key, task []byte, ttl 
 // holding tells whether tasks of the stream hold a unique id until they are done.
 // Those whose bound is over are forgotten.
 func (s *state) holding(ctx *redismodule.Ctx, stream string) bool {
+	if q := s.table.Find(ctx.DB(), view(stream)); q != nil && q.Trusted && !q.Holding {
+		return false
+	}
 	key, ok := s.sideKey(stream, undoneKey)
 	if !ok || !ctx.Exists(redismodule.Text(key)) {
 		return false

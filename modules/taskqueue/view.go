@@ -29,6 +29,9 @@ func (s *state) learn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		}
 	}
 	s.findDelayed(ctx, q)
+	if key, ok := s.sideKey(q.Stream, undoneKey); ok {
+		q.Holding = ctx.Exists(redismodule.Text(key))
+	}
 	s.learnKeys(ctx, q)
 	k := ctx.Look(redismodule.Text(view(q.Stream)))
 	kind := k.Type
@@ -36,6 +39,7 @@ func (s *state) learn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	switch kind {
 	case redismodule.TypeStream:
 		s.catalog.add(ctx, q.Key)
+		q.Listed = true
 		s.tellDestroyed(ctx, q)
 	case redismodule.TypeNone:
 		s.table.Vanished(q)

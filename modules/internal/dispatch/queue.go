@@ -34,6 +34,10 @@ type Queue struct {
 type streamBeliefs struct {
 	// Trusted says that the stream was looked at since it was last distrusted.
 	Trusted bool
+	// Holding says that tasks may hold a unique id until they are done.
+	Holding bool
+	// Listed says that the owner's list of streams has it.
+	Listed bool
 	// Exclusive says that the stream has exactly one group.
 	Exclusive bool
 	// Scheduled is the number of delayed tasks, as last counted.

@@ -22,6 +22,9 @@ const MostWeight = 1000
 // round is the step of a key of weight 1.
 const round = 1 << 20
 
+// aheadMost is how many bytes of held tasks are kept in memory.
+const aheadMost = 256 << 10
+
 // Keys are the keys of one queue. A key of which nothing is in or held takes no memory.
 type Keys struct {
 	// Walk is where the caller stands that reads what is in and held from elsewhere.
@@ -36,6 +39,7 @@ type Keys struct {
 	entries map[ID]place
 	turn    int64 // served last
 	held    int64
+	ahead   int // bytes of the tasks that were read ahead
 
 	ready deadline.Heap[*key] // may be let in, by turn
 	full  deadline.Heap[*key] // Most of the key are in, by turn
@@ -69,6 +73,7 @@ type key struct {
 type line struct {
 	held, weight, turn int64
 	due                int64 // of the first held task; 0: at once
+	ahead              [][]byte
 
 	place  deadline.Item[*key] // in ready, full or later
 	heap   *deadline.Heap[*key]
@@ -231,6 +236,7 @@ func (s *Keys) Hold(name []byte, weight int64, front bool, due int64) {
 	s.count(k, s.heldOf(k)+1, weight)
 	if front {
 		k.line.due = due
+		s.forgetAhead(k.line)
 	}
 	s.put(k, 0)
 }
@@ -242,6 +248,9 @@ func (s *Keys) Recount(name []byte, held, weight int64) {
 	}
 	k := s.key(name)
 	s.count(k, held, weight)
+	if k.line != nil {
+		s.forgetAhead(k.line)
+	}
 	s.put(k, 0)
 	s.drop(k)
 }
@@ -270,6 +279,42 @@ func (s *Keys) Next(now int64, beyond bool) (name string, ok bool) {
 	return "", false
 }
 
+// ReadAhead keeps the next held tasks of a key, as the caller read them, so that it need not
+// read each by itself. Each is kept until it is served, all until the line may begin with
+// another one. There is a bound for all keys together, see AheadRoom.
+func (s *Keys) ReadAhead(name []byte, tasks [][]byte) {
+	k := s.names[string(name)]
+	if k == nil || k.line == nil {
+		return
+	}
+	s.forgetAhead(k.line)
+	for _, t := range tasks {
+		if s.AheadRoom() < len(t) {
+			return
+		}
+		s.ahead += len(t)
+		k.line.ahead = append(k.line.ahead, t)
+	}
+}
+
+// Ahead returns the first held task of the key if it was read ahead, else nil.
+func (s *Keys) Ahead(name []byte) []byte {
+	if k := s.names[string(name)]; k != nil && k.line != nil && len(k.line.ahead) > 0 {
+		return k.line.ahead[0]
+	}
+	return nil
+}
+
+// AheadRoom is how many more bytes ReadAhead keeps.
+func (s *Keys) AheadRoom() int { return aheadMost - s.ahead }
+
+func (s *Keys) forgetAhead(l *line) {
+	for _, t := range l.ahead {
+		s.ahead -= len(t)
+	}
+	l.ahead = nil
+}
+
 // Served says that a held task of the key was let in. Enter and Passed tell the rest.
 func (s *Keys) Served(name []byte) {
 	k := s.names[string(name)]
@@ -277,6 +322,11 @@ func (s *Keys) Served(name []byte) {
 		return
 	}
 	l := k.line
+	if len(l.ahead) > 0 {
+		s.ahead -= len(l.ahead[0])
+		l.ahead[0] = nil
+		l.ahead = l.ahead[1:]
+	}
 	s.turn = max(s.turn, l.turn)
 	l.turn = s.turn + round/l.weight // a key that could not be let in for long has nothing to catch up
 	l.due = 0
@@ -350,6 +400,7 @@ func (s *Keys) count(k *key, held, weight int64) {
 				l.heap.Remove(&l.place)
 			}
 			s.lines.Remove(&l.length)
+			s.forgetAhead(l)
 			k.line = nil
 		}
 		return

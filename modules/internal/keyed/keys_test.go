@@ -142,6 +142,7 @@ func (w *world) letIn() {
 			w.keys.Later([]byte(name), line[0].due)
 			continue
 		}
+		w.readAhead(name, line)
 		w.held[name] = line[1:]
 		w.fair(name)
 		w.keys.Served([]byte(name))
@@ -159,6 +160,22 @@ func (w *world) letIn() {
 			w.t.Fatalf("a consumer waits while %s has held tasks", key)
 		}
 	}
+}
+
+// readAhead reads the next tasks of a line unless that was done before, and then checks that
+// what was read is still the first.
+func (w *world) readAhead(name string, line []*task) {
+	if got := w.keys.Ahead([]byte(name)); got != nil {
+		if string(got) != fmt.Sprint(line[0].n) {
+			w.t.Fatalf("task %s was read ahead, and task %d is the first of %s", got, line[0].n, name)
+		}
+		return
+	}
+	var next [][]byte
+	for _, t := range line[:min(len(line), 3)] {
+		next = append(next, fmt.Append(nil, t.n))
+	}
+	w.keys.ReadAhead([]byte(name), next)
 }
 
 // fair counts how often other keys are served before one that could be served.
@@ -365,6 +382,9 @@ func TestKeysAreLetInAsTheRuleSaysAndNothingIsLost(t *testing.T) {
 		}
 		w.now += 1000
 		w.keys.Next(w.now, false)
+		if none := keyed.New(w.rule, &keyed.Pace{}); w.keys.AheadRoom() != none.AheadRoom() {
+			t.Fatal("tasks that were read ahead are kept though none is held")
+		}
 		if !w.keys.Empty() || w.keys.Due(w.now) != 0 {
 			t.Fatal("keys are remembered though nothing is in or held")
 		}
