@@ -23,6 +23,7 @@ type Task struct {
 	Error    string      // of the last try
 	Headers  queue.Headers
 	ID       string // defaults to "1-0"
+	Key      string // as of queue.Key
 	Kind     string
 	MaxTries int    // defaults to 10
 	Queue    string // defaults to "test"
@@ -43,7 +44,7 @@ type Result struct {
 func Run[T any](ctx context.Context, h queue.Handler[T], payload T, task Task) Result {
 	t := &queue.Task[T]{TaskInfo: queue.TaskInfo{
 		ID: or(task.ID, "1-0"), Entry: or(task.ID, "1-0"), Queue: or(task.Queue, "test"), Stream: or(task.Queue, "test"),
-		Kind: task.Kind, Headers: task.Headers, Error: task.Error,
+		Kind: task.Kind, Key: task.Key, Headers: task.Headers, Error: task.Error,
 		Try: max(task.Try, 1), MaxTries: task.MaxTries, Published: time.Now().Truncate(time.Second),
 	}}
 	if t.MaxTries == 0 {
@@ -139,14 +140,14 @@ func Work[T any](ctx context.Context, q *queue.Queue[T], h queue.Handler[T], opt
 	return Result{}, err
 }
 
-// Payloads decodes the payloads of the tasks of a queue that are ready, delayed or in work, in
-// this order: for the test of what publishes. It returns 1000 of each at most.
+// Payloads decodes the payloads of the tasks of a queue that are ready, held, delayed or in
+// work, in this order: for the test of what publishes. It returns 1000 of each at most.
 func Payloads[T any](ctx context.Context, i *queue.Inspector, q *queue.Queue[T], codec queue.Codec) (all []T, err error) {
 	if codec == nil {
 		codec = queue.JSON
 	}
 	for _, stream := range q.Streams() {
-		for _, state := range []queue.State{queue.Ready, queue.Delayed, queue.InWork} {
+		for _, state := range []queue.State{queue.Ready, queue.Held, queue.Delayed, queue.InWork} {
 			page, err := i.List(ctx, stream, queue.ListOptions{State: state, Limit: 1000})
 			if err != nil {
 				return all, err

@@ -60,6 +60,12 @@ func TestOneTaskRunsWithoutAServer(t *testing.T) {
 	}
 }
 
+func TestTheHandlerSeesTheTasksKey(t *testing.T) {
+	if got := queuetest.Run(t.Context(), send, mail{"ann"}, queuetest.Task{Key: "tenant"}); got.Task.Key != "tenant" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestOneTaskRunsFromAServersQueue(t *testing.T) {
 	s := holdfasttest.Server(t)
 	rdb := s.Client()
@@ -86,6 +92,21 @@ func TestOneTaskRunsFromAServersQueue(t *testing.T) {
 	}
 	if st, err := q.Stats(t.Context()); err != nil || st.Length != 0 || st.Delayed != 1 || st.Dead != 1 {
 		t.Errorf("%+v %v", st, err)
+	}
+	held := queue.New[mail](rdb, "held mails", queue.Options{})
+	if err := held.SetRule(t.Context(), queue.Rule{Limit: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"ann", "bob"} {
+		if _, err := held.Publish(t.Context(), mail{to}, queue.Key("tenant")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := queuetest.Payloads(t.Context(), i, held, nil); err != nil || fmt.Sprint(all) != "[{ann} {bob}]" {
+		t.Error(all, err)
+	}
+	if got, err := queuetest.Work(t.Context(), held, send, o); err != nil || got.Task.Key != "tenant" {
+		t.Errorf("%+v %v", got, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
