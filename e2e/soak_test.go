@@ -34,6 +34,7 @@ var trials = []trial{
 	{name: "locks", run: func(t *testing.T, seed uint64) tally { return lockHistories(t, seed, 30) }},
 	{name: "cache", run: func(t *testing.T, seed uint64) tally { return cacheIsRead(t, seed, 8*time.Second) }},
 	{name: "tasks", run: func(t *testing.T, seed uint64) tally { return tasksUnderFire(t, seed, 40_000) }},
+	{name: "keyed", run: func(t *testing.T, seed uint64) tally { return keyedStorm(t, seed, 5000) }},
 	{name: "operators", run: func(t *testing.T, seed uint64) tally { return operate(t, seed, 100) }},
 	{name: "garbage", run: func(t *testing.T, seed uint64) tally { return sendGarbage(t, seed, 40_000) }},
 	{name: "cluster", run: func(t *testing.T, seed uint64) tally { return clusterMoves(t, seed, 10*time.Second) }},
