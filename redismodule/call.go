@@ -128,7 +128,7 @@ func (c *Cmd) refused() []byte {
 	if strict {
 		panic("redismodule: " + what)
 	}
-	logLine("warning", "refused the "+what+": a defect of the module "+c.ctx.m.Name)
+	Log(LevelWarning, "refused the "+what+": a defect of the module "+c.ctx.m.Name)
 	return []byte("-" + string(errInternal) + "\r\n")
 }
 

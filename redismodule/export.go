@@ -35,7 +35,7 @@ var waiting boundCommand
 // error reply where the client still waits for one.
 func contain(ctx *Ctx) {
 	if p := recover(); p != nil {
-		logLine("warning", fmt.Sprintf("%s: panic: %v\n%s", ctx.m.Name, p, debug.Stack()))
+		Log(LevelWarning, fmt.Sprintf("%s: panic: %v\n%s", ctx.m.Name, p, debug.Stack()))
 		if ctx.command != nil && !ctx.replied {
 			ctx.ReplyError(errInternal)
 		}
@@ -170,7 +170,7 @@ func goConfigSet(id C.uintptr_t, v C.longlong) {
 func goLoad(c *C.RedisModuleCtx, argv **C.RedisModuleString, argc C.int, name *C.char) (rc C.int) {
 	m := find(C.GoString(name))
 	if m == nil {
-		logLine("warning", "load one of the modules, not the library they share")
+		Log(LevelWarning, "load one of the modules, not the library they share")
 		return 1
 	}
 	ctx := enter(c, m)
@@ -183,7 +183,7 @@ func goLoad(c *C.RedisModuleCtx, argv **C.RedisModuleString, argc C.int, name *C
 	// collecting twice as often costs nothing and saves resident memory.
 	debug.SetGCPercent(50)
 	if err := m.load(ctx, arguments(argv, argc)); err != nil {
-		logLine("warning", m.Name+" does not load: "+err.Error())
+		Log(LevelWarning, m.Name+" does not load: "+err.Error())
 		return 1
 	}
 	crashLog(ctx)
@@ -200,7 +200,7 @@ func goUnload(c *C.RedisModuleCtx, name *C.char) (rc C.int) {
 	defer contain(ctx)
 	rc = 1
 	if err := m.unload(ctx); err != nil {
-		logLine("notice", m.Name+" does not unload: "+err.Error())
+		Log(LevelNotice, m.Name+" does not unload: "+err.Error())
 		return 1
 	}
 	return 0

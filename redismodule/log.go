@@ -7,77 +7,32 @@ package redismodule
 import "C"
 
 import (
-	"context"
-	"log/slog"
 	"strings"
 	"unsafe"
 )
 
-// Log writes to the server's log. Use it inside callbacks only.
-var Log = slog.New(handler{})
+// Level is a level of the server's log.
+type Level string
 
-// handler is a slog.Handler over the server's log, which has four levels and
-// puts time, level and the module's name before each line itself.
-type handler struct {
-	attrs string
-	group string
-}
-
-func (handler) Enabled(context.Context, slog.Level) bool { return true }
-
-func (h handler) Handle(_ context.Context, r slog.Record) error {
-	var b strings.Builder
-	b.WriteString(r.Message)
-	b.WriteString(h.attrs)
-	r.Attrs(func(a slog.Attr) bool {
-		h.write(&b, a)
-		return true
-	})
-	level := "notice"
-	switch {
-	case r.Level < slog.LevelInfo:
-		level = "debug"
-	case r.Level >= slog.LevelWarn:
-		level = "warning"
-	}
-	logLine(level, b.String())
-	return nil
-}
-
-func (h handler) write(b *strings.Builder, a slog.Attr) {
-	b.WriteByte(' ')
-	b.WriteString(h.group)
-	b.WriteString(a.String())
-}
-
-func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	var b strings.Builder
-	b.WriteString(h.attrs)
-	for _, a := range attrs {
-		h.write(&b, a)
-	}
-	h.attrs = b.String()
-	return h
-}
-
-func (h handler) WithGroup(name string) slog.Handler {
-	if name != "" {
-		h.group += name + "."
-	}
-	return h
-}
+// The levels of the server's log, from the least to the most important.
+const (
+	LevelDebug   Level = "debug"
+	LevelVerbose Level = "verbose"
+	LevelNotice  Level = "notice"
+	LevelWarning Level = "warning"
+)
 
 // longest is what fits into a line of the server's log, which cuts off the rest.
 const longest = 900
 
-// logLine logs in the name of the module whose callback runs. A stack takes
-// several lines.
-func logLine(level, text string) {
+// Log writes to the server's log, in the name of the module whose callback runs. A long text,
+// such as a stack, takes several lines. Use it inside callbacks only.
+func Log(level Level, text string) {
 	var c *C.RedisModuleCtx
 	if depth > 0 {
 		c = stack[depth-1].c
 	}
-	withC(level, func(l *C.char) {
+	withC(string(level), func(l *C.char) {
 		for more := true; more; {
 			line := text
 			if more = len(line) > longest; more {

@@ -68,10 +68,9 @@ var module = redismodule.Module{
 			return nil
 		}),
 		command("say", 1, "fast", func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
-			l := redismodule.Log.With("at", "home").WithGroup("")
-			l.Debug("not unless asked for")
-			l.WithGroup("guest").Info("hello", "name", "anna", "age", 7)
-			l.Error(strings.Repeat("a line of a long text\n", 100) + "its end")
+			redismodule.Log(redismodule.LevelDebug, "not unless asked for")
+			redismodule.Log(redismodule.LevelNotice, "hello to anna")
+			redismodule.Log(redismodule.LevelWarning, strings.Repeat("a line of a long text\n", 100)+"its end")
 			ctx.ReplySimple("OK")
 			return nil
 		}),
