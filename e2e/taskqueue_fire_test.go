@@ -2,12 +2,15 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,6 +50,7 @@ func tasksUnderFire(t *testing.T, seed uint64, n int) tally {
 		workers[i] = startWorker(t, addrs[i%2], fmt.Sprint("w", i, ".", 0), h)
 	}
 	var kills, crashes, stops, breaks int
+	did := func(format string, args ...any) { h.happened(fmt.Sprintf(format, args...)) }
 	world.Go(func() { // the fire
 		for generation := 1; ; generation++ {
 			select {
@@ -58,18 +62,24 @@ func tasksUnderFire(t *testing.T, seed uint64, n int) tally {
 			switch {
 			case generation%6 == 0:
 				s.Kill()
+				did("the server is killed")
 				s.Restart()
+				did("the server is back")
 				crashes++
 			case generation%3 == 0:
 				w := workers[i]
 				w.signal(syscall.SIGSTOP)
+				did("%s is stopped", w.name)
 				world.Go(func() {
-					time.Sleep(fireLease * 3 / 2)
+					time.Sleep(fireLease * 3 / 2) // past its leases
+					did("%s goes on", w.name)
 					w.signal(syscall.SIGCONT)
 				})
 				stops++
 			case generation%5 == 0:
-				switch chance.IntN(4) {
+				way := chance.IntN(4)
+				did("the network breaks, way %d", way)
+				switch way {
 				case 0:
 					p.Cut()
 				case 1:
@@ -82,6 +92,7 @@ func tasksUnderFire(t *testing.T, seed uint64, n int) tally {
 				breaks++
 			default:
 				workers[i].kill()
+				did("%s is dead", workers[i].name)
 				workers[i] = startWorker(t, addrs[i%2], fmt.Sprint("w", i, ".", generation), h)
 				kills++
 			}
@@ -92,10 +103,9 @@ func tasksUnderFire(t *testing.T, seed uint64, n int) tally {
 	q := tasksOn(t, s)
 	last, since := int64(-1), time.Now()
 	for {
-		v, err := q.try("XLEN s")
+		v, err := q.try("EVAL % 1 s", tasksLeft)
 		if left, ok := v.(int64); err == nil && ok {
-			d, err := q.try("ZCARD {s}:delayed")
-			if delayed, _ := d.(int64); err == nil && left+delayed == 0 {
+			if left == 0 {
 				break
 			}
 			if left != last {
@@ -103,7 +113,11 @@ func tasksUnderFire(t *testing.T, seed uint64, n int) tally {
 			}
 		}
 		if time.Since(since) > time.Minute {
-			t.Errorf("%d tasks are stuck: %v", last, q.do("XPENDING s g - + 5"))
+			t.Errorf("%d tasks are stuck", last)
+			for _, line := range []string{"TIME", "XRANGE s - + COUNT 5", "XPENDING s g - + 5", "XINFO GROUPS s", "ZRANGE {s}:delayed 0 5 WITHSCORES", "TASK.STATS s", "INFO taskqueue"} {
+				answer, err := q.try(line)
+				t.Log(line, answer, err)
+			}
 			break
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -120,6 +134,10 @@ func tasksUnderFire(t *testing.T, seed uint64, n int) tally {
 	}
 	return tally{3 * n, kills + crashes + stops + breaks, n}
 }
+
+// tasksLeft counts the tasks of a queue in one step: between two, one may fall due or be given
+// back, and be counted in neither place.
+const tasksLeft = "return redis.call('XLEN', KEYS[1]) + redis.call('ZCARD', '{' .. KEYS[1] .. '}:delayed')"
 
 // publishUnderFire publishes tasks 0 to n-1, each until it is told that it did:
 // the unique id makes a second try harmless.
@@ -143,12 +161,13 @@ func publishUnderFire(t *testing.T, addr string, n int) {
 
 // worker is a process of its own, so that it can be killed.
 type worker struct {
+	name string
 	cmd  *exec.Cmd
 	read sync.WaitGroup
 }
 
 func startWorker(t *testing.T, addr, name string, h *history) *worker {
-	w := &worker{cmd: exec.Command(os.Args[0], "-test.run", "^TestWorkerProcess$")}
+	w := &worker{name: name, cmd: exec.Command(os.Args[0], "-test.run", "^TestWorkerProcess$")}
 	w.cmd.Env = append(os.Environ(), "HOLDFAST_WORKER="+addr+" "+name)
 	out, err := w.cmd.StdoutPipe()
 	if err == nil {
@@ -221,17 +240,54 @@ func TestWorkerProcess(t *testing.T) {
 	}
 }
 
-// history is what the workers said.
+// history is what the workers said, and what was done to them.
 type history struct {
-	mu    sync.Mutex
-	tasks map[string]*life // by payload
+	mu     sync.Mutex
+	tasks  map[string]*life // by payload
+	events []happening
 }
 
 type life struct {
 	got  []event
 	ack  []event // with result 1
 	trys int
-	late int // acknowledgements that were refused
+	late int         // acknowledgements that were refused
+	said []happening // all of it, by when its reply was there
+}
+
+// happening is what happened at a time, in microseconds of the machine's clock.
+type happening struct {
+	at   int64
+	what string
+}
+
+func (h *history) happened(what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, happening{time.Now().UnixMicro(), what})
+}
+
+// whole is all that happened to a task, and to the others between its first delivery and its
+// end.
+func (h *history) whole(l *life) string {
+	all := slices.Clone(l.said)
+	for _, e := range h.events {
+		if len(l.got) > 0 && e.at > l.got[0].sent-5e6 {
+			all = append(all, e)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b happening) int { return cmp.Compare(a.at, b.at) })
+	var b strings.Builder
+	last := int64(math.MinInt64)
+	for _, e := range l.said {
+		last = max(last, e.at)
+	}
+	for _, e := range all {
+		if e.at <= last+5e6 {
+			fmt.Fprintf(&b, "\n%s  %s", time.UnixMicro(e.at).Format("05.000000"), e.what)
+		}
+	}
+	return b.String()
 }
 
 // event is a request's answer: when it was sent and when its reply was there.
@@ -255,6 +311,7 @@ func (h *history) note(who, line string) {
 		l = &life{}
 		h.tasks[payload] = l
 	}
+	l.said = append(l.said, happening{e.answered, fmt.Sprintf("%s: %s %s = %d, sent %v before", who, what, id, result, time.Duration(e.answered-e.sent)*time.Microsecond)})
 	switch {
 	case what == "got":
 		l.got = append(l.got, e)
@@ -275,18 +332,22 @@ func (h *history) check(t *testing.T, n int) (again, unseen int) {
 			t.Errorf("task %d was never received", i)
 			continue
 		}
+		wrong := func(format string, args ...any) {
+			t.Helper()
+			t.Errorf("task %d %s%s", i, fmt.Sprintf(format, args...), h.whole(l))
+		}
 		switch {
 		case len(l.ack) > 1:
-			t.Errorf("task %d was acknowledged more than once: %+v", i, l.ack)
+			wrong("was acknowledged more than once")
 		case len(l.ack) == 0 && l.trys == l.late:
-			t.Errorf("task %d is gone and nobody acknowledged it: %+v", i, l)
+			wrong("is gone and nobody acknowledged it")
 		case len(l.ack) == 0:
 			unseen++ // the one who did never heard of it
 		}
 		for _, g := range l.got {
 			for _, a := range l.ack {
 				if g.sent > a.answered {
-					t.Errorf("task %d was handed to %s after %s had acknowledged it", i, g.who, a.who)
+					wrong("was handed to %s after %s had acknowledged it", g.who, a.who)
 				}
 			}
 			for _, before := range l.got {
@@ -297,7 +358,7 @@ func (h *history) check(t *testing.T, n int) (again, unseen int) {
 				// A worker that was stopped hears late what it was handed first, so either may have
 				// been the first. The server counts whole milliseconds.
 				if max(g.answered-before.sent, before.answered-g.sent) < fireLease.Microseconds()-1000 {
-					t.Errorf("task %d was handed to %s and %v later to %s: no lease can have run out", i, before.who,
+					wrong("was handed to %s and %v later to %s: no lease can have run out", before.who,
 						time.Duration(g.answered-before.sent)*time.Microsecond, g.who)
 				}
 			}
