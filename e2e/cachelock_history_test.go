@@ -18,7 +18,7 @@ import (
 // No reader is ever handed a value older than an invalidation that had ended
 // when it asked: not from the cache, not by waiting, not by loading. Loaders
 // are slow, run out of lease, fail and let go all the while; connections and replies are
-// lost, and the server is killed.
+// lost, the databases are swapped, values are evicted, and the server is killed.
 //
 // The source of truth is a number that only grows. A writer raises it, then
 // invalidates; when that is answered, the number is what every later reader
@@ -92,7 +92,7 @@ func (c *cacheClient) ask(line string, args ...any) (reply string, answered bool
 	}
 	c.h.requests.Add(1)
 	reply, err := c.conn.exchange(cacheWords(line, args))
-	if err != nil || strings.HasPrefix(reply, "-LOADING") || strings.HasPrefix(reply, "-UNBLOCKED") {
+	if err != nil || strings.HasPrefix(reply, "-LOADING") || strings.HasPrefix(reply, "-UNBLOCKED") || strings.HasPrefix(reply, "-OOM") {
 		c.h.lost.Add(1)
 		c.conn.close()
 		c.conn = nil
@@ -108,7 +108,7 @@ func (h *cacheHistory) nemesis(s *holdfasttest.Instance, p *clienttest.Proxy, rn
 	for h.ctx.Err() == nil {
 		cachePause(rng, 200*time.Millisecond)
 		h.kills.Add(1)
-		switch rng.IntN(8) {
+		switch rng.IntN(9) {
 		case 0:
 			p.Cut()
 		case 1:
@@ -126,6 +126,10 @@ func (h *cacheHistory) nemesis(s *holdfasttest.Instance, p *clienttest.Proxy, rn
 		case 7:
 			s.Kill()
 			s.Restart()
+		case 8:
+			c.ask("CONFIG SET maxmemory-policy % maxmemory 1", []string{"noeviction", "allkeys-lru", "volatile-ttl"}[rng.IntN(3)])
+			cachePause(rng, 20*time.Millisecond)
+			c.ask("CONFIG SET maxmemory 0")
 		}
 	}
 }
@@ -148,6 +152,9 @@ func (h *cacheHistory) promise(k int, v int64) {
 	h.invalidations.Add(1)
 }
 
+// emptySwap has an empty database take the place of the one that is in use.
+const emptySwap = "redis.call('SELECT', 1) redis.call('FLUSHDB') redis.call('SELECT', 0) return redis.call('SWAPDB', 0, 1)"
+
 // flush is an operator with a heavy hand: it invalidates everything.
 func (h *cacheHistory) flush(c *cacheClient, rng *rand.Rand) {
 	for h.ctx.Err() == nil {
@@ -156,7 +163,11 @@ func (h *cacheHistory) flush(c *cacheClient, rng *rand.Rand) {
 		for k := range v {
 			v[k] = h.truth[k].Add(1)
 		}
-		if _, answered := c.ask("FLUSHDB"); !answered {
+		line := []string{"FLUSHDB", "EVAL % 0"}[rng.IntN(2)]
+		if reply, answered := c.ask(line, emptySwap); !answered || reply != "OK" {
+			if answered {
+				h.t.Errorf("%s: %s", line, reply)
+			}
 			continue
 		}
 		for k := range v {

@@ -14,7 +14,7 @@ import (
 // are nanoseconds since the history began.
 type lockCall struct {
 	lock  string
-	what  string // acquire, foreign (SET NX PX), release, extend, break, flush
+	what  string // acquire, foreign (SET NX PX), release, extend, break, flush, evict, swap
 	owner string
 	limit int64
 	// The lease cannot end before: when it was asked for, plus its length. The
@@ -36,6 +36,13 @@ type lockState struct {
 	last    int64 // token
 	limit   int64
 	holders []lockHolder // by owner
+	away    lockAway
+}
+
+// lockAway is the lock of the same name in the database that is swapped with the clients'.
+type lockAway struct {
+	limit   int64
+	holders []lockHolder
 }
 
 type lockHolder struct {
@@ -165,11 +172,22 @@ func (s lockState) step(in lockCall, out lockAnswer) []lockState {
 		return []lockState{empty}
 	case "flush": // FLUSHALL
 		empty := s
-		empty.holders = nil
+		empty.holders, empty.away.holders = nil, nil
 		if out.lost {
 			return []lockState{s, empty}
 		}
 		return []lockState{empty}
+	case "evict": // of a key for want of memory, which may be this lock
+		gone, away := s, s
+		gone.holders, away.away.holders = nil, nil
+		return []lockState{s, gone, away}
+	case "swap": // SWAPDB
+		swapped := s
+		swapped.limit, swapped.holders, swapped.away = s.away.limit, s.away.holders, lockAway{s.limit, s.holders}
+		if out.lost {
+			return []lockState{s, swapped}
+		}
+		return []lockState{swapped}
 	}
 	panic(in.what)
 }
@@ -199,7 +217,10 @@ var lockService = (&porcupine.NondeterministicModel{
 	},
 	Equal: func(a, b any) bool {
 		x, y := a.(lockState), b.(lockState)
-		return x.last == y.last && (x.limit == y.limit || len(x.holders) == 0 && len(y.holders) == 0) && slices.Equal(x.holders, y.holders)
+		same := func(a, b lockAway) bool {
+			return slices.Equal(a.holders, b.holders) && (a.limit == b.limit || len(a.holders) == 0)
+		}
+		return x.last == y.last && same(lockAway{x.limit, x.holders}, lockAway{y.limit, y.holders}) && same(x.away, y.away)
 	},
 	DescribeOperation: func(in, out any) string {
 		i, o := in.(lockCall), out.(lockAnswer)
@@ -231,6 +252,8 @@ func TestTheLockModelKnowsAWrongHistory(t *testing.T) {
 	}
 	broken := func(n int64) [2]any { return [2]any{lockCall{lock: "l", what: "break"}, lockAnswer{n: n}} }
 	flushed := [2]any{lockCall{lock: "l", what: "flush"}, lockAnswer{}}
+	evicted := [2]any{lockCall{lock: "l", what: "evict"}, lockAnswer{}}
+	swapped := [2]any{lockCall{lock: "l", what: "swap"}, lockAnswer{}}
 	foreign := func(owner string, end, n int64) [2]any {
 		return [2]any{lockCall{lock: "l", what: "foreign", owner: owner, end: end}, lockAnswer{n: n}}
 	}
@@ -267,6 +290,12 @@ func TestTheLockModelKnowsAWrongHistory(t *testing.T) {
 		{"broken, and none where there was one", false, [][2]any{acquire("a", 1, never, 5), broken(0)}},
 		{"flushed", true, [][2]any{acquire("a", 1, never, 5), flushed, release("a", 0), acquire("b", 1, never, 6)}},
 		{"flushed, and held on", false, [][2]any{acquire("a", 1, never, 5), flushed, release("a", 1)}},
+		{"evicted", true, [][2]any{acquire("a", 1, never, 5), evicted, release("a", 0), acquire("b", 1, never, 6)}},
+		{"an eviction of another", true, [][2]any{acquire("a", 1, never, 5), evicted, acquire("b", 1, never, 0)}},
+		{"an eviction, and two after it", false, [][2]any{acquire("a", 1, never, 5), evicted, acquire("b", 1, never, 6), acquire("c", 1, never, 7)}},
+		{"in another database", true, [][2]any{acquire("a", 1, never, 5), swapped, release("a", 0), acquire("b", 1, never, 6), swapped, release("b", 0), release("a", 1)}},
+		{"held on in another database", false, [][2]any{acquire("a", 1, never, 5), swapped, release("a", 1)}},
+		{"back, and free", false, [][2]any{acquire("a", 1, never, 5), swapped, swapped, acquire("b", 1, never, 6)}},
 		{"a lost answer that was a grant", true, [][2]any{lost("a"), acquire("b", 1, never, 0)}},
 		{"a lost answer that was none", true, [][2]any{lost("a"), acquire("b", 1, never, 5)}},
 		{"a lost answer, and two others", false, [][2]any{lost("a"), acquire("b", 1, never, 5), acquire("c", 1, never, 6)}},

@@ -35,6 +35,8 @@ var trials = []trial{
 	{name: "cache", run: func(t *testing.T, seed uint64) tally { return cacheIsRead(t, seed, 8*time.Second) }},
 	{name: "tasks", run: func(t *testing.T, seed uint64) tally { return tasksUnderFire(t, seed, 40_000) }},
 	{name: "keyed", run: func(t *testing.T, seed uint64) tally { return keyedStorm(t, seed, 5000) }},
+	{name: "swaps", run: func(t *testing.T, seed uint64) tally { return tasksThatAreSwapped(t, seed, 8*time.Second) }},
+	{name: "keys", run: func(t *testing.T, seed uint64) tally { return keyedHistories(t, seed, 3) }},
 	{name: "operators", run: func(t *testing.T, seed uint64) tally { return operate(t, seed, 100) }},
 	{name: "garbage", run: func(t *testing.T, seed uint64) tally { return sendGarbage(t, seed, 40_000) }},
 	{name: "cluster", run: func(t *testing.T, seed uint64) tally { return clusterMoves(t, seed, 10*time.Second) }},
