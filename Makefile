@@ -104,6 +104,14 @@ screenshots: server build ## take the pictures in docs/pictures again, in a brow
 soak: server build ## the long histories, in turn, from new seeds (FOR=30m)
 	HOLDFAST_SOAK=$(or $(FOR),30m) $(GO) test -C e2e -count 1 -timeout 0 -v -run '^TestSoak$$' $(ARGS) .
 
+.PHONY: often
+often: server build ## the tests about time, N=50 times with a core kept busy (TESTS=regexp, PACKAGES="lock e2e")
+	@scripts/often
+
+.PHONY: sanitize
+sanitize: server ## storms of commands with the C code under AddressSanitizer
+	@scripts/sanitize
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target (FOR=10s each)
 	@FOR=$(or $(FOR),10s) scripts/fuzz

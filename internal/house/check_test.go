@@ -7,13 +7,9 @@ import (
 	"testing"
 )
 
-// scripts/check runs some tests once more by their names. A name that fits no test would
-// be run nowhere, and nobody would notice.
-func TestTheTestsThatCheckNamesAreThere(t *testing.T) {
-	script, err := os.ReadFile("../../scripts/check")
-	if err != nil {
-		t.Fatal(err)
-	}
+// Some scripts run tests by their names. A name that fits no test would be run nowhere, and
+// nobody would notice.
+func TestTheTestsThatScriptsNameAreThere(t *testing.T) {
 	files, err := filepath.Glob("../../e2e/*_test.go")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
@@ -26,18 +22,24 @@ func TestTheTestsThatCheckNamesAreThere(t *testing.T) {
 		}
 		tests.Write(text)
 	}
-	named := 0
-	for line := range strings.Lines(string(script)) {
-		name := strings.TrimSpace(line)
-		if !strings.HasPrefix(name, "Test") {
-			continue
+	for _, file := range []string{"check", "sanitize"} {
+		script, err := os.ReadFile("../../scripts/" + file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		named++
-		if !strings.Contains(tests.String(), "\nfunc "+name) {
-			t.Errorf("scripts/check names %s, and e2e has no such test", name)
+		named := 0
+		for line := range strings.Lines(string(script)) {
+			name := strings.TrimSpace(line)
+			if !strings.HasPrefix(name, "Test") {
+				continue
+			}
+			named++
+			if !strings.Contains(tests.String(), "\nfunc "+name) {
+				t.Errorf("scripts/%s names %s, and e2e has no such test", file, name)
+			}
 		}
-	}
-	if named == 0 {
-		t.Error("scripts/check names no test")
+		if named == 0 {
+			t.Errorf("scripts/%s names no test", file)
+		}
 	}
 }
