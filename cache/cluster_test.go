@@ -24,7 +24,7 @@ func TestOfAllWhoMissTogetherInAClusterOneLoads(t *testing.T) {
 	s.Until("the cluster is up", func() bool { return s.Set(s.Context(), "up", 1, 0).Err() == nil })
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}})
 	defer rdb.Close()
-	a, b := cache.New[string](rdb, cache.Options{}), cache.New[string](rdb, cache.Options{})
+	a, b := patient(rdb, cache.Options{}), patient(rdb, cache.Options{})
 	defer a.Close()
 	defer b.Close()
 	g := newGate()
@@ -53,7 +53,7 @@ func TestNoReplicaIsAskedForAValueEvenIfTheClientWould(t *testing.T) {
 	})
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{nodes[0].Addr}, RouteRandomly: true})
 	defer rdb.Close()
-	c := cache.New[string](rdb, cache.Options{Codec: cache.Bytes})
+	c := patient(rdb, cache.Options{Codec: cache.Bytes})
 	defer c.Close()
 	if err := rdb.Set(s.Context(), "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestACacheOverARingLoadsOnceOnEachServer(t *testing.T) {
 	ra, rb := ring(), ring()
 	defer ra.Close()
 	defer rb.Close()
-	a, b := cache.New[string](ra, cache.Options{}), cache.New[string](rb, cache.Options{})
+	a, b := patient(ra, cache.Options{}), patient(rb, cache.Options{})
 	defer a.Close()
 	defer b.Close()
 	for i := range 20 {
@@ -107,7 +107,7 @@ func TestACacheOverARingLoadsOnceOnEachServer(t *testing.T) {
 func TestWhileOneServerOfAClusterIsDownTheOthersAreAsked(t *testing.T) {
 	s := start(t)
 	cluster := holdfasttest.Cluster(t, 3, 0, holdfasttest.WithArgs("--cluster-require-full-coverage", "no"))
-	c := cache.New[string](cluster.Client(), cache.Options{Codec: cache.Bytes, TTL: time.Hour})
+	c := patient(cluster.Client(), cache.Options{Codec: cache.Bytes, TTL: time.Hour})
 	defer c.Close()
 	load := func(context.Context) (string, error) { return "v", nil }
 	dead := cluster.Primary("k0")
@@ -135,7 +135,7 @@ func TestAValueWhoseSlotMovesIsLoadedOnce(t *testing.T) {
 	slot.Begin()
 	var log bytes.Buffer
 	o := cache.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
-	a, b := cache.New[string](cluster.Client(), o), cache.New[string](cluster.Client(), o)
+	a, b := patient(cluster.Client(), o), patient(cluster.Client(), o)
 	defer a.Close()
 	defer b.Close()
 	g := newGate()

@@ -27,10 +27,7 @@ func failovers(t *testing.T, test func(s *server, r replicated)) {
 }
 
 func (r replicated) cache(s *server, o cache.Options) *cache.Cache[string] {
-	if o.Timeout == 0 {
-		o.Timeout = 5 * time.Second
-	}
-	c := cache.New[string](r.Client(), o)
+	c := patient(r.Client(), o)
 	s.T.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -62,7 +62,7 @@ func TestTheHooksOfTheClientSeeEveryCommand(t *testing.T) {
 	var r recorder
 	rdb := redis.NewClient(&redis.Options{Addr: s.Addr})
 	rdb.AddHook(&r)
-	c := cache.New[string](rdb, cache.Options{Codec: cache.Bytes})
+	c := patient(rdb, cache.Options{Codec: cache.Bytes})
 	t.Cleanup(func() { _ = c.Close(); _ = rdb.Close() })
 	g := newGate()
 	loading := s.fetch(s.Context(), s.cache(cache.Options{Codec: cache.Bytes}), "k", g.load)

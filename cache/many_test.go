@@ -200,7 +200,7 @@ func TestManyKeysOfAClusterAreLoadedByOneCall(t *testing.T) {
 	s := start(t)
 	cluster := holdfasttest.Cluster(t, 3, 0)
 	for _, o := range []cache.Options{{}, {Prefix: "near:", Near: cache.NearOptions{Size: 1000}}} {
-		c := cache.New[string](cluster.Client(), o)
+		c := patient(cluster.Client(), o)
 		var src source
 		for range 3 {
 			s.fetchMany(c, manyKeys("k", 100), src.load)

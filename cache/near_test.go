@@ -372,7 +372,7 @@ func TestWithoutPermissionToTrackNothingIsNear(t *testing.T) {
 	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, Username: "u", Password: "p"})
 	defer rdb.Close()
-	c := cache.New[string](rdb, o)
+	c := patient(rdb, o)
 	s.do("SET", "k", "v")
 	for range 5 {
 		s.get(c, "k", never(t))
@@ -391,7 +391,7 @@ func TestValuesOfAClusterAreNear(t *testing.T) {
 	s := start(t)
 	cluster := holdfasttest.Cluster(t, 3, 1)
 	rdb := cluster.Client()
-	c := cache.New[string](rdb, nearly(100))
+	c := patient(rdb, nearly(100))
 	defer c.Close()
 	const keys = 30
 	key := func(i int) string { return fmt.Sprint("k", i) }

@@ -164,7 +164,7 @@ func TestInvalidatingAThousandKeysIsFewRoundTrips(t *testing.T) {
 	}
 
 	cluster := holdfasttest.Cluster(t, 3, 0)
-	over := cache.New[string](cluster.Client(), cache.Options{Codec: cache.Bytes})
+	over := patient(cluster.Client(), cache.Options{Codec: cache.Bytes})
 	defer over.Close()
 	for i := range 100 {
 		cluster.Client().Set(s.Context(), keys[i], "v", time.Hour)

@@ -31,15 +31,15 @@ func TestAnyNumberOfCallersThatMissTogetherCauseOneLoad(t *testing.T) {
 			value := strings.Repeat("v", 1024)
 			var loader *cacheConn
 			var token string
-			for _, caller := range callers[:min(n, 300)] { // the first to arrive was among the first sent
+			// The first to arrive was among the first sent. A look in vain may be the machine's.
+			for i := 0; loader == nil; i++ {
+				caller := callers[i%min(n, 300)]
 				_ = caller.SetReadDeadline(time.Now().Add(time.Millisecond))
 				if _, err := caller.r.Peek(1); err == nil {
 					loader, token = caller, caller.isToLoad(caller.read())
-					break
+				} else if i > 30_000 {
+					t.Fatal("none of the first callers was told to load")
 				}
-			}
-			if loader == nil {
-				t.Fatal("none of the first callers was told to load")
 			}
 			loader.wants("OK", "CACHE.SET page % 60000 TOKEN %", value, token)
 			want := `["HIT" "` + value + `" nil]`

@@ -184,7 +184,7 @@ func TestAWaitEndsWhenItsTimeIsOverOrSomeoneEndsIt(t *testing.T) {
 	_ = gone[0].Close()
 	c.nobodyWaits()
 	// Each to its own time: the first leaves, the second is served.
-	short := c.another().send("CACHE.FETCH k 60000 60000 BLOCK 300")
+	short := c.another().send("CACHE.FETCH k 60000 60000 BLOCK 2000")
 	c.until("waiting", 1)
 	long := c.park(1, parkForEver)
 	short.hears(`["WAIT" nil nil]`)
@@ -287,11 +287,15 @@ func TestTheModuleGoesOnlyWhenNobodyWaitsAndComesBackAfresh(t *testing.T) {
 // whoever waits is answered in time.
 func TestNobodyIsToldToLoadWhereCommandsMayNotWrite(t *testing.T) {
 	c := cacheServer(t)
-	c.loads("CACHE.FETCH k 500 60000")
-	first, second := c.park(1, parkForEver)[0], c.park(1, "CACHE.FETCH k 60000 60000 BLOCK 1500")[0]
-	c.wants("OK", "CONFIG SET min-replicas-to-write 1")
+	token := c.loads("CACHE.FETCH k 60000 60000")
+	first, second := c.park(1, parkForEver)[0], c.park(1, "CACHE.FETCH k 60000 60000 BLOCK 2000")[0]
+	// Together: the loader's time is short.
+	c.send("CACHE.EXTEND k % 500", token).send("CONFIG SET min-replicas-to-write 1").hears("1")
+	c.hears("OK")
 	c.wants("-NOREPLICAS Not enough good replicas to write.", "CACHE.FETCH k 60000 60000")
-	second.hears(`["WAIT" nil nil]`) // by then the loader's time is over
+	second.hears(`["WAIT" nil nil]`)
+	for cacheInfo(t, c, "k", "left_ms") > 0 {
+	}
 	if n := c.info("promotions"); n != 0 {
 		t.Errorf("%d waiters are told to load", n)
 	}

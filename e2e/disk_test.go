@@ -52,11 +52,11 @@ func TestAFullDiskGrantsNothingAndLosesNothing(t *testing.T) {
 	disk := smallDisk(t, 4)
 	s := holdfasttest.Server(t, holdfasttest.WithDir(disk), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "everysec"))
 	c := dialCache(t, s.Addr)
-	c.wants("1", "LOCK.ACQUIRE l holder 1500")
+	c.wants("1", "LOCK.ACQUIRE l holder 600000")
 	waiter := dialCache(t, s.Addr).send("LOCK.ACQUIRE l next 600000 BLOCK 0")
 	inTime := dialCache(t, s.Addr).send("LOCK.ACQUIRE l late 600000 BLOCK 2500")
-	c.do("TASK.PUBLISH s due DELAY 1500")
 	await(t, "two to wait", func() bool { return strings.Contains(c.do("INFO clients"), "blocked_clients:2") })
+	c.pipelined("LOCK.EXTEND l holder 1500", "TASK.PUBLISH s due DELAY 1500")
 	free := fill(t, disk)
 	await(t, "writes to be refused", func() bool {
 		return strings.HasPrefix(c.do("SET filler %", strings.Repeat("x", 10_000)), "-MISCONF")

@@ -61,39 +61,51 @@ func TestINFOTellsHowOftenTheLeasesOfALockRanOut(t *testing.T) {
 	}
 }
 
+// spans are times that clients measured: each is longer than the least, by what lies between
+// replies and requests, and shorter than the most, by what lies between requests and replies.
+type spans struct{ least, most []time.Duration }
+
+// add adds a span that began between two times and ended between two others.
+func (s *spans) add(began, begun, ends, ended time.Time) {
+	s.least, s.most = append(s.least, ends.Sub(begun)), append(s.most, ended.Sub(began))
+}
+
 // What the server says of how long locks are waited for and held agrees with what
 // their clients measure: within an eighth, or the millisecond in which it counts.
 func TestINFOTellsHowLongLocksAreWaitedForAndHeld(t *testing.T) {
 	for _, form := range []string{"", " META m"} {
 		l := lockServer(t)
-		var waits, holds []time.Duration
+		var waits, holds spans
 		holder := l.another()
 		for i := range 40 {
 			hold := time.Duration(1+i%8*5) * time.Millisecond
+			asked := time.Now()
 			holder.wants("1", "LOCK.ACQUIRE l a 60000"+form)
 			granted := time.Now()
-			w := lockWaiter{cacheConn: l.another()}
-			asked := time.Now()
-			l.parkOn(w.cacheConn, "LOCK.ACQUIRE l w 60000 BLOCK 0"+form)
-			time.Sleep(hold)
+			w := l.park("LOCK.ACQUIRE l w 60000 BLOCK 0" + form)
+			parked := time.Now()
+			time.Sleep(hold) // what is measured is a time
+			lets := time.Now()
 			holder.wants("1", "LOCK.RELEASE l a")
-			holds = append(holds, time.Since(granted))
+			holds.add(asked, granted, lets, time.Now())
 			w.hears("1")
-			waits = append(waits, time.Since(asked))
-			granted = time.Now()
+			heard := time.Now()
+			waits.add(granted, parked, lets, heard)
 			l.wants("1", "LOCK.RELEASE l w")
-			holds = append(holds, time.Since(granted))
+			holds.add(lets, heard, heard, time.Now())
 			_ = w.Close()
 		}
-		for name, measured := range map[string][]time.Duration{"wait_ms": waits, "hold_ms": holds} {
-			slices.Sort(measured)
-			if n := l.info(name + "_count"); n != int64(len(measured)) {
-				t.Errorf("%s: %d of %d are counted", name, n, len(measured))
+		for name, measured := range map[string]spans{"wait_ms": waits, "hold_ms": holds} {
+			slices.Sort(measured.least)
+			slices.Sort(measured.most)
+			n := len(measured.least)
+			if counted := l.info(name + "_count"); counted != int64(n) {
+				t.Errorf("%s: %d of %d are counted", name, counted, n)
 			}
-			for quantile, rank := range map[string]int{"_p50": len(measured) / 2, "_p99": len(measured) - 1, "_max": len(measured) - 1} {
-				got, want := time.Duration(l.info(name+quantile))*time.Millisecond, measured[min(rank, len(measured)-1)]
-				if got > want+want/8+5*time.Millisecond || got < want-want/8-5*time.Millisecond {
-					t.Errorf("%s%s is %v, clients measured %v", name, quantile, got, want)
+			for quantile, rank := range map[string]int{"_p50": n / 2, "_p99": n - 1, "_max": n - 1} {
+				got, least, most := time.Duration(l.info(name+quantile))*time.Millisecond, measured.least[rank], measured.most[rank]
+				if got < least-least/8-2*time.Millisecond || got > most+most/8+2*time.Millisecond {
+					t.Errorf("%s%s is %v, clients measured %v to %v", name, quantile, got, least, most)
 				}
 			}
 		}

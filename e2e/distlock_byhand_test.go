@@ -81,9 +81,11 @@ func TestALockThatWasMadeToPersistStillEndsWithItsLastLease(t *testing.T) {
 	if ttl, _ := strconv.Atoi(l.do("PTTL l")); ttl <= 1000 || ttl > 50000 {
 		t.Errorf("the lock of one who has it for 50 s expires in %d ms", ttl)
 	}
-	l.wants("1", "LOCK.ACQUIRE m a 50 META m")
+	l.wants("1", "LOCK.ACQUIRE m a 60000 META m")
 	w := l.park("LOCK.ACQUIRE m w 60000 BLOCK 0")
-	l.wants("1", "PERSIST m")
+	if got := l.pipelined("LOCK.EXTEND m a 50", "PERSIST m"); got[0] != "1" || got[1] != "1" {
+		t.Error(got)
+	}
 	w.hears("1")
 	l.wants("1", "LOCK.RELEASE m w")
 	l.nothingLeft()

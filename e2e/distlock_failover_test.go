@@ -157,8 +157,8 @@ func TestAPrimaryThatWaitsForItsReplicaHandsNoLockOver(t *testing.T) {
 			}
 			stopped(syscall.SIGSTOP)
 			defer stopped(syscall.SIGCONT)
-			l.wants("1", "LOCK.EXTEND l a 100")
-			l.another().send(way)
+			last := l.another().send("LOCK.EXTEND l a 100").send(way) // together: the lease is short
+			last.hears("1")
 			if !l.AwaitLog(begun) {
 				t.Fatal("it does not begin")
 			}

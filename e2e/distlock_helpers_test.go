@@ -91,7 +91,7 @@ type lockWaiter struct {
 	id string
 }
 
-// park makes a new connection wait with this command.
+// park makes a new connection wait with this command, which must not be answered at once.
 func (l *locks) park(line string, args ...any) lockWaiter {
 	l.t.Helper()
 	c := l.another()
@@ -100,11 +100,25 @@ func (l *locks) park(line string, args ...any) lockWaiter {
 
 func (l *locks) parkOn(c *cacheConn, line string, args ...any) lockWaiter {
 	l.t.Helper()
-	id := c.do("CLIENT ID")
-	before := l.info("waiting")
+	w, waits := l.ask(c, line, args...)
+	if !waits {
+		l.t.Fatalf("%s %v was answered at once", line, args)
+	}
+	return w
+}
+
+// ask sends a command, and tells whether it waits once the server has it.
+func (l *locks) ask(c *cacheConn, line string, args ...any) (w lockWaiter, waits bool) {
+	l.t.Helper()
+	w = lockWaiter{c, c.do("CLIENT ID")}
 	c.send(line, args...)
-	l.waiting(before + 1)
-	return lockWaiter{c, id}
+	name, _, _ := strings.Cut(strings.ToLower(line), " ")
+	await(l.t, "the server to have the command", func() bool {
+		client := l.do("CLIENT LIST ID %", w.id)
+		waits = strings.Contains(client, " flags=b ")
+		return waits || strings.Contains(client, " cmd="+name)
+	})
+	return w, waits
 }
 
 // owners are the lock's holders as the keyspace has them: the owner behind the

@@ -86,7 +86,7 @@ func TestWhoWaitedForSeveralLocksKeepsNobodyWaitingOnceItHasLeft(t *testing.T) {
 			l := lockServer(t)
 			block := 0
 			if way == "time" {
-				block = 100
+				block = 2000 // for the next to come in
 			}
 			l.wants("1", "LOCK.ACQUIRE a x 60000")
 			both := l.park("LOCK.ACQUIRE a both 60000 BLOCK % ALSO b c", block)
@@ -230,7 +230,8 @@ func TestALimitThatIsNeverReleasedIsARateLimiter(t *testing.T) {
 			}
 			continue
 		}
-		waiters = append(waiters, l.park(line))
+		w, _ := l.ask(l.another(), line)
+		waiters = append(waiters, w)
 	}
 	var last string
 	var times []int64
@@ -282,7 +283,7 @@ func TestALimitIsReachedUnderLoad(t *testing.T) {
 			t.Errorf("%d grants in %d ms", n+1, between)
 		}
 	}
-	if took, least := times[n*windows-1]-times[0], int64((windows-1)*window); took > least*12/10 {
+	if took, least := times[n*windows-1]-times[0], int64((windows-1)*window); took > least*15/10 {
 		t.Errorf("%d grants took %d ms, want %d", n*windows, took, least)
 	}
 }

@@ -307,7 +307,7 @@ func awaitLink(t *testing.T, replica *redis.Client) {
 }
 
 // await asks until it is so, for half a minute at most.
-func await(t *testing.T, what string, so func() bool) {
+func await(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !so(); {
 		if time.Now().After(deadline) {

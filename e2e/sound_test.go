@@ -97,12 +97,14 @@ func TestReadingChangesNothing(t *testing.T) {
 func TestNothingIsGrantedWhereCommandsMayNotWrite(t *testing.T) {
 	s := holdfasttest.Server(t)
 	c := dialCache(t, s.Addr)
-	c.wants("1", "LOCK.ACQUIRE l me 200")
+	c.wants("1", "LOCK.ACQUIRE l me 60000")
 	w := dialCache(t, s.Addr)
 	w.send("LOCK.ACQUIRE l next 60000 BLOCK 1500")
 	for !strings.Contains(c.do("LOCK.INFO l"), `"next"`) {
 	}
-	c.do("CONFIG SET min-replicas-to-write 1")
+	if got := c.pipelined("LOCK.EXTEND l me 200", "CONFIG SET min-replicas-to-write 1"); got[0] != "1" || got[1] != "OK" {
+		t.Fatal(got)
+	}
 	w.hears("0")
 	if info := c.do("LOCK.INFO l"); strings.Contains(info, `"next"`) {
 		t.Errorf("granted: %s", info)

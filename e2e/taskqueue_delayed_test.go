@@ -139,14 +139,19 @@ func TestDelayedTasksSurviveAllTheServerCanDo(t *testing.T) {
 func TestTimersDueWhileWritesArePausedWait(t *testing.T) {
 	s := taskServer(t)
 	q := tasksOn(t, s)
-	q.publish("s", "leased")
+	id := q.publish("s", "leased")[0]
 	q.one("TASK.CONSUME g dead s")
-	w := q.waits("TASK.CONSUME g NAME s 1 0 LEASE 300", "a", "b")
+	w := q.waits("TASK.CONSUME g NAME s 1 0 LEASE 10000", "a", "b")
+	pipe := q.TxPipeline() // the pause begins before anything is due
+	pipe.Do(q.ctx, "XCLAIM", "s", "g", "dead", 0, id, "IDLE", 9700)
 	for range 20 {
-		q.do("TASK.PUBLISH other x DELAY 300")
+		pipe.Do(q.ctx, "TASK.PUBLISH", "other", "x", "DELAY", 300)
 	}
-	q.do("TASK.PUBLISH s due DELAY 300")
-	q.do("CLIENT PAUSE 60000 WRITE")
+	pipe.Do(q.ctx, "TASK.PUBLISH", "s", "due", "DELAY", 300)
+	pipe.Do(q.ctx, "CLIENT", "PAUSE", 60000, "WRITE")
+	if _, err := pipe.Exec(q.ctx); err != nil {
+		t.Fatal(err)
+	}
 	due := time.Now().Add(600 * time.Millisecond)
 	for time.Now().Before(due) { // while all of it is due, and nothing may be written
 		if n := q.do("XLEN other").(int64); n != 0 {

@@ -19,12 +19,16 @@ func TestATaskThatNobodyTookInTimeIsGone(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	const ms = 60
 	began := time.Now()
+	pipe := q.TxPipeline() // nothing expires within it
 	for range 3 {
-		q.do("TASK.PUBLISH s x EXPIRE %", ms)
+		pipe.Do(q.ctx, "TASK.PUBLISH", "s", "x", "EXPIRE", ms)
 	}
-	stays := q.publish("s", "stays")[0]
-	q.do("TASK.PUBLISH s later EXPIRE 3600000")
-	q.wants(int64(4), "ZCARD {s}:expiring")
+	stays := pipe.Do(q.ctx, "TASK.PUBLISH", "s", "stays")
+	pipe.Do(q.ctx, "TASK.PUBLISH", "s", "later", "EXPIRE", 3600000)
+	expiring := pipe.ZCard(q.ctx, "{s}:expiring")
+	if _, err := pipe.Exec(q.ctx); err != nil || expiring.Val() != 4 {
+		t.Fatal(err, expiring.Val())
+	}
 	q.expired(3)
 	if took := time.Since(began); took < ms*time.Millisecond {
 		t.Fatalf("gone after %v, before %d ms were over", took, ms)
@@ -32,7 +36,7 @@ func TestATaskThatNobodyTookInTimeIsGone(t *testing.T) {
 	if got := fmt.Sprint(q.do("XRANGE s - + COUNT 1")); got == "[]" || q.do("XLEN s") != int64(2) {
 		t.Fatalf("the stream begins with %s", got)
 	}
-	if got := q.one("TASK.CONSUME g c s"); got.id != stays {
+	if got := q.one("TASK.CONSUME g c s"); got.id != stays.Val() {
 		t.Fatalf("%q", got)
 	}
 	if got := q.one("TASK.CONSUME g c s"); got.payload() != "later" {
@@ -51,19 +55,25 @@ func TestATaskThatWasTakenDoesNotExpire(t *testing.T) {
 		q.wants(int64(1), "TASK.ACK s g %", q.one("TASK.CONSUME g c s").id)
 	}
 	var taken []string
+	const ms = 500 // to be taken in
 	for _, by := range []string{"TASK.CONSUME g c s", "TASK.CONSUME g c s 1 LEASE 3600000", "TASK.CONSUME g c other 1 ALSO 1 s", "XREADGROUP GROUP g c COUNT 1 STREAMS s >", "waits"} {
 		switch by {
 		case "waits":
 			w := q.waits("TASK.CONSUME g NAME s 1 0", "w")
-			taken = append(taken, q.do("TASK.PUBLISH s x EXPIRE 60").(string))
+			taken = append(taken, q.do("TASK.PUBLISH s x EXPIRE %", ms).(string))
 			taskHanded(t, w, "w", "x")
-		default:
-			taken = append(taken, q.do("TASK.PUBLISH s x EXPIRE 60").(string))
-			q.do(by)
+		default: // sent together: the client's machine may be slow
+			pipe := q.Pipeline()
+			id := pipe.Do(q.ctx, "TASK.PUBLISH", "s", "x", "EXPIRE", ms)
+			pipe.Do(q.ctx, taskLine(by)...)
+			if _, err := pipe.Exec(q.ctx); err != nil {
+				t.Fatal(by, err)
+			}
+			taken = append(taken, id.Val().(string))
 		}
 	}
 	q.do("TASK.NACK s g c % DELAY 1", taken[0])
-	q.do("TASK.PUBLISH s last EXPIRE 61")
+	q.do("TASK.PUBLISH s last EXPIRE %", ms+1)
 	q.expired(1)
 	q.until(0, func() int64 { return q.do("EXISTS {s}:expiring {s}:delayed").(int64) })
 	q.wants(int64(5), "XLEN s")

@@ -18,7 +18,7 @@ import (
 
 // taskWait bounds every wait of the task queue's tests. It decides nothing: a test
 // that needs it has failed.
-const taskWait = 20 * time.Second
+const taskWait = time.Minute
 
 // tasks is a client of a server with the task queue.
 type tasks struct {

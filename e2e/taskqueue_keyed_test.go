@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"holdfast/holdfasttest"
 )
 
@@ -122,9 +124,13 @@ func TestOrderedTasksOfAKeyComeOneByOneAlsoWhenTheyFail(t *testing.T) {
 	if len(got) != 2 || got[0].payload() != "a1" || got[1].payload() != "b1" {
 		t.Fatalf("%q", got)
 	}
-	q.do("TASK.NACK s g c % DELAY 50 REASON no", got[0].id)
-	q.wants(int64(1), "TASK.ACK s g %", got[1].id)
-	q.wants(nil, "TASK.CONSUME g c s 10")
+	pipe := q.TxPipeline() // nothing falls due within it
+	pipe.Do(q.ctx, "TASK.NACK", "s", "g", "c", got[0].id, "DELAY", 50, "REASON", "no")
+	pipe.Do(q.ctx, "TASK.ACK", "s", "g", got[1].id)
+	nothing := pipe.Do(q.ctx, "TASK.CONSUME", "g", "c", "s", 10)
+	if _, err := pipe.Exec(q.ctx); err != redis.Nil || nothing.Err() != redis.Nil {
+		t.Fatal(err, nothing)
+	}
 	w := q.waits("TASK.CONSUME g NAME s 10 0", "w")
 	taskHanded(t, w, "w", "a1") // and nothing before it
 	again := q.one("TASK.CONSUME g w s 10 RESUME")
@@ -222,7 +228,7 @@ func TestEveryEndOfATaskLetsInTheNextOfItsKey(t *testing.T) {
 			first := q.one("TASK.CONSUME g c s")
 			w := q.waits("TASK.CONSUME g NAME s 1 0", "w")
 			if name == "a burial" {
-				q.do("CLIENT UNBLOCK %", waitingClient(q))
+				q.do("CLIENT UNBLOCK %", q.lastClient("task.consume"))
 				nextOf(t, w)
 				end(q, first.id)
 				for _, e := range tasksIn(q.do("TASK.CONSUME g w s 1 10000 RESUME")) {
@@ -237,18 +243,6 @@ func TestEveryEndOfATaskLetsInTheNextOfItsKey(t *testing.T) {
 			taskHanded(t, w, "w", "a2")
 		})
 	}
-}
-
-func waitingClient(q *tasks) string {
-	for _, line := range strings.Split(q.do("CLIENT LIST").(string), "\n") {
-		if strings.Contains(line, "cmd=task.consume") {
-			var id string
-			fmt.Sscanf(line, "id=%s", &id)
-			return id
-		}
-	}
-	q.t.Fatal("no client waits")
-	return ""
 }
 
 func TestHeldTasksExpireAreCancelledAndAreUniqueAsOthers(t *testing.T) {

@@ -121,11 +121,21 @@ func TestARetryWaitsAsLongAsItIsToldAndNoLongerThanItsMost(t *testing.T) {
 	q.publish("s", "x", "y")
 	x, y := q.one("TASK.CONSUME g c s"), q.one("TASK.CONSUME g c s")
 	w := q.waits("TASK.CONSUME g NAME s 1 0", "a")
-	v := q.do("TASK.NACK s g c % DELAY 500", x.id).([]any)
-	noAnswer(t, w)
-	q.wants(int64(1), "ZCARD {s}:delayed")
-	taskHanded(t, w, "a", "x")
-	if score := q.do("ZSCORE {s}:delayed %", v[1]); score != nil {
+	pipe := q.TxPipeline()
+	nack, set := pipe.Do(q.ctx, "TASK.NACK", "s", "g", "c", x.id, "DELAY", 200), pipe.ZRangeWithScores(q.ctx, "{s}:delayed", 0, -1)
+	if _, err := pipe.Exec(q.ctx); err != nil || len(set.Val()) != 1 {
+		t.Fatal(err, set.Val())
+	}
+	a := nextOf(t, w)
+	got := tasksIn(a.v)
+	if a.who != "a" || len(got) != 1 || got[0].payload() != "x" {
+		t.Fatal(a)
+	}
+	var came float64
+	if fmt.Sscanf(got[0].id, "%g-", &came); came < set.Val()[0].Score {
+		t.Errorf("it was due at %f and came at %f", set.Val()[0].Score, came)
+	}
+	if score := q.do("ZSCORE {s}:delayed %", nack.Val().([]any)[1]); score != nil {
 		t.Fatal(score)
 	}
 	q.do("TASK.NACK s g c % BACKOFF 1000000 30", y.id) // at most 30 ms

@@ -113,8 +113,11 @@ func TestNoEntryOfAStreamThatTakesTheNameIsDeletedTooEarly(t *testing.T) {
 func TestDelayedTasksFallDueHoweverTheyCame(t *testing.T) {
 	eachForeignWay(t, func(q *tasks, come func(old, name string)) {
 		known(q)
-		q.do("TASK.PUBLISH q x DELAY 20")
-		come("{q}:delayed", "{s}:delayed")
+		q.do("TASK.PUBLISH q x DELAY 3600000")
+		q.do("RENAME {q}:delayed elsewhere")
+		member := q.do("ZRANGE elsewhere 0 0").([]any)[0]
+		q.do("ZADD elsewhere % %", time.Now().Add(20*time.Millisecond).UnixMilli(), member)
+		come("elsewhere", "{s}:delayed")
 		q.until(1, func() int64 { return q.do("XLEN s").(int64) })
 	})
 }

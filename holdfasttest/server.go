@@ -164,9 +164,9 @@ func config(options []Option) (redisserver.Config, error) {
 	return cfg, nil
 }
 
-// AwaitLog waits, for ten seconds at most, until the server's log has a text.
+// AwaitLog waits, for half a minute at most, until the server's log has a text.
 func (s *Instance) AwaitLog(text string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	return s.process.AwaitLog(ctx, text)
 }

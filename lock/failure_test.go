@@ -19,13 +19,13 @@ import (
 
 func TestALockIsHeldForLongerThanItsLease(t *testing.T) {
 	s := start(t)
-	a, b := s.client(lock.Options{Lease: 150 * time.Millisecond}), s.client(lock.Options{})
+	a, b := s.client(lock.Options{Lease: 900 * time.Millisecond}), s.client(lock.Options{})
 	l := s.acquire(a, "x")
 	got := make(chan *lock.Lock)
 	go func() { got <- s.acquire(b, "x") }()
 	s.waiters("x", 1)
 	before := s.Calls("lock.extend")
-	s.Until("it was renewed ten times", func() bool { return s.Calls("lock.extend") >= before+10 })
+	s.Until("it was renewed five times", func() bool { return s.Calls("lock.extend") >= before+5 })
 	select {
 	case <-got:
 		t.Fatal("somebody else has a lock that is renewed")
@@ -43,7 +43,7 @@ func TestALockIsHeldForLongerThanItsLease(t *testing.T) {
 
 func TestTheContextEndsBeforeTheLeaseCanHaveRunOut(t *testing.T) {
 	s := start(t)
-	const lease = 600 * time.Millisecond
+	const lease = 3 * time.Second
 	// Timeouts shorter than the lease: a stopped server must not hang the test's end.
 	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, ReadTimeout: 100 * time.Millisecond, MaxRetries: -1})
 	c := s.clientOver(rdb, lock.Options{Lease: lease})
@@ -73,13 +73,13 @@ func TestTheContextEndsBeforeTheLeaseCanHaveRunOut(t *testing.T) {
 
 func TestALockGrantedLongAfterItWasAskedForHasItsWholeLease(t *testing.T) {
 	s := start(t)
-	a, b := s.client(lock.Options{}), s.client(lock.Options{Lease: 300 * time.Millisecond})
+	a, b := s.client(lock.Options{}), s.client(lock.Options{Lease: time.Second})
 	l := s.acquire(a, "x")
 	got := make(chan *lock.Lock)
 	asked := time.Now()
 	go func() { got <- s.acquire(b, "x") }()
 	s.waiters("x", 1)
-	s.Until("the wait is longer than the lease", func() bool { return time.Since(asked) > 400*time.Millisecond })
+	s.Until("the wait is longer than the lease", func() bool { return time.Since(asked) > 1100*time.Millisecond })
 	s.release(l)
 	next := <-got
 	if err := next.Context().Err(); err != nil {

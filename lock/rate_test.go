@@ -13,9 +13,8 @@ import (
 func TestALimiterLetsSoManyPassInAPeriodAndTheOthersWaitInLine(t *testing.T) {
 	s := start(t)
 	const n, per, callers = 5, 200 * time.Millisecond, 20
-	var mu sync.Mutex
-	var passed []time.Time
 	var all sync.WaitGroup
+	began := time.Now()
 	for range 4 {
 		limiter := s.client(lock.Options{}).Limiter("api", n, per)
 		for range callers / 4 {
@@ -23,16 +22,12 @@ func TestALimiterLetsSoManyPassInAPeriodAndTheOthersWaitInLine(t *testing.T) {
 				if err := limiter.Wait(s.Context()); err != nil {
 					t.Error(err)
 				}
-				mu.Lock()
-				passed = append(passed, time.Now())
-				mu.Unlock()
 			})
 		}
 	}
 	all.Wait()
-	// n pass at once, and n more in each period: by when they were told, which may be
-	// later than when they were let pass, never before.
-	if took := passed[len(passed)-1].Sub(passed[0]); took < (callers/n-1)*per-per/10 {
+	// n pass at once, and n more in each period.
+	if took := time.Since(began); took < (callers/n-1)*per {
 		t.Errorf("%d passed in %v", callers, took)
 	}
 	limiter := s.client(lock.Options{}).Limiter("once", 1, time.Minute)

@@ -12,7 +12,7 @@ import (
 
 func TestSeveralLocksAreTakenAllOrNone(t *testing.T) {
 	s := start(t)
-	a, b := s.client(lock.Options{Lease: 300 * time.Millisecond}), s.client(lock.Options{})
+	a, b := s.client(lock.Options{Lease: 900 * time.Millisecond}), s.client(lock.Options{})
 	l, err := a.AcquireAll(s.Context(), []string{"x", "y", "z"})
 	if err != nil {
 		t.Fatal(err)

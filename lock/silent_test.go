@@ -18,7 +18,7 @@ import (
 )
 
 // soon is how long what is prompt may take on a busy machine.
-const soon = 500 * time.Millisecond
+const soon = 2 * time.Second
 
 // behindProxy is a client whose connections lead through a proxy.
 func (s *server) behindProxy(o lock.Options) (*clienttest.Proxy, *lock.Client, *redis.Client) {
@@ -127,7 +127,7 @@ func TestCloseReturnsWhateverTheServerDoes(t *testing.T) {
 			silence(s, proxy)
 			trying := make(chan error, 1)
 			go func() { _, err := c.Acquire(s.Context(), "y"); trying <- err }()
-			time.Sleep(50 * time.Millisecond) // in the middle of all that
+			s.Until("the try is under way", func() bool { return lock.Standing(c, "y") == 1 || len(trying) == 1 })
 			s.within(4*time.Second+soon, "Close", func() { _ = c.Close() })
 			if err := <-waiting; !errors.Is(err, lock.ErrClosed) {
 				t.Errorf("a wait ended by %v", err)
@@ -143,12 +143,12 @@ func TestCloseReturnsWhateverTheServerDoes(t *testing.T) {
 func TestCloseReturnsSoonAfterTheServerComesBack(t *testing.T) {
 	s := start(t)
 	proxy, c, _ := s.behindProxy(lock.Options{})
-	s.acquire(c, "session", lock.Session())
+	session := s.acquire(c, "session", lock.Session())
 	s.acquire(c, "held", lock.Lease(300*time.Millisecond))
 	proxy.Freeze()
 	closed := make(chan struct{})
 	go func() { defer close(closed); _ = c.Close() }()
-	time.Sleep(100 * time.Millisecond)
+	<-session.Context().Done() // Close is under way
 	proxy.Thaw()
 	s.within(2*time.Second, "Close after the thaw", func() { <-closed })
 }
@@ -209,7 +209,7 @@ func TestWithLockPassesItsCallersDeadlineOn(t *testing.T) {
 // too, and the server is well.
 func TestALockOutlivesConnectionsThatTheNetworkForgot(t *testing.T) {
 	s := start(t)
-	proxy, c, rdb := s.behindProxy(lock.Options{Lease: time.Second})
+	proxy, c, rdb := s.behindProxy(lock.Options{Lease: 2 * time.Second})
 	if err := rdb.Ping(s.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestALockOutlivesConnectionsThatTheNetworkForgot(t *testing.T) {
 func TestALockNeedsNoneOfTheCallersConnections(t *testing.T) {
 	s := start(t)
 	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, PoolSize: 1, PoolTimeout: time.Minute})
-	c := s.clientOver(rdb, lock.Options{Lease: 300 * time.Millisecond})
+	c := s.clientOver(rdb, lock.Options{Lease: 900 * time.Millisecond})
 	ctx, cancel := context.WithCancel(s.Context())
 	defer cancel()
 	go rdb.BLPop(ctx, time.Minute, "nothing")

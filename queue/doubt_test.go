@@ -173,7 +173,7 @@ func TestADuplicateIsToldAndUniqueEndsWithItsTask(t *testing.T) {
 		t.Errorf("after the first was done: %s, %v", id, was)
 	}
 	late := s.publish(q, "late", queue.Expire(time.Millisecond))
-	time.Sleep(5 * time.Millisecond)
+	s.Until("it has expired", func() bool { return s.stats(q).Length == 1 })
 	w = run(t, queue.NewWorker(q, c.handle, queue.WorkerOptions{}))
 	s.Until("it is dead", func() bool { return s.stats(q).Dead == 1 })
 	w.stop()

@@ -20,7 +20,7 @@ import (
 func pid() int { return os.Getpid() }
 
 // patience bounds every wait. It decides nothing: a test that needs it has failed.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // quiet is a logger that nobody reads.
 var quiet = slog.New(slog.DiscardHandler)

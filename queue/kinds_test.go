@@ -254,7 +254,7 @@ func TestABatchIsHandledTogetherAndEachOfItsTasksForItself(t *testing.T) {
 	q := s.queue("q")
 	var mu sync.Mutex
 	var sizes []int
-	h := queue.Batch(4, 20*time.Millisecond, func(_ context.Context, tasks []*queue.Task[string]) error {
+	h := queue.Batch(4, 200*time.Millisecond, func(_ context.Context, tasks []*queue.Task[string]) error {
 		mu.Lock()
 		defer mu.Unlock()
 		sizes = append(sizes, len(tasks))

@@ -64,7 +64,7 @@ func TestAWorkerThatIsCutOffEndsItsHandlersBeforeAnotherBeginsTheirTasks(t *test
 	rdb := redis.NewClient(&redis.Options{Addr: proxy.Addr})
 	t.Cleanup(func() { _ = rdb.Close() })
 	var h history
-	const lease = time.Second
+	const lease = 2 * time.Second
 	o := queue.WorkerOptions{Lease: lease, Logger: quiet}
 	a := run(t, queue.NewWorker(queue.New[string](rdb, "q", queue.Options{}), h.handle(time.Minute), o))
 	q := s.queue("q")

@@ -82,15 +82,12 @@ func payload(tick time.Time) string { return fmt.Sprint(tick.UnixMilli()) }
 
 // A server that hangs, that is gone and comes back, and that is gone for good.
 func TestPeriodicTasksStopWithinSecondsWhoeverIsAway(t *testing.T) {
-	for what, away := range map[string]func(s *server, p *clienttest.Proxy, back <-chan struct{}){
-		"hung":      func(s *server, p *clienttest.Proxy, back <-chan struct{}) { p.Freeze(); <-back; p.Thaw() },
-		"gone":      func(s *server, p *clienttest.Proxy, back <-chan struct{}) { p.Refuse(); p.Cut(); <-back; p.Accept() },
-		"forgotten": func(s *server, p *clienttest.Proxy, back <-chan struct{}) { p.Forget(); <-back },
-		"back before it ends": func(s *server, p *clienttest.Proxy, back <-chan struct{}) {
+	for what, away := range map[string]func(*clienttest.Proxy){
+		"hung": (*clienttest.Proxy).Freeze, "gone": (*clienttest.Proxy).Refuse, "forgotten": (*clienttest.Proxy).Forget,
+		"back before it ends": func(p *clienttest.Proxy) {
 			p.Freeze()
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // the outage
 			p.Thaw()
-			<-back
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -106,13 +103,10 @@ func TestPeriodicTasksStopWithinSecondsWhoeverIsAway(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- p.Run(ctx) }()
 			s.Until("ticks are published", func() bool { return s.stats(s.queue("q")).Length > 2 })
-			back, over := make(chan struct{}), make(chan struct{})
-			go func() { defer close(over); away(s, proxy, back) }()
+			away(proxy)
 			if what == "back before it ends" {
 				n := s.stats(s.queue("q")).Length
 				s.Until("ticks are published again", func() bool { return s.stats(s.queue("q")).Length > n+10 })
-			} else {
-				time.Sleep(50 * time.Millisecond)
 			}
 			began := time.Now()
 			cancel()
@@ -122,8 +116,8 @@ func TestPeriodicTasksStopWithinSecondsWhoeverIsAway(t *testing.T) {
 			if took := time.Since(began); took > 4*time.Second {
 				t.Errorf("Run returned %v after its context ended", took)
 			}
-			close(back)
-			<-over
+			proxy.Thaw()
+			proxy.Accept()
 		})
 	}
 }

@@ -153,7 +153,7 @@ func TestAPanicIsAFailureWithItsStack(t *testing.T) {
 func TestALongTaskKeepsItsLease(t *testing.T) {
 	s := start(t)
 	q := s.queue("q")
-	o := queue.WorkerOptions{Lease: 900 * time.Millisecond, Concurrency: 1, Prefetch: 1}
+	o := queue.WorkerOptions{Lease: 2 * time.Second, Concurrency: 1, Prefetch: 1}
 	var begun atomic.Int32
 	release := make(chan struct{})
 	h := func(ctx context.Context, _ *queue.Task[string]) error {

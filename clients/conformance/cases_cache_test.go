@@ -82,7 +82,7 @@ func cachePromises() []promise {
 		}},
 		{"a load is kept alone beyond its lease", false, func(w *world) {
 			a, b, key := w.process(), w.process(), w.name("k")
-			first := a.begin("fetch", args{"key": key, "ttl": 60000, "lease": 500, "load": load("31", "delay", 2000)})
+			first := a.begin("fetch", args{"key": key, "ttl": 60000, "lease": 1000, "load": load("31", "delay", 3000)})
 			a.event(first, "loading", 1)
 			second := b.begin("fetch", args{"key": key, "ttl": 60000, "load": load("32")})
 			if l := b.answer(second); l.OK["value"] != "31" || b.count(second, "loading") != 0 {

@@ -67,14 +67,14 @@ func lockPromises() []promise {
 		}},
 		{"a lock is kept beyond its ttl while the work runs", false, func(w *world) {
 			a, b, name := w.process(), w.process(), w.name("l")
-			first := a.begin("lock", args{"name": name, "ttl": 600, "hold": 2000})
+			first := a.begin("lock", args{"name": name, "ttl": 1000, "hold": 3000})
 			a.event(first, "held", 1)
 			second := b.begin("lock", args{"name": name, "hold": 1})
 			b.event(second, "held", 1)
 			// Two processes speak over two pipes, so what was said first may be read last. A lock
-			// handed over at its ttl would have been left 1,400 ms later.
+			// handed over at its ttl would have been left two seconds later.
 			began := time.Now()
-			if a.event(first, "leaving", 1); time.Since(began) > 700*time.Millisecond {
+			if a.event(first, "leaving", 1); time.Since(began) > 1500*time.Millisecond {
 				w.Fatal("handed over before the holder left")
 			}
 			if l := a.answer(first); l.Error != "" {

@@ -98,7 +98,7 @@ func queuePromises() []promise {
 		{"a delayed task comes in its time", false, func(w *world) {
 			a, q := w.process(), w.name("q")
 			work := a.begin("work", args{"queue": q})
-			id := a.do("publish", args{"queue": q, "payload": hexOf("later"), "delay": 300})["id"]
+			id := a.do("publish", args{"queue": q, "payload": hexOf("later"), "delay": 1500})["id"]
 			a.do("publish", args{"queue": q, "payload": hexOf("now")})
 			if t := a.event(work, "task", 1); t.Payload != hexOf("now") {
 				w.Fatalf("%+v", t)
@@ -125,10 +125,10 @@ func queuePromises() []promise {
 		}},
 		{"a task is kept beyond its lease while it is worked on", false, func(w *world) {
 			a, b, q := w.process(), w.process(), w.name("q")
-			x := a.begin("work", args{"queue": q, "lease": 600, "takes": 2000})
+			x := a.begin("work", args{"queue": q, "lease": 1000, "takes": 3000})
 			a.do("publish", args{"queue": q, "payload": hexOf("x")})
 			a.event(x, "task", 1)
-			y := b.begin("work", args{"queue": q, "lease": 600})
+			y := b.begin("work", args{"queue": q, "lease": 1000})
 			a.event(x, "done", 1)
 			if b.count(y, "task") != 0 {
 				w.Fatal("two had it")

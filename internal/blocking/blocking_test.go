@@ -197,7 +197,7 @@ func TestWhatEndsAWaitOnTheServerPasses(t *testing.T) {
 
 func TestAServerThatLoadsItsDataPasses(t *testing.T) {
 	b := start(t, holdfasttest.WithArgs("--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"))
-	b.rdb.Do(b.context(), "DEBUG", "POPULATE", 100, "key", 1024)
+	b.rdb.Do(b.context(), "DEBUG", "POPULATE", 300, "key", 1024)
 	if err := b.rdb.Save(b.context()).Err(); err != nil {
 		t.Fatal(err)
 	}

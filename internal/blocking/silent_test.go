@@ -16,7 +16,7 @@ import (
 )
 
 // soon is how long a call may outlive its context on a busy machine.
-const soon = 500 * time.Millisecond
+const soon = 2 * time.Second
 
 // throughProxy is a pool whose connections lead through a proxy.
 func throughProxy(b *bench) (*clienttest.Proxy, *redis.Client, *blocking.Pool) {

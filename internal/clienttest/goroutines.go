@@ -13,7 +13,7 @@ func WatchGoroutines(t *testing.T) {
 	before := goroutines()
 	t.Cleanup(func() {
 		var left string
-		for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 			left = ""
 			for id, stack := range goroutines() {
 				if _, old := before[id]; !old {
