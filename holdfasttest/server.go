@@ -171,9 +171,13 @@ func (s *Instance) AwaitLog(text string) bool {
 	return s.process.AwaitLog(ctx, text)
 }
 
-// Restart starts the server again after Kill or a shutdown.
+// Restart starts the server again after Kill or a shutdown. A transaction that Kill cut off
+// in the append-only file is removed first, as operators should do it.
 func (s *Instance) Restart() {
 	s.t.Helper()
+	if err := mendAOF(s.Dir); err != nil {
+		s.t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := s.process.Restart(ctx); err != nil {

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"holdfast/holdfasttest"
 )
@@ -52,6 +55,40 @@ func TestAServerHasTheThreeModules(t *testing.T) {
 		if err := c.Do(ctx, name, key).Err(); err != nil && !strings.Contains(err.Error(), "nil") {
 			t.Errorf("%s: %v", command, err)
 		}
+	}
+}
+
+// Servers before Valkey 9 lose what they acknowledge after a start from a file that ends in the
+// middle of a transaction.
+func TestAServerThatWasKilledWithinATransactionLosesNothingAfterwards(t *testing.T) {
+	ctx := context.Background()
+	s := holdfasttest.Server(t, holdfasttest.WithModules(), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
+	c := s.Client()
+	c.Set(ctx, "before", 1, 0)
+	if _, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.Set(ctx, "half", 1, 0)
+		p.Set(ctx, "other", "half", 0)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	files, _ := filepath.Glob(filepath.Join(s.Dir, "appendonlydir", "*.incr.aof"))
+	file, err := os.Stat(files[0])
+	if err == nil {
+		err = os.Truncate(files[0], file.Size()-int64(len("\r\n*1\r\n$4\r\nEXEC\r\n")))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Restart()
+	if err := c.Set(ctx, "later", 1, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	s.Restart()
+	if got := c.Exists(ctx, "before", "later").Val(); got != 2 || c.Exists(ctx, "half", "other").Val() != 0 {
+		t.Errorf("%d of 2 keys are there, and %d of a transaction that was cut off", got, c.Exists(ctx, "half", "other").Val())
 	}
 }
 
