@@ -473,7 +473,8 @@ func (h *lockHistory) wrong() string {
 	return b.String()
 }
 
-// lockConn is a connection that answers errors instead of ending the test.
+// lockConn is a connection that answers errors instead of ending the test. It ends with its
+// first error: an answer that comes late would be taken for that of the next command.
 type lockConn struct {
 	net.Conn
 	r        cacheConn
@@ -513,5 +514,9 @@ func (c *lockConn) write(line []string) error {
 
 func (c *lockConn) answer() (string, error) {
 	_ = c.SetReadDeadline(time.Now().Add(c.patience))
-	return c.r.tryRead()
+	reply, err := c.r.tryRead()
+	if err != nil {
+		_ = c.Close()
+	}
+	return reply, err
 }
