@@ -410,7 +410,10 @@ func (h *lockHistory) dial(i int) *lockConn {
 		}
 		c.patience = time.Second / 2 // no answer for so long is one that was lost
 		if i%4 > 1 {
-			_, _ = c.exchange([]string{"HELLO", "3"})
+			if _, err := c.exchange([]string{"HELLO", "3"}); err != nil {
+				c.close() // or its answer would be taken for that of the next command
+				continue
+			}
 		}
 		id, err := c.exchange([]string{"CLIENT", "ID"})
 		if err != nil || strings.HasPrefix(id, "-") { // loading, perhaps
