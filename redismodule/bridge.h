@@ -143,6 +143,7 @@ void hf_unwatch(uint64_t hash, int hold);
 void hf_unwatch_all(int module);
 size_t hf_watched(int module);
 int hf_is_watched(int module, uint64_t hash);
+int hf_may_be_watched(uint64_t hash);
 int hf_is_held(int module, int db, const void *name, size_t len);
 uint64_t hf_tick(void);
 void hf_changed(int module, uint64_t hash);

@@ -45,24 +45,29 @@ static int has_suffix(int m, const char *name, size_t len) {
     return n && len >= n && name[len - 1] == members[m].suffix[n - 1] && !memcmp(name + len - n, members[m].suffix, n);
 }
 
-static int key_event(RedisModuleCtx *ctx, int class, const char *event, RedisModuleString *key) {
-    if (hf_forked) return 0;
-    size_t len = 0;
-    const char *name = NULL;
-    uint64_t h = 0;
-    int db = 0;
+/* Last bytes of suffixes. None is taken back: it costs no more than a look. */
+static unsigned char ends_suffix[256];
+
+/* Tells the modules that want to know of a key's event. */
+static void tell(RedisModuleCtx *ctx, int class, const char *event, int db, const char *name, size_t len, uint64_t h) {
     for (int m = 0; m < HF_MODULES; m++) {
-        if (!(members[m].wants & class) || hf_muted[m] || !(hf_watched(m) || members[m].suffix_len)) continue;
-        if (!name) {
-            name = RM_StringPtrLen(key, &len);
-            h = hf_hash_name(db = RM_GetSelectedDb(ctx), name, len);
-        }
+        if (!(members[m].wants & class) || hf_muted[m]) continue;
         int watched = hf_is_watched(m, h);
         if (watched && !is_harmless(m, event)) hf_changed(m, h);
         if (!watched && !has_suffix(m, name, len)) continue;
         goKeyEvent(m, ctx, (char *)event, (void *)name, len);
         RM_SelectDb(ctx, db); /* for the next module */
     }
+}
+
+/* Every write of every client comes here: what concerns nobody must cost next to nothing. */
+static int key_event(RedisModuleCtx *ctx, int class, const char *event, RedisModuleString *key) {
+    if (hf_forked) return 0;
+    size_t len;
+    const char *name = RM_StringPtrLen(key, &len);
+    int db = RM_GetSelectedDb(ctx);
+    uint64_t h = hf_hash_name(db, name, len);
+    if (hf_may_be_watched(h) || (len && ends_suffix[(unsigned char)name[len - 1]])) tell(ctx, class, event, db, name, len, h);
     if (event[0] == 'm') restore_db(ctx, event);
     return 0;
 }
@@ -89,6 +94,7 @@ int hf_suffix(int m, const char *suffix) {
     if (len >= sizeof members[m].suffix) return 0;
     memcpy(members[m].suffix, suffix, len);
     members[m].suffix_len = len;
+    if (len) ends_suffix[(unsigned char)suffix[len - 1]] = 1;
     return 1;
 }
 

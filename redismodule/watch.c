@@ -37,6 +37,14 @@ uint64_t hf_hash_name(int db, const void *name, size_t len) {
 
 static uint64_t of_module(uint64_t h, int module) { return (h & ~(uint64_t)(HF_MODULES - 1)) | (uint64_t)module; }
 
+/* How many watched keys of all modules have a hash that ends so. For most events of keys this
+ * one look tells that they concern nobody. */
+static uint32_t watched[4096];
+
+static uint32_t *watched_like(uint64_t h) { return &watched[h / HF_MODULES % (sizeof watched / sizeof *watched)]; }
+
+int hf_may_be_watched(uint64_t h) { return *watched_like(h) != 0; }
+
 static entry *seek(table *t, uint64_t h) {
     size_t i = h / HF_MODULES & (t->cap - 1);
     while (t->at[i].hash && t->at[i].hash != h) i = (i + 1) & (t->cap - 1);
@@ -59,7 +67,7 @@ uint64_t hf_watch(int module, int db, const void *name, size_t len, int hold) {
     uint64_t h = of_module(hf_hash_name(db, name, len), module);
     if (t->used * 4 >= t->cap * 3) resize(t, t->cap ? t->cap * 2 : 64);
     entry *e = seek(t, h);
-    if (!e->hash) { *e = (entry){ .hash = h, .changed = hf_tick() }; t->used++; }
+    if (!e->hash) { *e = (entry){ .hash = h, .changed = hf_tick() }; t->used++; ++*watched_like(h); }
     e->count++;
     e->held += (uint32_t)hold;
     return h;
@@ -72,6 +80,7 @@ void hf_unwatch(uint64_t h, int hold) {
     if (!e->hash) return;
     e->held -= (uint32_t)hold;
     if (--e->count) return;
+    --*watched_like(h);
     /* Close the gap, so that a probe never stops short of what lies behind it. */
     size_t mask = t->cap - 1, hole = (size_t)(e - t->at), i = hole;
     for (;;) {
@@ -121,6 +130,9 @@ int hf_unchanged(int module, uint64_t on, uint64_t since, int unheld) {
 }
 
 void hf_unwatch_all(int module) {
-    if (tables[module].at) RM_Free(tables[module].at);
-    memset(&tables[module], 0, sizeof(table));
+    table *t = &tables[module];
+    for (size_t i = 0; i < t->cap; i++)
+        if (t->at[i].hash) --*watched_like(t->at[i].hash);
+    if (t->at) RM_Free(t->at);
+    memset(t, 0, sizeof *t);
 }
