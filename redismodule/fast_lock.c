@@ -56,13 +56,19 @@ static int done(hf_fast *f, RedisModuleCtx *ctx, RedisModuleKey *key, int counte
     return 1;
 }
 
-/* n in decimal digits, without a sign, behind p. */
+/* n in decimal digits, without a sign, behind p. Each division waits for the one before, so
+ * each gives two digits. */
 static char *digits(char *p, int64_t n) {
-    char turned[24];
-    int len = 0;
-    do turned[len++] = (char)('0' + n % 10); while (n /= 10);
-    while (len) *p++ = turned[--len];
-    return p;
+    char text[20], *const end = text + sizeof text, *at = end;
+    uint64_t left = (uint64_t)n;
+    for (; left >= 10; left /= 100) {
+        unsigned two = (unsigned)(left % 100);
+        *--at = (char)('0' + two % 10);
+        *--at = (char)('0' + two / 10);
+    }
+    if (left || at == end) *--at = (char)('0' + left);
+    memcpy(p, at, (size_t)(end - at));
+    return p + (end - at);
 }
 
 /* LOCK.ACQUIRE name owner ttl_ms [WITHTOKEN] */
@@ -94,7 +100,8 @@ int hf_fast_lock_acquire(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **ar
     RedisModuleString *value = RM_CreateString(NULL, text, (size_t)(end - text) + owner_len);
     RM_StringSet(key, value);
     RM_SetAbsExpire(key, expires);
-    RM_Replicate(ctx, "SET", "sssl", argv[1], value, WORD("PXAT"), (long long)expires);
+    char until[24];
+    RM_Replicate(ctx, "SET", "sssb", argv[1], value, WORD("PXAT"), until, (size_t)(digits(until, expires) - until));
     RM_SignalModifiedKey(ctx, argv[1]);
     hf_close(key); /* before others hear of it: what they do could end the key */
     RM_NotifyKeyspaceEvent(ctx, HF_EVENT_MODULE, "lock.acquired", argv[1]);
@@ -107,7 +114,9 @@ int hf_fast_lock_acquire(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **ar
 /* Reads a number as locktable writes it and the space behind it; NULL if it is none. */
 static const char *counted(const char *p, const char *end, int64_t *n) {
     const char *from = p;
-    for (*n = 0; p < end && *p >= '0' && *p <= '9' && p - from < 18; p++) *n = *n * 10 + (*p - '0');
+    int64_t sum = 0;
+    for (; p < end && *p >= '0' && *p <= '9' && p - from < 18; p++) sum = sum * 10 + (*p - '0');
+    *n = sum;
     return p == from || p == end || *p != ' ' || (*from == '0' && p - from > 1) ? NULL : p + 1;
 }
 
