@@ -450,7 +450,7 @@ func tries(r queue.Record) []try {
 	case queue.Held:
 		all = append(all, try{At: r.Since, Name: "Held back, until others of its key are done", State: "now"})
 	case queue.InWork:
-		all = append(all, try{At: time.Now().Add(-r.Idle).Truncate(time.Second), Name: fmt.Sprint("Try ", r.Try, ", in work"), Consumer: r.Consumer, State: "now"})
+		all = append(all, try{At: time.Now().Add(-r.Idle).Truncate(time.Second), Name: fmt.Sprint("Try ", r.Try, ", in work, last heard of"), Consumer: r.Consumer, State: "now"})
 	default:
 		all = append(all, try{At: r.Since, Name: fmt.Sprint("Ready for try ", r.Try), State: "now"})
 	}
