@@ -58,14 +58,17 @@ func keyedStorm(t *testing.T, seed uint64, n int) tally {
 	world.Go(k.outsider)
 	var kills int
 	world.Go(func() {
-		for {
-			select {
-			case <-k.stop:
-				return
-			case <-time.After(time.Duration(300+chance.IntN(700)) * time.Millisecond):
+		for next := 0; !k.over(); time.Sleep(time.Millisecond) { // by hand-outs, however fast they are
+			k.mu.Lock()
+			handed := k.handed
+			k.mu.Unlock()
+			if handed < next {
+				continue
 			}
-			k.restarts(func() { s.Kill(); s.Restart() })
-			kills++
+			if next = handed + n/16 + chance.IntN(n/4); handed > 0 {
+				k.restarts(func() { s.Kill(); s.Restart() })
+				kills++
+			}
 		}
 	})
 	publishing.Wait()
@@ -180,7 +183,7 @@ func (k *storm) work(name string, r *rand.Rand) {
 // outsider works by native commands: the module hears of the deletion alone.
 func (k *storm) outsider() {
 	c, ctx := k.client()
-	for from := "0"; !k.over(); time.Sleep(20 * time.Millisecond) {
+	for from := "0"; !k.over(); time.Sleep(10 * time.Millisecond) {
 		v, err := c.Do(ctx, "XREADGROUP", "GROUP", "g", "outsider", "COUNT", 1, "STREAMS", "s", from).Result()
 		if err != nil && err != redis.Nil {
 			from = "0" // what it has it reads again
