@@ -145,7 +145,7 @@ func TestTimersDueWhileWritesArePausedWait(t *testing.T) {
 	pipe := q.TxPipeline() // the pause begins before anything is due
 	pipe.Do(q.ctx, "XCLAIM", "s", "g", "dead", 0, id, "IDLE", 9700)
 	for range 20 {
-		pipe.Do(q.ctx, "TASK.PUBLISH", "other", "x", "DELAY", 300)
+		pipe.Do(q.ctx, "TASK.PUBLISH", "{s}:more", "x", "DELAY", 300)
 	}
 	pipe.Do(q.ctx, "TASK.PUBLISH", "s", "due", "DELAY", 300)
 	pipe.Do(q.ctx, "CLIENT", "PAUSE", 60000, "WRITE")
@@ -154,7 +154,7 @@ func TestTimersDueWhileWritesArePausedWait(t *testing.T) {
 	}
 	due := time.Now().Add(600 * time.Millisecond)
 	for time.Now().Before(due) { // while all of it is due, and nothing may be written
-		if n := q.do("XLEN other").(int64); n != 0 {
+		if n := q.do("XLEN {s}:more").(int64); n != 0 {
 			t.Fatalf("%d tasks were added during the pause", n)
 		}
 		noAnswer(t, w)
@@ -167,7 +167,7 @@ func TestTimersDueWhileWritesArePausedWait(t *testing.T) {
 	if !got["leased"] || !got["due"] {
 		t.Fatal(got)
 	}
-	q.until(20, func() int64 { return q.do("XLEN other").(int64) })
+	q.until(20, func() int64 { return q.do("XLEN {s}:more").(int64) })
 }
 
 // What is due comes from the promoted server, once, and a consumer of the old
