@@ -27,6 +27,10 @@ type swapped struct{ got, acked atomic.Int64 }
 func tasksThatAreSwapped(t *testing.T, seed uint64, howLong time.Duration) tally {
 	q := tasksOn(t, taskServer(t))
 	dbs := []*tasks{q, q.db(1)}
+	// No entry of one has an id of the other: an acknowledgement in the wrong database would be
+	// right by chance for another task.
+	dbs[1].do("XGROUP CREATE s g 0 MKSTREAM")
+	dbs[1].do("XSETID s %", fmt.Sprint(time.Now().Add(24*time.Hour).UnixMilli(), "-0"))
 	ctx, stop := context.WithTimeout(q.ctx, howLong)
 	defer stop()
 	var all sync.Map // of *swapped, by payload
