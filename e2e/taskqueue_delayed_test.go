@@ -49,6 +49,27 @@ func TestTasksDueTogetherComeInTheOrderOfTheirPublication(t *testing.T) {
 	}
 }
 
+// The timer is late, and there is more to move than one command may.
+func TestATaskThatIsDueAtOnceComesBehindThoseDueBefore(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	const n = 10_000
+	at := time.Now().UnixMilli() + 3000
+	pipe := q.Pipeline()
+	for range n {
+		pipe.Do(q.ctx, "TASK.PUBLISH", "s", "first", "AT", at)
+	}
+	pipe.Do(q.ctx, "TASK.PUBLISH", "s", "first", "AT", 1) // nothing is due yet: at once
+	pipe.Do(q.ctx, "DEBUG", "SLEEP", 3.1)
+	pipe.Do(q.ctx, "TASK.PUBLISH", "s", "last", "AT", at)
+	if _, err := pipe.Exec(q.ctx); err != nil {
+		t.Fatal(err)
+	}
+	q.until(n+2, func() int64 { return q.do("XLEN s").(int64) })
+	if last := q.do("XREVRANGE s + - COUNT 1").([]any)[0].([]any)[1].([]any)[1]; last != "last" {
+		t.Errorf("the task that was published last came before another")
+	}
+}
+
 func TestACancelledTaskNeverComes(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	at := time.Now().UnixMilli() + 3600_000

@@ -188,7 +188,7 @@ func TestATaskThatCannotBeBuriedStaysWhereItIs(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	q.publish("s", "poison")
 	q.one("TASK.CONSUME g gone s")
-	w := q.waits("TASK.CONSUME g NAME s 1 0 LEASE 30 MAXDELIVERIES 1 DEAD dead", "w")
+	w := q.waits("TASK.CONSUME g NAME s 1 0 LEASE 60000 MAXDELIVERIES 1 DEAD dead", "w")
 	q.do("SET dead text")
 	q.wants(int64(1), "TASK.FORGET s g gone")
 	q.publish("s", "good")

@@ -138,12 +138,13 @@ func TestAQueueOfAMillionKeysIsKnownSoon(t *testing.T) {
 	}
 	q.do("MODULE UNLOAD taskqueue")
 	q.do("MODULE LOAD %", built(t)["taskqueue"])
-	began := time.Now()
+	began, busy := time.Now(), q.cpu()
 	q.until(20, func() int64 { return int64(len(q.listed(""))) })
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("all queues were known after %v", took)
-	} else {
-		t.Logf("all queues were known after %v", took)
+	// The search takes a quarter of a processor. What others take of the machine is not its.
+	took, used := time.Since(began), q.cpu()-busy
+	t.Logf("all queues were known after %v, of which the server was busy for %v", took, used)
+	if took > 10*time.Second && used > 5*time.Second {
+		t.Error("that is late")
 	}
 }
 

@@ -145,16 +145,21 @@ func (s *state) delayedRemoved(ctx *redismodule.Ctx, stream string) {
 }
 
 // moveBefore moves what is due before a task is added that is due as well, so that tasks
-// due together come in the order of their publication also when the timer is late.
-func (s *state) moveBefore(ctx *redismodule.Ctx, stream string) {
+// due together come in the order of their publication also when the timer is late. It
+// reports whether all was moved within the callback's time.
+func (s *state) moveBefore(ctx *redismodule.Ctx, stream string) bool {
 	q := s.table.Find(ctx.DB(), view(stream))
 	if q == nil {
-		return
+		return true
 	}
-	began := ctx.Monotonic()
-	for at := q.DueAt(dispatch.Delayed); at != 0 && at <= ctx.Now() && ctx.Monotonic()-began < slice; at = q.DueAt(dispatch.Delayed) {
+	due := func() bool {
+		at := q.DueAt(dispatch.Delayed)
+		return at != 0 && at <= ctx.Now()
+	}
+	for began := ctx.Monotonic(); due() && ctx.Monotonic()-began < slice; {
 		s.moveDue(ctx, q)
 	}
+	return !due()
 }
 
 // findMember finds a delayed task by its id, nil when it is not there. The set

@@ -222,8 +222,9 @@ func (s *state) publishWith(ctx *redismodule.Ctx, stream, payload redismodule.Ar
 			return redismodule.Error("QUEUEFULL the stream holds " + strconv.FormatInt(length, 10) + " entries, the limit is " + strconv.FormatInt(p.limit, 10))
 		}
 	}
-	if p.at > 0 && p.at <= ctx.Now() {
-		s.moveBefore(ctx, name) // it uses the scratch that holds the fields
+	// moveBefore uses the scratch that holds the fields.
+	if p.at > 0 && p.at <= ctx.Now() && !s.moveBefore(ctx, name) {
+		p.at = ctx.Now() + 1 // behind those that are due and not moved yet
 	}
 	fields := s.compose(payload.Bytes(), ctx.Now()/1000, retries, p.life(ctx))
 	for _, h := range p.headers {
