@@ -21,7 +21,7 @@ func TestEveryPageIsShownAndLetsNothingElseIn(t *testing.T) {
 	s.bury("mail", "dial tcp 10.0.0.7:587: refused", "dial tcp 10.0.0.8:587: refused", "no such user")
 	s.do("LOCK.ACQUIRE", "nightly", "ann", 60000)
 	for path, want := range map[string]string{
-		"": "Three things need you", "queues": "mail", "queue?q=mail": "2 causes among the 3", "queue?q=mail&tab=dead": "ann-0@example.com", "queue?q=mail&tab=ready": "first=1",
+		"": "things need you", "queues": "mail", "queue?q=mail": "2 causes among the 3", "queue?q=mail&tab=dead": "ann-0@example.com", "queue?q=mail&tab=ready": "first=1",
 		"queue?q=mail&tab=in-work": "No task is in work", "queue?q=mail&tab=delayed": "No task is delayed", "queue?q=mail&tab=workers": "Nobody works on mail",
 		"queue?q=mail&tab=dead&where=error~user": "1 task matches", "queue?q=mail&tab=dead&where=nonsense": "no term of a filter",
 		"task?q=mail&id=1790000000000-1": "9007199254740993", "task?q=mail&id=1790000000000-1&show=hex": "00000000", "task?q=mail&id=17-1": "It is done, was cancelled",

@@ -42,11 +42,12 @@ type lockSeen struct {
 }
 
 func clusterMoves(t *testing.T, seed uint64, howLong time.Duration) tally {
-	ctx, cancel := context.WithTimeout(context.Background(), howLong)
-	defer cancel()
 	// The nodes are patient: who takes over is to be decided by this trial, not by how busy the
 	// machine is.
-	h := &clusterTrial{t: t, ctx: ctx, c: holdfasttest.Cluster(t, 3, 1, holdfasttest.WithArgs("--cluster-node-timeout", "5000"))}
+	c := holdfasttest.Cluster(t, 3, 1, holdfasttest.WithArgs("--cluster-node-timeout", "5000"))
+	ctx, cancel := context.WithTimeout(context.Background(), howLong)
+	defer cancel()
+	h := &clusterTrial{t: t, ctx: ctx, c: c}
 	var clients, movers sync.WaitGroup
 	for i := range 12 {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))

@@ -3,8 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +36,19 @@ func runScripts(t *testing.T, p testscript.Params, server func(ts *testscript.Te
 	p.Cmds = map[string]func(*testscript.TestScript, bool, []string){
 		"server": func(ts *testscript.TestScript, _ bool, args []string) { server(ts, args) },
 	}
+	p.Condition = func(name string) (bool, error) {
+		if name != "faulty" {
+			return false, fmt.Errorf("no condition %q", name)
+		}
+		return faulty(), nil
+	}
 	testscript.Run(t, p)
+}
+
+// faulty reports whether the server has a fault of its own, of which doctor warns.
+func faulty() bool {
+	version, _ := exec.Command(cmp.Or(os.Getenv("HOLDFAST_SERVER"), "redis-server"), "--version").Output()
+	return strings.Contains(string(version), "Valkey") && strings.Contains(string(version), "v=8.1.1 ")
 }
 
 // startServer starts a server with the modules, whose URL is in REDIS_URL from then on. It ends with the

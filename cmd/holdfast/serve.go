@@ -62,7 +62,7 @@ server as it is. Ctrl-C stops the server in an orderly way.`,
 	f.StringVar(&o.dir, "dir", "", "keep the data in this folder, in an append-only file (default: none is kept)")
 	f.BoolVar(&o.log, "log", false, "show the server's log")
 	f.IntVarP(&o.port, "port", "p", 0, "the port to listen on; 0 takes a free one")
-	f.StringVar(&o.server, "server", os.Getenv("HOLDFAST_SERVER"), "the server program (default: $HOLDFAST_SERVER, redis-server or valkey-server)")
+	f.StringVar(&o.server, "server", "", "the server program (default: $HOLDFAST_SERVER, redis-server or valkey-server)")
 	f.BoolVar(&o.tour, "tour", false, "play the guide on the server: each command and its reply")
 	return cmd
 }
@@ -124,7 +124,7 @@ func (o serveOptions) config(args []string) (cfg redisserver.Config, err error) 
 			return cfg, cli.Try(fmt.Errorf("%s cannot be given behind --", arg), hint)
 		}
 	}
-	cfg = redisserver.Config{Args: args, Binary: o.server, Port: o.port}
+	cfg = redisserver.Config{Args: args, Binary: cmp.Or(o.server, os.Getenv("HOLDFAST_SERVER")), Port: o.port}
 	if cfg.Modules, err = findModules(); err != nil {
 		return cfg, err
 	}

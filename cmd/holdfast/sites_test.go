@@ -61,7 +61,7 @@ func TestTheToolOnACluster(t *testing.T) {
 }
 
 // operator are the rights that docs/tool.md gives a user of the tool.
-const operator = "~* &* +@all -@dangerous +info +time +client|info +config|get +module|list +acl|getuser"
+const operator = "~* &* +@all -@dangerous +lock.break +info +time +client|info +config|get +module|list +acl|getuser"
 
 func TestTheToolOverTLSAsAUserOfItsOwn(t *testing.T) {
 	if page, err := os.ReadFile("../../docs/tool.md"); err != nil || !strings.Contains(string(page), operator) {

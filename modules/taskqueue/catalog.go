@@ -29,6 +29,7 @@ type catalog struct {
 	used   []uint64 // a bit for each place that may hold something
 	n      int
 	hand   int // the place that sweep looks at next
+	owed   int // how many it is to look at
 }
 
 const (
@@ -64,12 +65,13 @@ func (x *catalog) find(k dispatch.Key) *listed {
 	return nil
 }
 
-// add makes a stream known, unless the catalog is full.
-func (x *catalog) add(ctx *redismodule.Ctx, k dispatch.Key) {
+// add makes a stream known, unless the catalog is full. Each new stream has two places
+// swept, so streams whose names are used once do not pile up.
+func (x *catalog) add(k dispatch.Key) {
 	if x.find(k) != nil {
 		return
 	}
-	x.sweep(ctx)
+	x.owed = min(x.owed+2, len(x.places))
 	if x.n == catalogMost {
 		return
 	}
@@ -111,20 +113,22 @@ func (x *catalog) clear(db int) {
 	}
 }
 
-// sweep forgets the streams of two places that are not there any more. Each new stream
-// pays for it, so streams whose names are used once do not pile up.
-func (x *catalog) sweep(ctx *redismodule.Ctx) {
-	for range 2 {
+// sweep forgets the streams that are not there any more, in the places that are owed. It is
+// for the timer: while a client's command runs in a cluster, newer servers look for every key
+// in the slot of that command's keys.
+func (x *catalog) sweep(ctx *redismodule.Ctx, began int64) {
+	for ; x.owed > 0 && ctx.Monotonic()-began < slice; x.owed-- {
 		if x.hand = x.next(x.hand); x.hand == catalogPlaces {
 			x.hand = x.next(0)
 		}
 		if x.hand == catalogPlaces {
-			x.hand = 0
+			x.hand, x.owed = 0, 0
 			return
 		}
 		before := len(x.places[x.hand])
 		x.places[x.hand] = slices.DeleteFunc(x.places[x.hand], func(n *listed) bool {
-			return n.DB == ctx.DB() && !isStreamAt(ctx, n.Stream)
+			ctx.SelectDB(n.DB)
+			return !isStreamAt(ctx, n.Stream)
 		})
 		x.n -= before - len(x.places[x.hand])
 		if len(x.places[x.hand]) < before {

@@ -58,7 +58,12 @@ func list(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 				continue
 			}
 			if !isStreamAt(ctx, k.Stream) {
-				s.unlist(ctx, k.Key)
+				if s.cluster { // in a transaction the stream may be there: see sweep
+					s.catalog.owed = len(s.catalog.places)
+					s.rearm(ctx)
+				} else {
+					s.unlist(ctx, k.Key)
+				}
 				continue
 			}
 			found = append(found, k)

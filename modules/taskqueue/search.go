@@ -71,7 +71,7 @@ func (f *search) run(ctx *redismodule.Ctx, s *state, share int64) {
 				}
 			}
 			if isGroupedStream(ctx, name) {
-				s.catalog.add(ctx, dispatch.Key{DB: f.from, Stream: text(name)})
+				s.catalog.add(dispatch.Key{DB: f.from, Stream: text(name)})
 			}
 		}, redismodule.TypeZSet, redismodule.TypeStream)
 		if !more {

@@ -99,10 +99,11 @@ func (s *state) serve(ctx *redismodule.Ctx, q *dispatch.Queue, most int) (more b
 func (s *state) published(ctx *redismodule.Ctx, stream string, n int) {
 	q := s.table.Find(ctx.DB(), view(stream))
 	if q == nil || !q.Listed { // a rule and a consumer may be older than their stream
-		s.catalog.add(ctx, dispatch.Key{DB: ctx.DB(), Stream: stream})
+		s.catalog.add(dispatch.Key{DB: ctx.DB(), Stream: stream})
 		if q != nil {
 			q.Listed = q.Trusted
 		}
+		s.rearm(ctx)
 	}
 	if q == nil || len(q.WaitedIn()) == 0 {
 		return

@@ -109,7 +109,7 @@ func databases(ctx *redismodule.Ctx) int {
 // is none: a module with a timer cannot be unloaded.
 func (s *state) rearm(ctx *redismodule.Ctx) {
 	at, ok := s.table.NextLook()
-	if s.search.running() || s.table.Unseen() != nil || len(s.leaving) > 0 {
+	if s.search.running() || s.table.Unseen() != nil || len(s.leaving) > 0 || s.catalog.owed > 0 && ctx.Flags()&redismodule.FlagPrimary != 0 {
 		at, ok = 0, true
 	}
 	switch set := ctx.TimerAt(); {
@@ -139,6 +139,7 @@ func timer(ctx *redismodule.Ctx) {
 		s.look(ctx, q)
 	}
 	s.forgetOn(ctx, max(began, ctx.Monotonic()-slice+searchSlice))
+	s.catalog.sweep(ctx, began)
 	s.search.run(ctx, s, max(slice-(ctx.Monotonic()-began), searchSlice))
 	s.rearm(ctx)
 }

@@ -38,7 +38,7 @@ func (s *state) learn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	k.Close()
 	switch kind {
 	case redismodule.TypeStream:
-		s.catalog.add(ctx, q.Key)
+		s.catalog.add(q.Key)
 		q.Listed = true
 		s.tellDestroyed(ctx, q)
 	case redismodule.TypeNone:
