@@ -78,8 +78,8 @@ func TestATaskDeliveredTooOftenIsBuriedWithItsReason(t *testing.T) {
 	w := q.waits("TASK.CONSUME g NAME s 1 0 LEASE 40 MAXDELIVERIES 2 DEAD dead", "b")
 	taskHanded(t, w, "b", "poison")
 	q.wants(int64(1), "TASK.ACK s g % CONSUMER x", good.id)
-	dead := q.waits("TASK.CONSUME g NAME dead 1 0", "undertaker")
 	w = q.waits("TASK.CONSUME g NAME s 1 0 LEASE 40 MAXDELIVERIES 2 DEAD dead", "c")
+	dead := q.waits("TASK.CONSUME g NAME dead 1 0", "undertaker")
 	a := nextOf(t, dead)
 	got := tasksIn(a.v)
 	if len(got) != 1 {

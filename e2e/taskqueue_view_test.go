@@ -116,7 +116,7 @@ func TestDelayedTasksFallDueHoweverTheyCame(t *testing.T) {
 		q.do("TASK.PUBLISH q x DELAY 3600000")
 		q.do("RENAME {q}:delayed elsewhere")
 		member := q.do("ZRANGE elsewhere 0 0").([]any)[0]
-		q.do("ZADD elsewhere % %", time.Now().Add(20*time.Millisecond).UnixMilli(), member)
+		q.do("ZADD elsewhere % %", time.Now().Add(300*time.Millisecond).UnixMilli(), member) // not before it is there
 		come("elsewhere", "{s}:delayed")
 		q.until(1, func() int64 { return q.do("XLEN s").(int64) })
 	})
@@ -126,7 +126,7 @@ func TestDelayedTasksFallDueHoweverTheyCame(t *testing.T) {
 func TestDelayedTasksPutThereByHandFallDue(t *testing.T) {
 	eachForeignWay(t, func(q *tasks, come func(old, name string)) {
 		known(q)
-		q.do("ZADD by-hand 5 x")
+		q.do("ZADD by-hand % x", time.Now().Add(200*time.Millisecond).UnixMilli())
 		come("by-hand", "{never used}:delayed")
 		q.until(1, func() int64 { return q.do("XLEN %", "never used").(int64) })
 		q.do("ZADD {s}:delayed 5 x")
