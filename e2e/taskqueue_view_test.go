@@ -55,7 +55,14 @@ var foreignWays = map[string]func(q, above *tasks, old, name string){
 // eachForeignWay runs a check for each way and two databases.
 func eachForeignWay(t *testing.T, check func(q *tasks, come func(old, name string))) {
 	root := tasksOn(t, taskServer(t))
+	// A fault of its own, of which holdfast doctor warns: it leaves the client of such a COPY in
+	// the other database.
+	info := fmt.Sprint(root.do("INFO server"))
+	loses := strings.Contains(info, "valkey_version:8.1.0") || strings.Contains(info, "valkey_version:8.1.1")
 	for way, come := range foreignWays {
+		if loses && way == "COPY from another database" {
+			continue
+		}
 		for _, db := range []int{0, 3} {
 			t.Run(fmt.Sprint(way, " in database ", db), func(t *testing.T) {
 				root.do("FLUSHALL")
