@@ -162,6 +162,7 @@ hf_called hf_call(RedisModuleCtx *ctx, int module, const char *flags, size_t nfl
 enum { HF_ID = 48 }; /* an entry's id in decimal is shorter */
 typedef struct { hf_stream_id id; size_t len; } hf_added;
 extern char hf_added_id[HF_ID]; /* what hf_add_entry added last */
+char *hf_digits(char *p, uint64_t n);
 size_t hf_xadd(RedisModuleCtx *ctx, int module, RedisModuleString **v, size_t n, hf_stream_id *id, char *text);
 hf_added hf_add_entry(RedisModuleCtx *ctx, int module, const char *buf, hf_part *parts, size_t n);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);

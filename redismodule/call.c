@@ -45,9 +45,18 @@ hf_called hf_call(RedisModuleCtx *ctx, int m, const char *flags, size_t nflags, 
     return out;
 }
 
-static char *decimal(char *end, uint64_t n) {
-    do *--end = (char)('0' + n % 10); while (n /= 10);
-    return end;
+/* Writes n in decimal digits and returns where they end. Each division waits for the one before, so
+ * each gives two digits. */
+char *hf_digits(char *p, uint64_t n) {
+    char text[20], *const end = text + sizeof text, *at = end;
+    for (; n >= 10; n /= 100) {
+        unsigned two = (unsigned)(n % 100);
+        *--at = (char)('0' + two % 10);
+        *--at = (char)('0' + two / 10);
+    }
+    if (n || at == end) *--at = (char)('0' + n);
+    memcpy(p, at, (size_t)(end - at));
+    return p + (end - at);
 }
 
 /* XADD key * field value …, without what a call costs beside it: v is the arguments. The id
@@ -60,11 +69,9 @@ size_t hf_xadd(RedisModuleCtx *ctx, int m, RedisModuleString **v, size_t n, hf_s
         hf_close(key);
         return 0;
     }
-    char *end = text + HF_ID, *p = decimal(end, id->seq);
-    *--p = '-';
-    p = decimal(p, id->ms);
-    size_t len = (size_t)(end - p);
-    memmove(text, p, len);
+    char *end = hf_digits(text, id->ms);
+    *end++ = '-';
+    size_t len = (size_t)(hf_digits(end, id->seq) - text);
     RedisModuleString *star = v[1];
     v[1] = RM_CreateString(NULL, text, len);
     RM_Replicate(ctx, "XADD", "v", v, n);

@@ -56,21 +56,6 @@ static int done(hf_fast *f, RedisModuleCtx *ctx, RedisModuleKey *key, int counte
     return 1;
 }
 
-/* n in decimal digits, without a sign, behind p. Each division waits for the one before, so
- * each gives two digits. */
-static char *digits(char *p, int64_t n) {
-    char text[20], *const end = text + sizeof text, *at = end;
-    uint64_t left = (uint64_t)n;
-    for (; left >= 10; left /= 100) {
-        unsigned two = (unsigned)(left % 100);
-        *--at = (char)('0' + two % 10);
-        *--at = (char)('0' + two / 10);
-    }
-    if (left || at == end) *--at = (char)('0' + left);
-    memcpy(p, at, (size_t)(end - at));
-    return p + (end - at);
-}
-
 /* LOCK.ACQUIRE name owner ttl_ms [WITHTOKEN] */
 int hf_fast_lock_acquire(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     int64_t *shared = hf_shared[f->module];
@@ -92,16 +77,16 @@ int hf_fast_lock_acquire(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **ar
     int64_t token = shared[TOKEN] + 1 > now * 1000 ? shared[TOKEN] + 1 : now * 1000, expires = now + ttl;
     char text[TEXT_MOST], *end = text;
     memcpy(end, "exclusive ", 10);
-    end = digits(end + 10, token);
+    end = hf_digits(end + 10, token);
     *end++ = ' ';
-    end = digits(end, now);
+    end = hf_digits(end, now);
     *end++ = ' ';
     memcpy(end, owner, owner_len);
     RedisModuleString *value = RM_CreateString(NULL, text, (size_t)(end - text) + owner_len);
     RM_StringSet(key, value);
     RM_SetAbsExpire(key, expires);
     char until[24];
-    RM_Replicate(ctx, "SET", "sssb", argv[1], value, WORD("PXAT"), until, (size_t)(digits(until, expires) - until));
+    RM_Replicate(ctx, "SET", "sssb", argv[1], value, WORD("PXAT"), until, (size_t)(hf_digits(until, expires) - until));
     RM_SignalModifiedKey(ctx, argv[1]);
     hf_close(key); /* before others hear of it: what they do could end the key */
     RM_NotifyKeyspaceEvent(ctx, HF_EVENT_MODULE, "lock.acquired", argv[1]);
