@@ -52,10 +52,8 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 
 // replyCount answers n, or WRONGTYPE when the key holds another type than a stream.
 func replyCount(ctx *redismodule.Ctx, stream redismodule.Arg, n int64) error {
-	k := ctx.Look(stream)
-	defer k.Close()
-	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream {
-		return redismodule.ErrWrongType
+	if err := isStream(ctx, stream); err != nil {
+		return err
 	}
 	ctx.ReplyInt(n)
 	return nil

@@ -184,10 +184,7 @@ func (k *listed) perMinute(now, added, length int64) (in, out int64, ok bool) {
 
 // isGroupedStream reports whether a key is a stream with a group.
 func isGroupedStream(ctx *redismodule.Ctx, name []byte) bool {
-	k := ctx.Look(redismodule.Text(name))
-	kind := k.Type
-	k.Close()
-	if kind != redismodule.TypeStream {
+	if !isStreamAt(ctx, text(name)) {
 		return false
 	}
 	r := ctx.Cmd("XINFO").Str("GROUPS").Bytes(name).Call("")

@@ -170,12 +170,7 @@ func otherKey(ctx *redismodule.Ctx, stream, other redismodule.Arg, use redismodu
 	if !ctx.KeyAllowed(other.Bytes(), use) {
 		return redismodule.ErrNoPermission
 	}
-	k := ctx.Look(other)
-	defer k.Close()
-	if k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream {
-		return redismodule.ErrWrongType
-	}
-	return nil
+	return isStream(ctx, other)
 }
 
 // oneSlot refuses, in a cluster, streams of different slots. The server does so by
@@ -245,11 +240,8 @@ func (s *state) consumeMany(ctx *redismodule.Ctx, c *claim, streams []redismodul
 	}
 	// A stream that fails would leave tasks of the ones before it
 	// delivered to nobody: so look first.
-	k := ctx.Look(streams[0])
-	wrong := k.Type != redismodule.TypeNone && k.Type != redismodule.TypeStream
-	k.Close()
-	if wrong {
-		return redismodule.ErrWrongType
+	if err := isStream(ctx, streams[0]); err != nil {
+		return err
 	}
 	parts := make([]part, len(streams))
 	groups := make([]*dispatch.Group, len(streams))

@@ -78,11 +78,7 @@ func (s *state) rememberAll(ctx *redismodule.Ctx, stream string, moved [][]byte)
 // checkIndex checks so many of the n fields of an index, if it has too many, and removes
 // those of tasks that are gone.
 func (s *state) checkIndex(ctx *redismodule.Ctx, stream string, name []byte, n, check int) {
-	most := 2*(s.length(ctx, stream)+int(s.heldIn(ctx, stream))) + indexSpare
-	if set, ok := s.sideKey(stream, delayedKey); ok {
-		most += 2 * lengthOf(ctx, set)
-	}
-	if n <= most {
+	if n <= 2*(s.length(ctx, stream)+int(s.heldIn(ctx, stream)+s.delayedIn(ctx, stream)))+indexSpare {
 		return
 	}
 	r := ctx.Cmd("HRANDFIELD").Bytes(name).Int(int64(check)).Str("WITHVALUES").Call("")

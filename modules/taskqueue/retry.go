@@ -159,6 +159,7 @@ func (s *state) retried(ctx *redismodule.Ctx, d death, acknowledge bool, outcome
 	return nil
 }
 
+// isStream returns WRONGTYPE when the key holds another type than a stream.
 func isStream(ctx *redismodule.Ctx, key redismodule.Arg) error {
 	if kind := ctx.TypeOf(key); kind != redismodule.TypeNone && kind != redismodule.TypeStream {
 		return redismodule.ErrWrongType

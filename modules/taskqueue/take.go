@@ -96,9 +96,7 @@ func (s *state) takeNew(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room 
 // but a group of one that is there it must make, or that could not be drained.
 func (s *state) makeGroup(ctx *redismodule.Ctx, g *dispatch.Group) error {
 	q := g.Queue
-	k := ctx.Look(redismodule.Text(view(q.Stream)))
-	kind := k.Type
-	k.Close()
+	kind := ctx.TypeOf(redismodule.Text(view(q.Stream)))
 	if q.Keys != nil && q.Keys.Rule() != (keyed.Rule{}) && s.groupsOf(ctx, q.Stream) > 0 {
 		return errGroups
 	}

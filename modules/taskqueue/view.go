@@ -33,10 +33,7 @@ func (s *state) learn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		q.Holding = ctx.Exists(redismodule.Text(key))
 	}
 	s.learnKeys(ctx, q)
-	k := ctx.Look(redismodule.Text(view(q.Stream)))
-	kind := k.Type
-	k.Close()
-	switch kind {
+	switch ctx.TypeOf(redismodule.Text(view(q.Stream))) {
 	case redismodule.TypeStream:
 		s.catalog.add(q.Key)
 		q.Listed = true
