@@ -18,7 +18,7 @@ type ClusterInstance struct {
 }
 
 // Cluster starts a Redis Cluster of so many primaries, which share the slots
-// evenly, each with so many replicas, and returns when all know of all. A primary
+// evenly, each with so many replicas, and returns when all tell clients of all. A primary
 // that dies is failed over after about two seconds. At least three primaries are
 // needed for that.
 func Cluster(t testing.TB, primaries, replicas int, options ...Option) *ClusterInstance {
@@ -53,6 +53,15 @@ func Cluster(t testing.TB, primaries, replicas int, options ...Option) *ClusterI
 			info := rdb.Info(ctx, "replication").Val()
 			return strings.Contains(rdb.ClusterInfo(ctx).Val(), "cluster_state:ok") &&
 				(i < primaries || strings.Contains(info, "master_link_status:up"))
+		})
+	}
+	for _, node := range c.Nodes { // which tells of a replica later than it knows of it
+		await(ctx, t, "every node tells clients of all nodes", func() bool {
+			told := 0
+			for _, slots := range node.Client().ClusterSlots(ctx).Val() {
+				told += len(slots.Nodes)
+			}
+			return told == len(c.Nodes)
 		})
 	}
 	return c
