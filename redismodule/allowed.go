@@ -8,7 +8,7 @@ package redismodule
 // of another module's call, which may do everything, and of a script run by such a call.
 // A script's client has its caller's user but cannot be found by its id, so a call
 // under the caller's permissions (C) reports whether it has one.
-static int hf_allowed(RedisModuleCtx *c, const void *name, size_t len, int flags) {
+static int hf_allowed(RedisModuleCtx *c, const char *name, size_t len, int flags) {
     RedisModuleString *who = RM_GetClientUserNameById(c, RM_GetClientId(c));
     if (!who && !(RM_GetContextFlags(c) & 1)) return 1;
     if (!who) {
@@ -31,8 +31,6 @@ static int hf_allowed(RedisModuleCtx *c, const void *name, size_t len, int flags
 */
 import "C"
 
-import "unsafe"
-
 // ErrNoPermission answers a key the calling user may not touch.
 const ErrNoPermission Error = "NOPERM this user has no permissions to access one of the keys used as arguments"
 
@@ -42,7 +40,7 @@ const ErrNoPermission Error = "NOPERM this user has no permissions to access one
 // a command touches on the caller's behalf must be asked for here. Outside a
 // client's command nothing is refused.
 func (ctx *Ctx) KeyAllowed(name []byte, flags KeyFlags) bool {
-	return ctx.command == nil || C.hf_allowed(ctx.raw(), unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), C.int(flags)) != 0
+	return ctx.command == nil || C.hf_allowed(ctx.raw(), chars(name), C.size_t(len(name)), C.int(flags)) != 0
 }
 
 // Serves reports whether this node may touch a key now: in a cluster its slot may have

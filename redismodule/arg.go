@@ -3,7 +3,7 @@ package redismodule
 /*
 #include "bridge.h"
 
-static RedisModuleString *hf_intern(const void *p, size_t n) { return RM_CreateString(NULL, p, n); }
+static RedisModuleString *hf_intern(const char *p, size_t n) { return RM_CreateString(NULL, p, n); }
 #cgo noescape hf_intern
 #cgo nocallback hf_intern
 */
@@ -32,7 +32,7 @@ var interned = map[string]Arg{}
 func Intern(word string) Arg {
 	a, ok := interned[word]
 	if !ok {
-		a = Arg{[]byte(word), C.hf_intern(unsafe.Pointer(unsafe.StringData(word)), C.size_t(len(word)))}
+		a = Arg{[]byte(word), C.hf_intern(charsOf(word), C.size_t(len(word)))}
 		interned[word] = a
 	}
 	return a
@@ -93,3 +93,10 @@ func ParseInt(b []byte) (int64, bool) {
 	}
 	return int64(n), n < 1<<63
 }
+
+// chars is where the bytes of b begin, for C, which takes text as char * everywhere: for a void *
+// Go would look at each call whether Go pointers lie behind it.
+func chars(b []byte) *C.char { return (*C.char)(unsafe.Pointer(unsafe.SliceData(b))) }
+
+// charsOf is where the bytes of s begin, for C.
+func charsOf(s string) *C.char { return (*C.char)(unsafe.Pointer(unsafe.StringData(s))) }

@@ -115,8 +115,8 @@ func (c *Cmd) call(flags string, keep C.int) C.hf_called {
 		panic("redismodule: unknown flag of a call: " + flags)
 	}
 	return C.hf_call(c.ctx.raw(), C.int(c.ctx.m.slot),
-		(*C.char)(unsafe.Pointer(unsafe.StringData(flags))), C.size_t(len(flags)),
-		(*C.char)(unsafe.Pointer(&c.buf[0])), (*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)), keep)
+		charsOf(flags), C.size_t(len(flags)),
+		chars(c.buf), (*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)), keep)
 }
 
 // refused is the error of a call that must not be made, nil for none.
@@ -160,7 +160,7 @@ func (c *Cmd) AddEntry() (e Added, ok bool) {
 	if c.refused() != nil {
 		return e, false
 	}
-	r := C.hf_add_entry(c.ctx.raw(), C.int(c.ctx.m.slot), (*C.char)(unsafe.Pointer(&c.buf[0])),
+	r := C.hf_add_entry(c.ctx.raw(), C.int(c.ctx.m.slot), chars(c.buf),
 		(*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)))
 	id := unsafe.Slice((*byte)(unsafe.Pointer(&C.hf_added_id)), int(r.len))
 	return Added{uint64(r.id.ms), uint64(r.id.seq), id}, r.len > 0
@@ -169,7 +169,7 @@ func (c *Cmd) AddEntry() (e Added, ok bool) {
 // Replicate sends the command to replicas and the AOF without running it here.
 // All that one callback replicates arrives as one transaction.
 func (c *Cmd) Replicate() {
-	C.hf_replicate(c.ctx.raw(), (*C.char)(unsafe.Pointer(&c.buf[0])),
+	C.hf_replicate(c.ctx.raw(), chars(c.buf),
 		(*C.hf_part)(unsafe.Pointer(unsafe.SliceData(c.parts))), C.size_t(len(c.parts)))
 }
 
@@ -330,5 +330,5 @@ func (ctx *Ctx) ReplyLast(r Reply) {
 // Reply's Raw.
 func (ctx *Ctx) ReplyRaw(b []byte) {
 	ctx.replied = true
-	C.hf_reply_raw(ctx.raw(), (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b)))
+	C.hf_reply_raw(ctx.raw(), chars(b), C.size_t(len(b)))
 }

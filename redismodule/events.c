@@ -110,7 +110,7 @@ static void server_event(RedisModuleCtx *ctx, RedisModuleEvent e, uint64_t sub, 
     case CLIENT:
         if (sub != 1) return;
         a = (long long)((hf_client_info *)data)->id;
-        client = hf_hash_name(-1, &a, sizeof a);
+        client = hf_hash_name(-1, (char *)&a, sizeof a);
     }
     int db = RM_GetSelectedDb(ctx);
     for (int m = 0; m < HF_MODULES; m++) {

@@ -27,7 +27,7 @@ func (c *Command) fast(slot int, m *module) {
 	if m.noFastPath {
 		off = 1
 	}
-	C.hf_fast_set(C.int(slot), C.int(m.slot), (*C.char)(unsafe.Pointer(&name[0])), off)
+	C.hf_fast_set(C.int(slot), C.int(m.slot), chars(name), off)
 }
 
 // passes tells C which events leave the passes of a module open.
@@ -70,8 +70,8 @@ func Pass(command string, db int, a, b []byte) PassID {
 	if i < 0 {
 		panic("redismodule: no command " + command)
 	}
-	return PassID(C.hf_pass_id(C.int(i), C.int(commands[i].m.slot), C.int(db), unsafe.Pointer(unsafe.SliceData(a)), C.size_t(len(a)),
-		unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))))
+	return PassID(C.hf_pass_id(C.int(i), C.int(commands[i].m.slot), C.int(db), chars(a), C.size_t(len(a)),
+		chars(b), C.size_t(len(b))))
 }
 
 // OpenPass opens a pass: the fast path may answer the command until the pass is shut. It is
@@ -88,7 +88,7 @@ func OpenPass(id PassID, on WatchID, guard []byte, then bool) (shut PassID, uses
 	if then {
 		and = 1
 	}
-	was := C.hf_pass_open(C.uint64_t(id), C.uint64_t(on), unsafe.Pointer(unsafe.SliceData(guard)), C.size_t(len(guard)), and)
+	was := C.hf_pass_open(C.uint64_t(id), C.uint64_t(on), chars(guard), C.size_t(len(guard)), and)
 	return PassID(was.id), int64(was.uses)
 }
 

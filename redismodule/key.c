@@ -3,7 +3,7 @@
 #include "bridge.h"
 #include <string.h>
 
-hf_opened hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const void *p, size_t len, int mode) {
+hf_opened hf_open(RedisModuleCtx *ctx, RedisModuleString *name, const char *p, size_t len, int mode) {
     RedisModuleString *own = name ? NULL : RM_CreateString(NULL, p, len);
     hf_opened out = { .key = RM_OpenKey(ctx, name ? name : own, mode) };
     out.type = RM_KeyType(out.key); /* 0 for NULL */
@@ -27,7 +27,7 @@ static RedisModuleString *name_of(RedisModuleKey *key) {
     return (RedisModuleString *)RM_GetKeyNameFromModuleKey(key);
 }
 
-int hf_is_named(RedisModuleKey *key, RedisModuleString *name, const void *p, size_t len) {
+int hf_is_named(RedisModuleKey *key, RedisModuleString *name, const char *p, size_t len) {
     size_t is_len;
     const char *is = RM_StringPtrLen(name_of(key), &is_len);
     if (name) p = RM_StringPtrLen(name, &len);
@@ -65,7 +65,7 @@ int hf_got_trim(void) {
 }
 
 /* The length of the field's value, -1 for none; hf_got is its bytes. */
-long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen) {
+long hf_hash_get(RedisModuleKey *key, RedisModuleString *fstr, const char *f, size_t flen) {
     if (RM_KeyType(key) != HF_HASH) return -1;
     RedisModuleString *field = fstr ? fstr : RM_CreateString(NULL, f, flen), *value = NULL;
     long n = -1;
@@ -82,7 +82,7 @@ static void expire(RedisModuleCtx *ctx, RedisModuleKey *key, int64_t at) {
     RM_Replicate(ctx, "PEXPIREAT", "sl", name_of(key), (long long)at);
 }
 
-int hf_hash_put(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, const void *v, size_t vlen, int64_t expire_at) {
+int hf_hash_put(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const char *f, size_t flen, const char *v, size_t vlen, int64_t expire_at) {
     int type = RM_KeyType(key);
     if (!key || (type && type != HF_HASH)) return 0;
     RedisModuleString *field = fstr ? fstr : RM_CreateString(NULL, f, flen), *value = RM_CreateString(NULL, v, vlen);
@@ -95,7 +95,7 @@ int hf_hash_put(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fst
     return 1;
 }
 
-int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const void *f, size_t flen, int64_t expire_at) {
+int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fstr, const char *f, size_t flen, int64_t expire_at) {
     if (RM_KeyType(key) != HF_HASH) return 0;
     RedisModuleString *field = fstr ? fstr : RM_CreateString(NULL, f, flen);
     int n = RM_HashSet(key, 0, field, (RedisModuleString *)1, NULL); /* 1: delete the field */
@@ -108,7 +108,7 @@ int hf_hash_del(RedisModuleCtx *ctx, RedisModuleKey *key, RedisModuleString *fst
     return n;
 }
 
-int hf_zset_rem(RedisModuleCtx *ctx, RedisModuleKey *key, const void *m, size_t len) {
+int hf_zset_rem(RedisModuleCtx *ctx, RedisModuleKey *key, const char *m, size_t len) {
     if (RM_KeyType(key) != HF_ZSET) return 0;
     RedisModuleString *member = RM_CreateString(NULL, m, len);
     int n = 0;

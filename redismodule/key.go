@@ -11,7 +11,7 @@ static hf_read_string hf_read(RedisModuleCtx *c, RedisModuleKey *k, int others) 
     r.len = hf_string_get(c, &r.key, others);
     return r;
 }
-static int hf_type(RedisModuleCtx *c, RedisModuleString *name, const void *p, size_t n) {
+static int hf_type(RedisModuleCtx *c, RedisModuleString *name, const char *p, size_t n) {
     hf_opened o = hf_open(c, name, p, n, HF_LOOK);
     hf_close(o.key);
     return o.type;
@@ -108,7 +108,7 @@ func (ctx *Ctx) Write(name Arg) Writer { return Writer{ctx.open(name, C.HF_WRITE
 
 func (ctx *Ctx) open(name Arg, mode C.int) Reader {
 	closeNamed(name)
-	o := C.hf_open(ctx.raw(), name.str, unsafe.Pointer(unsafe.SliceData(name.data)), C.size_t(len(name.data)), mode)
+	o := C.hf_open(ctx.raw(), name.str, chars(name.data), C.size_t(len(name.data)), mode)
 	return ctx.opened(o.key, o._type, o.expire_at)
 }
 
@@ -142,7 +142,7 @@ func (r Reader) c() *C.RedisModuleKey {
 // by now, and what was open would point at freed memory.
 func closeNamed(name Arg) {
 	for i := 0; openKeys > 0 && i < len(keys); i++ {
-		if k := &keys[i]; k.ctx != nil && C.hf_is_named(k.c, name.str, unsafe.Pointer(unsafe.SliceData(name.data)), C.size_t(len(name.data))) != 0 {
+		if k := &keys[i]; k.ctx != nil && C.hf_is_named(k.c, name.str, chars(name.data), C.size_t(len(name.data))) != 0 {
 			Reader{place: uint32(i), use: k.use}.Close()
 		}
 	}
@@ -190,7 +190,7 @@ func (ctx *Ctx) Exists(name Arg) bool { return ctx.TypeOf(name) != TypeNone }
 // and crosses into C once.
 func (ctx *Ctx) TypeOf(name Arg) KeyType {
 	closeNamed(name)
-	return KeyType(C.hf_type(ctx.raw(), name.str, unsafe.Pointer(unsafe.SliceData(name.data)), C.size_t(len(name.data))))
+	return KeyType(C.hf_type(ctx.raw(), name.str, chars(name.data), C.size_t(len(name.data))))
 }
 
 // Len is the number of elements, entries or bytes.
@@ -216,7 +216,7 @@ func (r Reader) String(buf []byte) (value []byte, ok bool) {
 // HashGet appends the value of a hash's field to buf; ok reports whether there is such a
 // field. It allocates only when buf has too little room.
 func (r Reader) HashGet(field Arg, buf []byte) (value []byte, ok bool) {
-	return got(buf, int(C.hf_hash_get(r.c(), field.str, unsafe.Pointer(unsafe.SliceData(field.data)), C.size_t(len(field.data)))))
+	return got(buf, int(C.hf_hash_get(r.c(), field.str, chars(field.data), C.size_t(len(field.data)))))
 }
 
 // HashAny appends the value of one field of a hash to buf, whichever the server comes to
@@ -268,22 +268,22 @@ func unpack(p unsafe.Pointer, n int, fn func([]byte) bool) {
 // key has another type.
 func (w Writer) HashPut(field Arg, value []byte, expireAt int64) bool {
 	c := w.c()
-	return c != nil && C.hf_hash_put(w.ctx(), c, field.str, unsafe.Pointer(unsafe.SliceData(field.data)), C.size_t(len(field.data)),
-		unsafe.Pointer(unsafe.SliceData(value)), C.size_t(len(value)), C.int64_t(expireAt)) != 0
+	return c != nil && C.hf_hash_put(w.ctx(), c, field.str, chars(field.data), C.size_t(len(field.data)),
+		chars(value), C.size_t(len(value)), C.int64_t(expireAt)) != 0
 }
 
 // HashDel removes a field of a hash and reports whether it was there. With the last field
 // the key goes; with expireAt >= 0 a hash that stays expires then.
 func (w Writer) HashDel(field Arg, expireAt int64) bool {
 	c := w.c()
-	return c != nil && C.hf_hash_del(w.ctx(), c, field.str, unsafe.Pointer(unsafe.SliceData(field.data)), C.size_t(len(field.data)), C.int64_t(expireAt)) != 0
+	return c != nil && C.hf_hash_del(w.ctx(), c, field.str, chars(field.data), C.size_t(len(field.data)), C.int64_t(expireAt)) != 0
 }
 
 // ZSetRem removes a member of a sorted set and reports whether it was there. With the last
 // member the key goes.
 func (w Writer) ZSetRem(member []byte) bool {
 	c := w.c()
-	return c != nil && C.hf_zset_rem(w.ctx(), c, unsafe.Pointer(unsafe.SliceData(member)), C.size_t(len(member))) != 0
+	return c != nil && C.hf_zset_rem(w.ctx(), c, chars(member), C.size_t(len(member))) != 0
 }
 
 // Delete removes the key and reports whether it was there.

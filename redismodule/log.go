@@ -8,7 +8,6 @@ import "C"
 
 import (
 	"strings"
-	"unsafe"
 )
 
 // Level is a level of the server's log.
@@ -42,7 +41,7 @@ func Log(level Level, text string) {
 				}
 			}
 			text = strings.TrimPrefix(text[len(line):], "\n")
-			C.hf_log(c, l, (*C.char)(unsafe.Pointer(unsafe.StringData(line))), C.size_t(len(line)))
+			C.hf_log(c, l, charsOf(line), C.size_t(len(line)))
 		}
 	})
 }

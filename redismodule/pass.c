@@ -44,13 +44,13 @@ static hf_shut_pass drop(hf_pass **at) {
 }
 
 /* The last bits of a hash name the module. */
-uint64_t hf_pass_id(int slot, int module, int db, const void *a, size_t a_len, const void *b, size_t b_len) {
+uint64_t hf_pass_id(int slot, int module, int db, const char *a, size_t a_len, const char *b, size_t b_len) {
     uint64_t h = (hf_hash_name(db, a, a_len) + (uint64_t)slot * 0x9e3779b97f4a7c15ull) ^ (hf_hash_name(-2, b, b_len) << 1 | 1);
     return ((h ^ h >> 32) & ~(uint64_t)(HF_MODULES - 1)) | (uint64_t)module;
 }
 
 /* What the module believes holds from now on, so any event from now on shuts the pass. */
-hf_shut_pass hf_pass_open(uint64_t id, uint64_t on, const void *guard, size_t len, int then) {
+hf_shut_pass hf_pass_open(uint64_t id, uint64_t on, const char *guard, size_t len, int then) {
     hf_shut_pass was = { 0 };
     if (passes.used >= passes.cap) grow();
     hf_pass **at = place(id);

@@ -11,8 +11,6 @@ package redismodule
 */
 import "C"
 
-import "unsafe"
-
 // MaxPrefixes is how many prefixes SetPrefixes takes.
 const MaxPrefixes = C.HF_PREFIXES
 
@@ -22,13 +20,13 @@ const MaxPrefixes = C.HF_PREFIXES
 func SetPrefixes(prefixes []string) {
 	C.hf_prefix_clear()
 	for _, p := range prefixes {
-		C.hf_prefix_add((*C.char)(unsafe.Pointer(unsafe.StringData(p))), C.size_t(len(p)))
+		C.hf_prefix_add(charsOf(p), C.size_t(len(p)))
 	}
 }
 
 // PrefixOf is the number of the longest prefix that a key begins with, or -1.
 func PrefixOf(key []byte) int {
-	return int(C.hf_prefix_of((*C.char)(unsafe.Pointer(unsafe.SliceData(key))), C.size_t(len(key))))
+	return int(C.hf_prefix_of(chars(key), C.size_t(len(key))))
 }
 
 // PrefixHits is how many calls for keys with a prefix were answered without their Handler.

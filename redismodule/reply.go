@@ -80,7 +80,7 @@ func (ctx *Ctx) ReplyBytes(b []byte) {
 		ctx.frame.reply, ctx.frame.text_len = C.HF_TEXT, C.size_t(copy(text(ctx.frame), b))
 		return
 	}
-	C.hf_r_buf(ctx.raw(), (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b)))
+	C.hf_r_buf(ctx.raw(), chars(b), C.size_t(len(b)))
 }
 
 // ReplyString answers a bulk string.
@@ -96,7 +96,7 @@ func (ctx *Ctx) ReplySimple(s string) {
 		return
 	}
 	ctx.text = append(append(ctx.text[:0], s...), 0)
-	C.hf_r_simple(ctx.raw(), (*C.char)(unsafe.Pointer(&ctx.text[0])))
+	C.hf_r_simple(ctx.raw(), chars(ctx.text))
 }
 
 // ReplyNull answers nil.
@@ -160,7 +160,7 @@ func (ctx *Ctx) ReplyError(err error) {
 		text = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(text)
 	}
 	ctx.text = append(append(ctx.text[:0], text...), 0)
-	C.hf_reply_error(ctx.raw(), (*C.char)(unsafe.Pointer(&ctx.text[0])))
+	C.hf_reply_error(ctx.raw(), chars(ctx.text))
 }
 
 // ReplyWrongArity answers as the server does for a wrong number of arguments.

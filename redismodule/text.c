@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* As SET name value PXAT ms, which is what replicas and the AOF get. */
-int hf_text_put(RedisModuleCtx *ctx, RedisModuleKey *key, const void *v, size_t len, int64_t expire_at) {
+int hf_text_put(RedisModuleCtx *ctx, RedisModuleKey *key, const char *v, size_t len, int64_t expire_at) {
     if (!key) return 0;
     RedisModuleString *name = (RedisModuleString *)RM_GetKeyNameFromModuleKey(key), *value = RM_CreateString(NULL, v, len);
     RM_StringSet(key, value);

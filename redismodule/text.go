@@ -20,7 +20,7 @@ import (
 // SET name value PXAT ms, the one command that replicas get. It reports whether it did.
 func (w Writer) SetText(value []byte, expireAt int64) bool {
 	c := w.c()
-	return c != nil && C.hf_text_put(w.ctx(), c, unsafe.Pointer(unsafe.SliceData(value)), C.size_t(len(value)), C.int64_t(expireAt)) != 0
+	return c != nil && C.hf_text_put(w.ctx(), c, chars(value), C.size_t(len(value)), C.int64_t(expireAt)) != 0
 }
 
 // Text appends a string's value to buf; ok is false where there is none. A short string

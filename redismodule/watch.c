@@ -24,8 +24,8 @@ static uint64_t mix(uint64_t x) {
 /* Seeded, so that nobody can choose names that meet in one place. */
 static uint64_t seed;
 
-uint64_t hf_hash_name(int db, const void *name, size_t len) {
-    const unsigned char *p = name;
+uint64_t hf_hash_name(int db, const char *name, size_t len) {
+    const char *p = name;
     if (!seed) RM_GetRandomBytes((unsigned char *)&seed, sizeof seed);
     uint64_t h = mix(seed ^ ((uint64_t)db + 0x9e3779b97f4a7c15ull * (len + 1))), w;
     for (; len >= 8; p += 8, len -= 8) { memcpy(&w, p, 8); h = mix(h ^ w) + 0x9e3779b97f4a7c15ull; }
@@ -62,7 +62,7 @@ static void resize(table *t, size_t cap) {
 }
 
 /* With hold, the key's commands do not take their fast path either. */
-uint64_t hf_watch(int module, int db, const void *name, size_t len, int hold) {
+uint64_t hf_watch(int module, int db, const char *name, size_t len, int hold) {
     table *t = &tables[module];
     uint64_t h = of_module(hf_hash_name(db, name, len), module);
     if (t->used * 4 >= t->cap * 3) resize(t, t->cap ? t->cap * 2 : 64);
@@ -108,7 +108,7 @@ static entry *seen(int module, uint64_t h) {
 
 int hf_is_watched(int module, uint64_t h) { return seen(module, h) != NULL; }
 
-int hf_is_held(int module, int db, const void *name, size_t len) {
+int hf_is_held(int module, int db, const char *name, size_t len) {
     entry *e = tables[module].used ? seen(module, hf_hash_name(db, name, len)) : NULL;
     return e && e->held;
 }

@@ -31,7 +31,7 @@ func (ctx *Ctx) watch(db int, name []byte, hold C.int) WatchID {
 		ctx.m.watching = true
 		C.hf_want_keys(C.int(ctx.m.slot), C.int(ctx.m.KeyEvents))
 	}
-	return WatchID(C.hf_watch(C.int(ctx.m.slot), C.int(db), unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name)), hold))
+	return WatchID(C.hf_watch(C.int(ctx.m.slot), C.int(db), chars(name), C.size_t(len(name)), hold))
 }
 
 // Unwatch takes one Watch back. It may be called outside callbacks of the module.
@@ -45,7 +45,7 @@ func (ctx *Ctx) Unwatch(db int, name []byte) { Unwatch(ctx.KeyID(db, name)) }
 
 // KeyID is the WatchID that a key has or would have.
 func (ctx *Ctx) KeyID(db int, name []byte) WatchID {
-	h := uint64(C.hf_hash_name(C.int(db), unsafe.Pointer(unsafe.SliceData(name)), C.size_t(len(name))))
+	h := uint64(C.hf_hash_name(C.int(db), chars(name), C.size_t(len(name))))
 	return WatchID(h&^(maxModules-1) | uint64(ctx.m.slot))
 }
 
@@ -59,7 +59,7 @@ func (ctx *Ctx) WatchClient(id uint64) {
 		ctx.m.clients = true
 		C.hf_want_event(C.int(ctx.m.slot), eventClient)
 	}
-	C.hf_watch(C.int(ctx.m.slot), -1, unsafe.Pointer(&id), 8, 0)
+	C.hf_watch(C.int(ctx.m.slot), -1, (*C.char)(unsafe.Pointer(&id)), 8, 0)
 }
 
 // UnwatchClient takes one WatchClient back.
