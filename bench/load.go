@@ -13,34 +13,49 @@ import (
 // took. The command is made for each by its number. What it costs to put the commands
 // together is nobody's, so that is done before.
 func (s *Server) load(n, depth int, command func(i int) []string) time.Duration {
-	conn, err := net.Dial("tcp", s.Addr)
-	if err != nil {
-		fail(err)
-	}
-	defer conn.Close()
-	in := bufio.NewReaderSize(conn, 1<<16)
-	var wire []byte
-	ends := make([]int, 0, n/depth+1) // of the batches
-	for i := 0; i < n; i += depth {
-		for k := i; k < min(i+depth, n); k++ {
-			wire = encode(wire, command(k))
-		}
-		ends = append(ends, len(wire))
-	}
-	sent := 0
-	began := time.Now()
-	for i := 0; i < n; i += depth {
-		end := ends[i/depth]
-		if _, err := conn.Write(wire[sent:end]); err != nil {
-			fail(err)
-		}
-		sent = end
-		for k := i; k < min(i+depth, n); k++ {
-			if err := skip(in); err != nil {
-				fail(fmt.Errorf("%q: %w", command(k), err))
+	return s.loadEach(n, 1, depth, func(_, i int) []string { return command(i) })
+}
+
+// loadEach is load over so many connections at once. The command is made by the number of the
+// connection and its number there.
+func (s *Server) loadEach(n, conns, depth int, command func(conn, i int) []string) time.Duration {
+	var ready, all sync.WaitGroup
+	begin := make(chan struct{})
+	for c := range conns {
+		mine := (n - c + conns - 1) / conns
+		ready.Add(1)
+		all.Go(func() {
+			conn, err := net.Dial("tcp", s.Addr)
+			must(err)
+			defer conn.Close()
+			in := bufio.NewReaderSize(conn, 1<<16)
+			var wire []byte
+			ends := make([]int, 0, mine/depth+1) // of the batches
+			for i := 0; i < mine; i += depth {
+				for k := i; k < min(i+depth, mine); k++ {
+					wire = encode(wire, command(c, k))
+				}
+				ends = append(ends, len(wire))
 			}
-		}
+			ready.Done()
+			<-begin
+			sent := 0
+			for b, end := range ends {
+				_, err := conn.Write(wire[sent:end])
+				must(err)
+				sent = end
+				for k := b * depth; k < min((b+1)*depth, mine); k++ {
+					if err := skip(in); err != nil {
+						fail(fmt.Errorf("%q: %w", command(c, k), err))
+					}
+				}
+			}
+		})
 	}
+	ready.Wait()
+	began := time.Now()
+	close(begin)
+	all.Wait()
 	return time.Since(began)
 }
 
@@ -59,19 +74,6 @@ func (s *Server) repeat(n int, words ...string) time.Duration {
 		must(skip(in))
 	}
 	return time.Since(began)
-}
-
-// loadEach shares n commands among so many connections, each of which sends its
-// next when it has read the reply to its last.
-func (s *Server) loadEach(n, conns int, command func(i int) []string) {
-	var wg sync.WaitGroup
-	for c := range conns {
-		wg.Go(func() {
-			mine := (n - c + conns - 1) / conns
-			s.load(mine, 1, func(i int) []string { return command(c + i*conns) })
-		})
-	}
-	wg.Wait()
 }
 
 // skip reads one reply; an error reply is an error.

@@ -24,8 +24,8 @@ func uncontended(b *Bench) error {
 	return pairsByClients(b, s)
 }
 
-// pairsInPipeline: as fast as one connection admits, beside SET NX PX and the
-// script that deletes only one's own.
+// pairsInPipeline: as fast as one connection admits, and as fast as the server is when several
+// keep it busy, beside SET NX PX and the script that deletes only one's own.
 func pairsInPipeline(b *Bench, s *Server) {
 	sha := unlockScript.Load(bg, s).Val()
 	names := make([]string, 10_000)
@@ -33,17 +33,17 @@ func pairsInPipeline(b *Bench, s *Server) {
 		names[i] = "lock:" + strconv.Itoa(i)
 	}
 	for _, c := range []struct {
-		depth int
-		goal  float64
-	}{{1, 1}, {50, 1.25}} {
-		n, depth := b.size(20_000), c.depth
+		conns, depth int
+		goal         *result.Goal
+	}{{1, 1, AtLeast(1)}, {1, 50, nil}, {4, 50, AtLeast(1.25)}} {
+		n, conns, depth := b.size(20_000), c.conns, c.depth
 		if depth == 1 {
 			n /= 10
 		}
 		pairs := func(take, give func(name string) []string) func() float64 {
 			return func() float64 {
-				took := s.load(2*n, depth, func(i int) []string { // a batch of acquires, then one of releases
-					name := names[(i/(2*depth)*depth+i%depth)%len(names)]
+				took := s.loadEach(2*n, conns, depth, func(conn, i int) []string { // a batch of acquires, then one of releases
+					name := names[(i/(2*depth)*depth+i%depth)*conns%len(names)+conn]
 					if i/depth%2 == 0 {
 						return take(name)
 					}
@@ -52,7 +52,11 @@ func pairsInPipeline(b *Bench, s *Server) {
 				return float64(n) / took.Seconds()
 			}
 		}
-		b.Closely(5, fmt.Sprintf("acquire and release, pipeline of %d", depth), "per s", "SET NX PX and EVALSHA", AtLeast(c.goal),
+		name := fmt.Sprintf("acquire and release, pipeline of %d", depth)
+		if conns > 1 {
+			name = fmt.Sprintf("acquire and release, %d connections, pipeline of %d each", conns, depth)
+		}
+		b.Closely(5, name, "per s", "SET NX PX and EVALSHA", c.goal,
 			pairs(func(name string) []string { return []string{"LOCK.ACQUIRE", name, owner, "600000"} },
 				func(name string) []string { return []string{"LOCK.RELEASE", name, owner} }),
 			pairs(func(name string) []string { return []string{"SET", name, owner, "NX", "PX", "600000"} },
@@ -75,7 +79,7 @@ func lockCost(b *Bench, s *Server) {
 			s.resetStats()
 			of := func(i int) []string { return command(names[i]) }
 			if each {
-				s.loadEach(len(names), workers, of)
+				s.loadEach(len(names), workers, 1, func(conn, i int) []string { return of(conn + i*workers) })
 			} else {
 				s.load(len(names), 100, of)
 			}
