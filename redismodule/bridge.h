@@ -72,7 +72,7 @@ typedef struct {
 /* A pass: while it is open, the fast path needs no Handler for a command and two names. */
 typedef struct hf_pass {
     uint64_t id, on, born, uses; /* on: the watched key it hangs on; born: the tick of its opening */
-    int shut, alone;             /* alone: without the second native command */
+    int shut, alone, logged;     /* alone: without the second native command; logged: see hf_keyed_left */
     unsigned tries;              /* since it was opened */
     RedisModuleString *guard;    /* a key that must not be there */
     struct hf_pass *next;
@@ -81,6 +81,8 @@ typedef struct hf_pass {
 /* Of so many calls with a pass one goes to the Handler, which measures what it can of the
  * others. */
 enum { HF_SAMPLE = 64 };
+
+enum { HF_PASS_THEN = 1, HF_PASS_LOGGED = 2 };
 
 /* A pass that is gone, id 0 for none, and what its uses came to. */
 typedef struct { uint64_t id, uses; } hf_shut_pass;
@@ -110,6 +112,18 @@ int hf_fast_lock_acquire(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **ar
 int hf_fast_lock_extend(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int hf_fast_lock_release(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 
+/* Room for tasks of a key in a stream, and what was done with it: see OpenRoom, KeyedChange. */
+enum { HF_ROOMS = 4096, HF_KEYED_LOG = 256 };
+typedef struct { uint64_t id, on, born; int64_t left; } hf_room;
+typedef struct { hf_stream_id id; int64_t room; uint64_t pass; } hf_keyed_change;
+extern hf_room hf_rooms[HF_ROOMS];
+extern hf_keyed_change hf_keyed_log[HF_KEYED_LOG];
+extern int64_t hf_keyed_logged; /* entries of the log that are in use; commands go to Go while it is full */
+int hf_room_open(uint64_t id, uint64_t on);
+hf_room *hf_room_for(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString *stream, RedisModuleString *key);
+void hf_room_use(hf_room *room, hf_stream_id id);
+void hf_keyed_left(uint64_t pass, hf_stream_id id);
+
 extern int hf_forked;              /* this is a child of the server */
 extern int hf_muted[HF_MODULES];  /* the module hears no key events */
 
@@ -121,7 +135,7 @@ void hf_fast_set(int slot, int module, const char *name, int off);
 int hf_fast_run(int slot, RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 uint64_t hf_fast_answered(int slot);
 uint64_t hf_pass_id(int slot, int module, int db, const char *a, size_t a_len, const char *b, size_t b_len);
-hf_shut_pass hf_pass_open(uint64_t id, uint64_t on, const char *guard, size_t len, int then);
+hf_shut_pass hf_pass_open(uint64_t id, uint64_t on, const char *guard, size_t len, int flags);
 hf_pass *hf_pass_for(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString *a, RedisModuleString *b, int unheld);
 int hf_prefix_clear(void);
 void hf_prefix_add(const char *name, size_t len);
@@ -163,7 +177,7 @@ enum { HF_ID = 48 }; /* an entry's id in decimal is shorter */
 typedef struct { hf_stream_id id; size_t len; } hf_added;
 extern char hf_added_id[HF_ID]; /* what hf_add_entry added last */
 char *hf_digits(char *p, uint64_t n);
-size_t hf_xadd(RedisModuleCtx *ctx, int module, RedisModuleString **v, size_t n, hf_stream_id *id, char *text);
+size_t hf_xadd(RedisModuleCtx *ctx, int module, hf_room *room, RedisModuleString **v, size_t n, hf_stream_id *id, char *text);
 hf_added hf_add_entry(RedisModuleCtx *ctx, int module, const char *buf, hf_part *parts, size_t n);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);
 

@@ -61,9 +61,9 @@ char *hf_digits(char *p, uint64_t n) {
 
 /* XADD key * field value …, without what a call costs beside it: v is the arguments. The id
  * goes to *id and text, whose length is the answer; 0 says that nothing was done, because the
- * key is no stream, or the stream takes no more. Only a call makes a stream: in a cluster, that
+ * key is no stream, or the stream takes no more. The entry takes a place in the room, NULL for none. Only a call makes a stream: in a cluster, that
  * is refused where the key is elsewhere. */
-size_t hf_xadd(RedisModuleCtx *ctx, int m, RedisModuleString **v, size_t n, hf_stream_id *id, char *text) {
+size_t hf_xadd(RedisModuleCtx *ctx, int m, hf_room *room, RedisModuleString **v, size_t n, hf_stream_id *id, char *text) {
     RedisModuleKey *key = RM_OpenKey(ctx, v[0], HF_WRITE);
     if (n < 4 || n % 2 || RM_KeyType(key) != HF_STREAM || RM_StreamAdd(key, 1, id, v + 2, (long)(n - 2) / 2)) { /* 1: the next id */
         hf_close(key);
@@ -79,6 +79,7 @@ size_t hf_xadd(RedisModuleCtx *ctx, int m, RedisModuleString **v, size_t n, hf_s
     v[1] = star;
     RM_SignalModifiedKey(ctx, v[0]);
     hf_close(key); /* others may do anything when they hear of it */
+    if (room) hf_room_use(room, *id);
     hf_muted[m]++;
     RM_NotifyKeyspaceEvent(ctx, HF_EVENT_STREAM, "xadd", v[0]);
     hf_muted[m]--;
@@ -90,7 +91,7 @@ char hf_added_id[HF_ID];
 hf_added hf_add_entry(RedisModuleCtx *ctx, int m, const char *buf, hf_part *parts, size_t n) {
     RedisModuleString *few[24], **v = gather(few, 24, buf + strlen(buf) + 1, parts, n);
     hf_added out = { 0 };
-    if (n) out.len = hf_xadd(ctx, m, v, n, &out.id, hf_added_id);
+    if (n) out.len = hf_xadd(ctx, m, NULL, v, n, &out.id, hf_added_id);
     scatter(few, v, parts, n);
     return out;
 }

@@ -71,6 +71,9 @@ func enter(c *C.RedisModuleCtx, m *module) *Ctx {
 	ctx := stack[depth]
 	depth++
 	ctx.c, ctx.m, ctx.command, ctx.frame, ctx.now, ctx.replied = c, m, nil, nil, 0, false
+	if C.hf_keyed_logged > 0 && m.CatchUp != nil {
+		m.catchUp()
+	}
 	return ctx
 }
 

@@ -154,19 +154,29 @@ static int is_noted(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString *stream) 
     return 0;
 }
 
-/* TASK.PUBLISH stream payload [retry_count] is XADD while nobody waits in the stream. */
+/* TASK.PUBLISH stream payload [retry_count] [KEY key] is XADD while nobody waits in the stream,
+ * with a key while there is room for it. */
 static int task_publish(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    if (argc > 4 || (argc == 4 && !within(argv[3], 0, 1 << 30)) || held(f, ctx, argv[1]) || !is_noted(f, ctx, argv[1])) return 0;
-    RedisModuleString *v[] = { argv[1], WORD("*"), WORD("payload"), argv[2], WORD("timestamp"), seconds(),
-        WORD("retry_count"), argc == 4 ? argv[3] : WORD("0") };
+    int keyed = argc > 4 && argc < 7 && is_word(argv[argc - 2], "KEY"), plain = argc - 2 * keyed;
+    if (plain > 4 || (plain == 4 && !within(argv[3], 0, 1 << 30))) return 0;
+    if ((!keyed && held(f, ctx, argv[1])) || !is_noted(f, ctx, argv[1])) return 0;
+    hf_room *room = keyed ? hf_room_for(f, ctx, argv[1], argv[argc - 1]) : NULL;
+    if (keyed && !room) return 0;
+    RedisModuleString *v[10] = { argv[1], WORD("*"), WORD("payload"), argv[2], WORD("timestamp"), seconds(),
+        WORD("retry_count"), plain == 4 ? argv[3] : WORD("0") };
+    if (keyed) {
+        v[8] = WORD("key");
+        v[9] = argv[argc - 1];
+    }
     hf_stream_id id;
     char text[HF_ID];
-    size_t len = hf_xadd(ctx, f->module, v, 8, &id, text);
+    size_t len = hf_xadd(ctx, f->module, room, v, keyed ? 10 : 8, &id, text);
     if (len) {
         RM_ReplyWithStringBuffer(ctx, text, len);
         f->answered++;
         return 1;
     }
+    if (keyed) return 0;
     RedisModuleCallReply *r = call(f, ctx, "XADD", v, 8); /* makes the stream */
     if (r && RM_CallReplyType(r) == 0) return answer(f, ctx, r); /* 0: a string */
     if (r) RM_FreeCallReply(r);
@@ -203,10 +213,24 @@ static int task_consume(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **arg
     return 0;
 }
 
+/* Reads a decimal number as the server writes it, and returns where it ends; NULL if it is none. */
+static const char *counted(const char *p, const char *end, uint64_t *n) {
+    const char *from = p;
+    for (*n = 0; p < end && *p >= '0' && *p <= '9' && p - from < 19; p++) *n = *n * 10 + (uint64_t)(*p - '0');
+    return p == from || (*from == '0' && p - from > 1) ? NULL : p;
+}
+
+static int is_entry(RedisModuleString *s, hf_stream_id *id) {
+    size_t len;
+    const char *p = RM_StringPtrLen(s, &len), *end = p + len;
+    return (p = counted(p, end, &id->ms)) && p < end && *p == '-' && counted(p + 1, end, &id->seq) == end;
+}
+
 /* TASK.ACK stream group id is XACK and, unless the pass is for XACK alone, XDEL. */
 static int task_ack(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     hf_pass *pass = argc == 4 ? hf_pass_for(f, ctx, argv[1], argv[2], 0) : NULL;
-    if (!pass) return 0;
+    hf_stream_id id;
+    if (!pass || (pass->logged && (hf_keyed_logged == HF_KEYED_LOG || hf_muted[f->module] || !is_entry(argv[3], &id)))) return 0;
     RedisModuleCallReply *r = call(f, ctx, "XACK", argv + 1, 3);
     if (!r || RM_CallReplyType(r) != 2) { /* 2: an integer */
         if (r) RM_FreeCallReply(r);
@@ -214,6 +238,7 @@ static int task_ack(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **argv, i
         return 0;
     }
     long long n = RM_CallReplyInteger(r);
+    if (n > 0 && pass->logged) hf_keyed_left(pass->id, id);
     if (n > 0 && !pass->alone) {
         RedisModuleString *v[] = { argv[1], argv[3] };
         RedisModuleCallReply *deleted = call(f, ctx, "XDEL", v, 2);

@@ -74,21 +74,24 @@ func Pass(command string, db int, a, b []byte) PassID {
 		chars(b), C.size_t(len(b))))
 }
 
+// PassFlags say what the fast path does with a pass.
+type PassFlags int
+
+const (
+	PassThen   PassFlags = C.HF_PASS_THEN   // it runs its second native command too
+	PassLogged PassFlags = C.HF_PASS_LOGGED // it has Module.CatchUp hear what it acknowledged
+)
+
 // OpenPass opens a pass: the fast path may answer the command until the pass is shut. It is
 // shut by ShutPass, when the fast path fails, and by C, before Module.KeyEvent runs, at the
 // first foreign event on the watched key that it hangs on (on, 0 for none) that is not in
 // Module.Harmless, when that watch ends, and at every server event that the module hears.
-// While the guard, a key's name, exists, the pass is not used. then says whether the fast
-// path may run its second native command too.
+// While the guard, a key's name, exists, the pass is not used.
 //
 // OpenPass returns the pass that it replaced, if any (the same one, or another where there
 // are too many), and what its uses came to, as ShutPass does.
-func OpenPass(id PassID, on WatchID, guard []byte, then bool) (shut PassID, uses int64) {
-	and := C.int(0)
-	if then {
-		and = 1
-	}
-	was := C.hf_pass_open(C.uint64_t(id), C.uint64_t(on), chars(guard), C.size_t(len(guard)), and)
+func OpenPass(id PassID, on WatchID, guard []byte, flags PassFlags) (shut PassID, uses int64) {
+	was := C.hf_pass_open(C.uint64_t(id), C.uint64_t(on), chars(guard), C.size_t(len(guard)), C.int(flags))
 	return PassID(was.id), int64(was.uses)
 }
 

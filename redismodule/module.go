@@ -45,6 +45,11 @@ type Module struct {
 	// Harmless are the names of key events that leave passes open (see OpenPass).
 	Harmless []string
 
+	// CatchUp hears what the fast path did with rooms and passes that are PassLogged, before
+	// anything else of the module runs. It must not touch the server. Of the modules in a
+	// library one can have it.
+	CatchUp func(log []KeyedChange)
+
 	// ClientGone hears that a connection given to Ctx.WatchClient closed. It
 	// must not write.
 	ClientGone func(ctx *Ctx, client uint64)

@@ -50,7 +50,7 @@ uint64_t hf_pass_id(int slot, int module, int db, const char *a, size_t a_len, c
 }
 
 /* What the module believes holds from now on, so any event from now on shuts the pass. */
-hf_shut_pass hf_pass_open(uint64_t id, uint64_t on, const char *guard, size_t len, int then) {
+hf_shut_pass hf_pass_open(uint64_t id, uint64_t on, const char *guard, size_t len, int flags) {
     hf_shut_pass was = { 0 };
     if (passes.used >= passes.cap) grow();
     hf_pass **at = place(id);
@@ -61,7 +61,7 @@ hf_shut_pass hf_pass_open(uint64_t id, uint64_t on, const char *guard, size_t le
     }
     hf_pass *p = RM_Alloc(sizeof *p);
     at = &passes.at[id & (passes.cap - 1)];
-    *p = (hf_pass){ .id = id, .on = on, .born = hf_tick(), .alone = !then, .next = *at,
+    *p = (hf_pass){ .id = id, .on = on, .born = hf_tick(), .alone = !(flags & HF_PASS_THEN), .logged = flags & HF_PASS_LOGGED, .next = *at,
         .guard = len ? RM_CreateString(NULL, guard, len) : NULL };
     *at = p;
     passes.used++;

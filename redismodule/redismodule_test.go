@@ -173,6 +173,16 @@ func TestAPanicInAnyCallbackIsContained(t *testing.T) {
 	want(t, "set", do(t, c, "SET k v"), "OK")
 	contained("key event")
 
+	do(t, c, "TASK.PUBLISH s p")
+	do(t, c, "XADD s * a b")
+	do(t, c, "PROBE.WATCH s")
+	do(t, c, "PROBE.ROOM s a 1")
+	breakIn("catch up")
+	do(t, c, "TASK.PUBLISH s p KEY a")
+	want(t, "the Handler is called all the same", do(t, c, "TASK.PUBLISH s p KEY a"), "HANDLER")
+	contained("catch up")
+	do(t, c, "PROBE.UNWATCH s")
+
 	// Whoever waits is answered, and others are served as ever.
 	breakIn("timer")
 	_, _, late := wait(t, c, "late", 50)

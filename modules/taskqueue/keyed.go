@@ -35,7 +35,8 @@ func (s *state) learnKeys(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	if !is && s.heldIn(ctx, q.Stream) == 0 {
 		return
 	}
-	q.Keys = keyed.New(rule, &q.Pace)
+	q.SetKeys(keyed.New(rule, &q.Pace))
+	q.Keys.Recalled = func() { q.Groups(s.passes.shutAck) }
 	q.Keys.Walk.Entered = q.Keys.Rule().Most == 0 // nothing is counted
 	s.table.SetDue(q, dispatch.Keyed, ctx.Now())
 	s.rearm(ctx)
@@ -70,9 +71,7 @@ func (s *state) admit(ctx *redismodule.Ctx, q *dispatch.Queue, key []byte) bool 
 
 // entered says that a task of a key was added to the stream now.
 func (s *state) entered(ctx *redismodule.Ctx, q *dispatch.Queue, key []byte, id dispatch.ID) {
-	if q.Keys.Enter(key, keyed.ID(id)); q.Keys.Walk.Entered {
-		q.Keys.Walk.Entry = keyed.ID(id)
-	}
+	q.Keys.Enter(key, keyed.ID(id))
 	if q.Keys.Rule().Rate == 0 {
 		return
 	}
@@ -299,7 +298,7 @@ func (s *state) lookKeys(ctx *redismodule.Ctx, q *dispatch.Queue) {
 		return
 	}
 	if q.Keys.In() > s.length(ctx, q.Stream) { // others have deleted entries
-		q.Keys = nil
+		q.SetKeys(nil)
 		if s.learnKeys(ctx, q); q.Keys == nil {
 			return
 		}
@@ -318,7 +317,7 @@ func (s *state) lookKeys(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	}
 	if q.Keys.Rule() == (keyed.Rule{}) && q.Keys.Empty() {
 		if _, is := s.ruleOf(ctx, q.Stream); !is {
-			q.Keys = nil
+			q.SetKeys(nil)
 			s.table.SetDue(q, dispatch.Keyed, 0)
 			return
 		}

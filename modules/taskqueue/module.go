@@ -33,6 +33,7 @@ var Module = redismodule.Module{
 	ReplicaTimer: replicaTimer,
 	KeyEvents:    redismodule.EventStream | redismodule.EventGeneric | redismodule.EventZSet | redismodule.EventString | redismodule.EventHash,
 	KeyEvent:     keyEvent,
+	CatchUp:      catchUp,
 	Harmless:     harmless,
 	KeySuffix:    ":" + delayedKey,
 	FlushDB:      flushDB,

@@ -27,8 +27,8 @@ type passes map[redismodule.PassID]*dispatch.Group
 
 // open opens a pass of a group. The server bounds the memory of passes: opening one may
 // shut another.
-func (p passes) open(g *dispatch.Group, kind int, id redismodule.PassID, guard []byte, then bool) {
-	if shut, uses := redismodule.OpenPass(id, redismodule.WatchID(g.Queue.Watches[0]), guard, then); shut != 0 {
+func (p passes) open(g *dispatch.Group, kind int, id redismodule.PassID, guard []byte, flags redismodule.PassFlags) {
+	if shut, uses := redismodule.OpenPass(id, redismodule.WatchID(g.Queue.Watches[0]), guard, flags); shut != 0 {
 		p.used(shut, uses)
 		delete(p, shut)
 	}
@@ -38,13 +38,18 @@ func (p passes) open(g *dispatch.Group, kind int, id redismodule.PassID, guard [
 
 // shut shuts the passes of a group.
 func (p passes) shut(g *dispatch.Group) {
-	for i, id := range g.Fast {
-		if id := redismodule.PassID(id); id != 0 && p[id] == g {
-			p.used(id, redismodule.ShutPass(id))
-			delete(p, id)
-		}
-		g.Fast[i] = 0
+	p.shutOne(g, takePass)
+	p.shutOne(g, ackPass)
+}
+
+func (p passes) shutAck(g *dispatch.Group) { p.shutOne(g, ackPass) }
+
+func (p passes) shutOne(g *dispatch.Group, kind int) {
+	if id := redismodule.PassID(g.Fast[kind]); id != 0 && p[id] == g {
+		p.used(id, redismodule.ShutPass(id))
+		delete(p, id)
 	}
+	g.Fast[kind] = 0
 }
 
 func (p passes) shutAll() {
@@ -83,7 +88,7 @@ func (s *state) openTake(g *dispatch.Group, c *claim) {
 	}
 	if guard, ok := s.sideKey(g.Queue.Stream, pausedKey); ok {
 		id := redismodule.Pass("task.consume", g.Queue.DB, view(g.Queue.Stream), view(g.Name))
-		s.passes.open(g, takePass, id, guard, false)
+		s.passes.open(g, takePass, id, guard, 0)
 	}
 }
 
@@ -91,11 +96,24 @@ func (s *state) openTake(g *dispatch.Group, c *claim) {
 func letsInMore(q *dispatch.Queue) bool { return q.Keys != nil && q.Keys.Rule().Soft }
 
 // openAck opens the fast path to acknowledge what the only group of a stream has, or any
-// group if entries are kept.
+// group if entries are kept. Where keys are counted, and while no task is held that an end would let in, C says what it
+// acknowledged.
 func (s *state) openAck(ctx *redismodule.Ctx, stream, group string) {
-	if g := s.group(ctx, stream, group); (g.Queue.Exclusive || keepAcked) && g.Queue.Watches != nil && g.Queue.Keys == nil && !s.holding(ctx, stream) {
-		s.passes.open(g, ackPass, redismodule.Pass("task.ack", g.Queue.DB, view(stream), view(group)), nil, !keepAcked)
+	g := s.group(ctx, stream, group)
+	q, flags := g.Queue, redismodule.PassFlags(0)
+	if !q.Exclusive && (!keepAcked || q.Keys != nil) || q.Watches == nil || s.holding(ctx, stream) {
+		return
 	}
+	if !keepAcked {
+		flags |= redismodule.PassThen
+	}
+	if q.Keys != nil {
+		if !q.Keys.Quiet() {
+			return
+		}
+		flags |= redismodule.PassLogged
+	}
+	s.passes.open(g, ackPass, redismodule.Pass("task.ack", q.DB, view(stream), view(group)), nil, flags)
 }
 
 // madeAvailable says that tasks lie with the module's own consumer.

@@ -94,6 +94,7 @@ func (s *state) publishKeyed(ctx *redismodule.Ctx, stream, payload redismodule.A
 	}
 	if q != nil {
 		s.entered(ctx, q, key.Bytes(), id)
+		s.lend(q, key.Bytes())
 	}
 	s.stats.published++
 	ctx.ReplyBytes(text)

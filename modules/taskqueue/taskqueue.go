@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"holdfast/modules/internal/dispatch"
+	"holdfast/modules/internal/keyed"
 	"holdfast/redismodule"
 )
 
@@ -65,6 +66,7 @@ type state struct {
 	moved     [][]byte // tasks' ids and where they are, in turn
 
 	uniques uniques
+	loans   []*keyed.Loan // by the places that C has for them
 }
 
 var tasks state

@@ -140,7 +140,7 @@ func (s *state) streamEvent(ctx *redismodule.Ctx, q *dispatch.Queue, event strin
 		q.AddedSome()
 		s.keysChanged(ctx, q, ctx.Now())
 		if q.Keys != nil && q.Keys.Rule().Most > 0 {
-			q.Keys.Walk.Entered = false // the entry may have a key
+			q.Keys.Unsure() // the entry may have a key
 		}
 		if len(q.WaitedIn()) > 0 {
 			s.table.LookAt(q, ctx.Now())

@@ -43,7 +43,7 @@ type streamBeliefs struct {
 	// Scheduled is the number of delayed tasks, as last counted.
 	Scheduled int64
 	// Keys are the keys of the stream's tasks, if a rule says how many of them may run or
-	// some are held; else nil.
+	// some are held; else nil. SetKeys sets them.
 	Keys *keyed.Keys
 
 	due [sets]int64 // when the first of each kind is due; 0 when none is known
@@ -108,6 +108,18 @@ func (g *Group) NameDead(name string) {
 	if d := &g.Queue.dead; name != "" && (d.name != name || d.group != g.Name) {
 		*d = deadStream{g.Name, strings.Clone(name)}
 	}
+}
+
+// SetKeys replaces the keys. What the old ones have lent they recall.
+func (q *Queue) SetKeys(k *keyed.Keys) {
+	q.Keys.Recall()
+	q.Keys = k
+}
+
+// believe replaces the beliefs of the stream itself.
+func (q *Queue) believe(b streamBeliefs) {
+	q.SetKeys(nil)
+	q.streamBeliefs = b
 }
 
 // Dead returns the dead stream that a consumer of the stream named last, and the

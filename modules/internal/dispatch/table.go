@@ -91,6 +91,7 @@ func (t *Table) drop(q *Queue) {
 	if len(q.groups) == 0 && q.Trusted && q.NextDue() == 0 && q.Keys.Empty() && t.queues[q.Key] == q {
 		t.looks.Remove(&q.look)
 		delete(t.queues, q.Key)
+		q.Keys.Recall()
 		if t.Dropped != nil {
 			t.Dropped(q)
 		}
@@ -104,7 +105,7 @@ func (t *Table) Distrust(q *Queue, now int64) {
 		t.forgotten(g)
 		g.groupBeliefs = unbelieved
 	}
-	q.streamBeliefs = streamBeliefs{}
+	q.believe(streamBeliefs{})
 	t.LookAt(q, now)
 }
 
@@ -136,7 +137,7 @@ func (t *Table) Vanished(q *Queue) {
 func (t *Table) ForgetAll() {
 	for _, q := range t.queues {
 		if len(q.waitedIn) == 0 {
-			q.streamBeliefs = streamBeliefs{Trusted: true}
+			q.believe(streamBeliefs{Trusted: true})
 			t.Vanished(q)
 			t.drop(q)
 		}

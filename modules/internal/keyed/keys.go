@@ -25,7 +25,7 @@ const round = 1 << 20
 // aheadMost is how many bytes of held tasks are kept in memory.
 const aheadMost = 256 << 10
 
-// Keys are the keys of one queue. A key of which nothing is in or held takes no memory.
+// Keys are the keys of one queue. A key of which nothing is in, held or lent takes no memory.
 type Keys struct {
 	// Walk is where the caller stands that reads what is in and held from elsewhere.
 	Walk Walk
@@ -33,6 +33,8 @@ type Keys struct {
 	// it came to the end of them.
 	Audit   int
 	Audited int64
+	// Recalled, if set, hears that the Keys may not be Quiet any more.
+	Recalled func()
 
 	rule    Rule
 	names   map[string]*key
@@ -46,6 +48,7 @@ type Keys struct {
 	later deadline.Heap[*key] // may not be let in before a time, by that time
 	lines deadline.Heap[*key] // all with held tasks, the longest first
 	pace  *Pace
+	loans []*Loan
 }
 
 // Walk tells what is not known yet.
@@ -68,6 +71,7 @@ type key struct {
 	name string
 	in   []ID
 	line *line // nil when nothing is held
+	loan *Loan // nil when its room is not lent
 }
 
 type line struct {
@@ -98,7 +102,7 @@ func (s *Keys) Known() bool { return s.Walk.Entered && s.Walk.Held }
 
 // Empty reports whether there is nothing to remember. Nil is empty.
 func (s *Keys) Empty() bool {
-	return s == nil || s.Known() && len(s.names) == 0 && s.pace.over.Len() == 0
+	return s == nil || s.Quiet() && len(s.entries) == 0 && s.pace.over.Len() == 0
 }
 
 // In is the number of entries that are in, as far as the rule counts them.
@@ -188,12 +192,23 @@ func (s *Keys) Admit(now int64, name []byte, beyond bool) bool {
 
 // Enter says that an entry of the key is in. It may be said twice.
 func (s *Keys) Enter(name []byte, id ID) {
-	if _, is := s.entries[id]; is || s.rule.Most == 0 {
-		return
+	s.known(id)
+	if _, is := s.entries[id]; !is && s.rule.Most > 0 {
+		s.enter(s.key(name), id)
 	}
-	k := s.key(name)
+}
+
+// known says that the entries up to this one are known, if those before it are.
+func (s *Keys) known(id ID) {
+	if s.Walk.Entered {
+		s.Walk.Entry = id
+	}
+}
+
+func (s *Keys) enter(k *key, id ID) {
 	s.entries[id] = place{k, len(k.in)}
 	k.in = append(k.in, id)
+	s.tell(k)
 	s.put(k, 0)
 }
 
@@ -224,6 +239,7 @@ func (s *Keys) Leave(id ID) bool {
 	if k.in = k.in[:last]; last == 0 {
 		k.in = nil
 	}
+	s.tell(k)
 	s.put(k, 0)
 	s.drop(k)
 	return true
@@ -379,7 +395,7 @@ func (s *Keys) key(name []byte) *key {
 
 // drop forgets a key of which nothing is to be known.
 func (s *Keys) drop(k *key) {
-	if k.line == nil && len(k.in) == 0 {
+	if k.line == nil && len(k.in) == 0 && k.loan == nil {
 		delete(s.names, k.name)
 	}
 }
@@ -393,6 +409,7 @@ func (s *Keys) heldOf(k *key) int64 {
 
 // count sets the number of a key's held tasks, and its weight unless that is 0.
 func (s *Keys) count(k *key, held, weight int64) {
+	quiet := s.held == 0
 	s.held += held - s.heldOf(k)
 	if held == 0 {
 		if l := k.line; l != nil {
@@ -419,6 +436,9 @@ func (s *Keys) count(k *key, held, weight int64) {
 	}
 	l.held = held
 	s.lines.Put(&l.length, -held)
+	if quiet {
+		s.Recall()
+	}
 }
 
 // put moves a key into the heap where it belongs. Without now, a key whose time has come stays

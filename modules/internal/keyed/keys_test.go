@@ -28,6 +28,14 @@ type world struct {
 	order   map[string]uint64 // the number of the last task of a key that was let in first
 	began   map[string]map[string]int
 	seen    map[uint64]bool
+	loans   map[string]*loan
+	log     []func() // what was let in and left by loans, to be told
+}
+
+// loan is room that the world fills by itself.
+type loan struct {
+	left int64
+	loan *keyed.Loan
 }
 
 type task struct {
@@ -77,6 +85,56 @@ func (w *world) allowed(key string, beyond bool) bool {
 }
 
 func (w *world) enter(t *task, beyond bool) {
+	w.join(t, beyond)
+	w.keys.Enter([]byte(t.key), t.id)
+	w.keys.Passed(w.now, []byte(t.key))
+}
+
+// lend borrows the room of a key, if it is lent.
+func (w *world) lend(name string) {
+	if !w.keys.Lends([]byte(name)) {
+		return
+	}
+	l := &loan{}
+	if w.loans[name] != nil {
+		w.loans[name].loan.End()
+	}
+	w.loans[name] = l
+	l.loan = w.keys.Lend([]byte(name), &l.left)
+}
+
+// catchUp tells what loans were used for.
+func (w *world) catchUp() {
+	for _, tell := range w.log {
+		tell()
+	}
+	w.log = nil
+}
+
+// straight publishes by a loan alone, and reports whether it did.
+func (w *world) straight(t *task) bool {
+	l := w.loans[t.key]
+	if l == nil || l.left <= 0 {
+		return false
+	}
+	if w.heldIn() > 0 {
+		w.t.Fatalf("room of %s is lent while tasks are held", t.key)
+	}
+	l.left--
+	w.join(t, false)
+	w.log = append(w.log, func() { l.loan.Enter(t.id) })
+	return true
+}
+
+func (w *world) heldIn() (n int) {
+	for _, line := range w.held {
+		n += len(line)
+	}
+	return n
+}
+
+// join lets a task in, as far as the lists are concerned.
+func (w *world) join(t *task, beyond bool) {
 	if !w.allowed(t.key, beyond) {
 		w.t.Fatalf("a task of %s was let in (beyond: %v) where the rule %+v does not allow it", t.key, beyond, w.rule)
 	}
@@ -93,8 +151,6 @@ func (w *world) enter(t *task, beyond bool) {
 	w.next++
 	t.id = keyed.ID{Ms: 1, Seq: w.next}
 	w.ready = append(w.ready, t)
-	w.keys.Enter([]byte(t.key), t.id)
-	w.keys.Passed(w.now, []byte(t.key))
 	w.passed[t.key] = append(w.passed[t.key], w.now)
 	w.all = append(w.all, w.now)
 }
@@ -205,7 +261,7 @@ func (w *world) consume() {
 }
 
 // take takes a task out of the stream or out of work.
-func (w *world) take(label string) *task {
+func (w *world) take(label string, straight bool) *task {
 	n := len(w.ready) + len(w.work)
 	if n == 0 {
 		return nil
@@ -216,6 +272,10 @@ func (w *world) take(label string) *task {
 	}
 	t := (*list)[i]
 	*list = slices.Delete(slices.Clone(*list), i, i+1)
+	if straight {
+		w.log = append(w.log, func() { w.keys.Leave(t.id) })
+		return t
+	}
 	w.keys.Leave(t.id)
 	if w.rule.Most > 0 && w.keys.Leave(t.id) {
 		w.t.Fatalf("task %d left twice", t.n)
@@ -227,6 +287,8 @@ func (w *world) take(label string) *task {
 func (w *world) restart(r keyed.Rule) {
 	w.rule = r
 	old := w.keys
+	old.Recall()
+	w.loans = map[string]*loan{}
 	if w.keys = keyed.New(r, &w.pace); old == nil || old.Rule() != w.keys.Rule() {
 		w.passed, w.all = map[string][]int64{}, nil
 	}
@@ -263,6 +325,11 @@ func (w *world) counts() {
 			w.t.Fatalf("%s has %d held tasks, want %d", l.Name, l.Held, len(w.held[l.Name]))
 		}
 	}
+	for name, l := range w.loans {
+		if l.left != 0 && l.left != w.rule.Most-w.in(name) {
+			w.t.Fatalf("%d more tasks of %s may go in, and %d are under the rule %+v", l.left, name, w.in(name), w.rule)
+		}
+	}
 	got := fmt.Sprint(w.keys.Held(), w.keys.Lines(), n, w.keys.In())
 	if want := fmt.Sprint(held, lines, longest, in); got != want {
 		w.t.Fatalf("held, keys, the longest line and entries are %s, want %s", got, want)
@@ -295,6 +362,7 @@ func TestKeysAreLetInAsTheRuleSaysAndNothingIsLost(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"publish": func(t *rapid.T) {
 				w.t = t
+				w.catchUp()
 				for range rapid.IntRange(1, 3).Draw(t, "n") {
 					published++
 					w.publish(&task{n: published, key: rapid.SampledFrom(names).Draw(t, "key")})
@@ -302,20 +370,59 @@ func TestKeysAreLetInAsTheRuleSaysAndNothingIsLost(t *testing.T) {
 			},
 			"consume": func(t *rapid.T) {
 				w.t = t
+				w.catchUp()
 				w.waiting++
 				w.letIn()
 			},
 			"go away": func(t *rapid.T) { w.waiting = 0 },
+			"lend": func(t *rapid.T) {
+				w.t = t
+				w.catchUp()
+				w.lend(rapid.SampledFrom(names).Draw(t, "key"))
+			},
+			"publish straight": func(t *rapid.T) {
+				w.t = t
+				if w.straight(&task{n: published + 1, key: rapid.SampledFrom(names).Draw(t, "key")}) {
+					published++
+				}
+			},
+			"settle straight": func(t *rapid.T) {
+				w.t = t
+				if w.keys.Quiet() && w.take("which", true) != nil {
+					done++
+				}
+			},
+			"unsure": func(t *rapid.T) {
+				w.t = t
+				w.catchUp()
+				w.keys.Unsure()
+				for name, l := range w.loans {
+					if l.left != 0 {
+						t.Fatalf("room of %s is lent by Keys that are not sure", name)
+					}
+				}
+				w.keys.Walk.Entered = true
+				w.letIn()
+			},
+			"no more loan": func(t *rapid.T) {
+				w.t = t
+				w.catchUp()
+				if l := w.loans[rapid.SampledFrom(names).Draw(t, "key")]; l != nil {
+					l.loan.End()
+				}
+			},
 			"settle": func(t *rapid.T) {
 				w.t = t
-				if w.take("which") != nil {
+				w.catchUp()
+				if w.take("which", false) != nil {
 					done++
 				}
 				w.letIn()
 			},
 			"retry": func(t *rapid.T) {
 				w.t = t
-				k := w.take("which")
+				w.catchUp()
+				k := w.take("which", false)
 				if k == nil {
 					return
 				}
@@ -331,6 +438,7 @@ func TestKeysAreLetInAsTheRuleSaysAndNothingIsLost(t *testing.T) {
 			},
 			"cancel": func(t *rapid.T) {
 				w.t = t
+				w.catchUp()
 				key := rapid.SampledFrom(names).Draw(t, "key")
 				if line := w.held[key]; len(line) > 0 {
 					i := rapid.IntRange(0, len(line)-1).Draw(t, "i")
@@ -345,16 +453,20 @@ func TestKeysAreLetInAsTheRuleSaysAndNothingIsLost(t *testing.T) {
 			},
 			"time": func(t *rapid.T) {
 				w.t = t
+				w.catchUp()
 				w.now += rapid.Int64Range(1, 40).Draw(t, "ms")
 				w.letIn()
 			},
 			"restart": func(t *rapid.T) {
 				w.t = t
+				w.catchUp()
 				w.restart(w.rule)
 			},
 			"": func(t *rapid.T) {
 				w.t = t
-				w.counts()
+				if len(w.log) == 0 {
+					w.counts()
+				}
 				left := uint64(len(w.ready) + len(w.work))
 				for _, line := range w.held {
 					left += uint64(len(line))
@@ -365,6 +477,7 @@ func TestKeysAreLetInAsTheRuleSaysAndNothingIsLost(t *testing.T) {
 			},
 		})
 		w.t = t
+		w.catchUp()
 		for i := 0; done < published; i++ {
 			if i > 10_000 {
 				t.Fatalf("%d tasks are held for ever", published-done)
@@ -376,12 +489,15 @@ func TestKeysAreLetInAsTheRuleSaysAndNothingIsLost(t *testing.T) {
 				w.letIn()
 				continue
 			}
-			w.take("last")
+			w.take("last", false)
 			done++
 			w.letIn()
 		}
 		w.now += 1000
 		w.keys.Next(w.now, false)
+		if w.keys.Recall(); len(w.loans) > 0 && w.keys.Lends([]byte("a")) {
+			t.Fatal("a key of which nothing is in is remembered after its loan")
+		}
 		if none := keyed.New(w.rule, &keyed.Pace{}); w.keys.AheadRoom() != none.AheadRoom() {
 			t.Fatal("tasks that were read ahead are kept though none is held")
 		}

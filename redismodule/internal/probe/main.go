@@ -22,6 +22,7 @@ var (
 	loads    int64
 	timerKey string
 	broken   string // the callback that shall panic, once
+	heard    []redismodule.KeyedChange
 )
 
 // breaks panics where the test wants it.
@@ -174,17 +175,44 @@ var module = redismodule.Module{
 		usual("task.consume", -4, redismodule.KeySpec{Flags: key1.Flags, Index: 3}),
 		usual("task.ack", -4, key1),
 		usual("cache.get", 2, key1),
-		// probe.pass command stream group [guard [alone]] opens a pass that hangs on the stream.
+		// probe.pass command stream group [guard [alone | logged]] opens a pass that hangs on the stream.
 		command("pass", -4, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			var guard []byte
 			if len(args) > 4 {
 				guard = args[4].Bytes()
 			}
 			id := redismodule.Pass(args[1].String(), ctx.DB(), args[2].Bytes(), args[3].Bytes())
-			shut, uses := redismodule.OpenPass(id, ctx.KeyID(ctx.DB(), args[2].Bytes()), guard, len(args) < 6)
+			flags := redismodule.PassThen
+			if len(args) > 5 && args[5].Is("ALONE") {
+				flags = 0
+			} else if len(args) > 5 {
+				flags |= redismodule.PassLogged
+			}
+			shut, uses := redismodule.OpenPass(id, ctx.KeyID(ctx.DB(), args[2].Bytes()), guard, flags)
 			ctx.ReplyArray(2)
 			ctx.ReplyBool(shut != 0 && shut != id)
 			ctx.ReplyInt(uses)
+			return nil
+		}),
+		// probe.room stream key n opens a room for n tasks.
+		command("room", 4, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
+			id := redismodule.Pass("task.publish", ctx.DB(), args[1].Bytes(), args[2].Bytes())
+			place, left := redismodule.OpenRoom(id, ctx.KeyID(ctx.DB(), args[1].Bytes()))
+			*left, _ = args[3].Int()
+			ctx.ReplyInt(int64(place))
+			return nil
+		}),
+		// probe.heard tells the ids that the fast path added and acknowledged since it was asked last.
+		command("heard", 1, "fast", func(ctx *redismodule.Ctx, _ []redismodule.Arg) error {
+			ctx.ReplyArray(len(heard))
+			for _, c := range heard {
+				sign := "+"
+				if c.Room < 0 {
+					sign = "-"
+				}
+				ctx.ReplyString(fmt.Sprint(sign, c.Ms, "-", c.Seq))
+			}
+			heard = nil
 			return nil
 		}),
 		command("shut", 4, "fast", func(ctx *redismodule.Ctx, args []redismodule.Arg) error {
@@ -271,7 +299,7 @@ var module = redismodule.Module{
 	},
 	Changed: func() { fired = append(fired, fmt.Sprint("limit ", limit)) },
 	Load: func(*redismodule.Ctx) error {
-		fired, waiters, timerKey = nil, map[string]*waiter{}, ""
+		fired, waiters, timerKey, heard = nil, map[string]*waiter{}, "", nil
 		loads++
 		breaks("load")
 		if limit == 666 {
@@ -304,6 +332,10 @@ var module = redismodule.Module{
 	KeyEvents: redismodule.EventGeneric | redismodule.EventString | redismodule.EventExpired | redismodule.EventStream,
 	KeySuffix: ":probed",
 	Harmless:  []string{"xadd", "xdel"},
+	CatchUp: func(log []redismodule.KeyedChange) {
+		breaks("catch up")
+		heard = append(heard, log...)
+	},
 	KeyEvent: func(_ *redismodule.Ctx, event string, key []byte) {
 		breaks("key event")
 		fired = append(fired, event+" "+string(key))
