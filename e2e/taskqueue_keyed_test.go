@@ -245,6 +245,36 @@ func TestEveryEndOfATaskLetsInTheNextOfItsKey(t *testing.T) {
 	}
 }
 
+// The place of a task that was held is remembered until it is done, also from one try to the next, and no longer.
+func TestATaskThatWasHeldIsFoundByItsIDUntilItIsDone(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	q.wants("OK", "TASK.KEYS s LIMIT 2")
+	var ids []string
+	for i := range 40 {
+		ids = append(ids, q.keyed("a", fmt.Sprint("a", i))...)
+	}
+	q.do("TASK.CONSUME g c s") // a0 stays in work
+	for i := 1; i < 30; i++ {
+		e := q.one("TASK.CONSUME g c s")
+		q.wants(int64(1), "TASK.ACK s g %", e.id)
+		if n := q.do("HLEN {s}:tasks").(int64); n > 1 {
+			t.Fatalf("%d places are remembered of one task that was held and let in", n)
+		}
+	}
+	e := q.one("TASK.CONSUME g c s")
+	q.wants(ids[30], "ECHO %", e.field("task_id"))
+	if again := q.do("TASK.NACK s g c %", e.id).([]any); len(again) == 0 {
+		t.Fatal("the task is not tried again")
+	}
+	q.wants(int64(1), "HEXISTS {s}:tasks %", ids[30])
+	q.wants(int64(1), "TASK.CANCEL s %", ids[30])
+	q.wants(int64(0), "HEXISTS {s}:tasks %", ids[30])
+	q.do("CONFIG SET taskqueue.keep-acked yes")
+	e = q.one("TASK.CONSUME g c s")
+	q.wants(int64(1), "TASK.ACK s g %", e.id)
+	q.wants(int64(1), "HEXISTS {s}:tasks %", e.field("task_id"))
+}
+
 func TestHeldTasksExpireAreCancelledAndAreUniqueAsOthers(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	q.wants("OK", "TASK.KEYS s LIMIT 1")

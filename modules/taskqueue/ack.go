@@ -40,7 +40,7 @@ func ack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 	n, _ := p.Int()
 	if n > 0 {
 		s.acked(ctx, text(stream.Bytes()), text(group.Bytes()), n)
-		s.settled(ctx, stream, group, int(n), ids...)
+		s.settled(ctx, stream, group, int(n), true, ids...)
 		s.feed(ctx, text(stream.Bytes()))
 		if len(args) == 4 {
 			s.openAck(ctx, text(stream.Bytes()), text(group.Bytes()))
@@ -71,8 +71,8 @@ func (s *state) acked(ctx *redismodule.Ctx, stream, group string, n int64) {
 // settled deletes those of the entries that every group of the stream is done with, and
 // frees the unique ids they hold. acked says how many of the ids the caller has just
 // acknowledged. A group still needs an entry that it has not read or has pending; an
-// entry stays when that cannot be found out.
-func (s *state) settled(ctx *redismodule.Ctx, stream, group redismodule.Arg, acked int, ids ...redismodule.Arg) {
+// entry stays when that cannot be found out. over says that the tasks do not go on elsewhere.
+func (s *state) settled(ctx *redismodule.Ctx, stream, group redismodule.Arg, acked int, over bool, ids ...redismodule.Arg) {
 	name := text(stream.Bytes())
 	holding := s.holding(ctx, name)
 	keys := s.keyed(ctx, name)
@@ -101,7 +101,11 @@ func (s *state) settled(ctx *redismodule.Ctx, stream, group redismodule.Arg, ack
 	if !keepAcked {
 		deleteEntries(ctx, stream, ids)
 	}
-	s.gone(ctx, keys, ids...)
+	if over && !keepAcked {
+		s.over(ctx, keys, ids...)
+	} else {
+		s.gone(ctx, keys, ids...)
+	}
 }
 
 // deleteEntries deletes entries of a stream.
@@ -194,6 +198,6 @@ func (s *state) ackOwn(ctx *redismodule.Ctx, stream, group, id string) error {
 	if n, _ := p.Int(); n != 1 {
 		return redismodule.Error("ERR task " + id + " was to be acknowledged and is not pending")
 	}
-	s.settled(ctx, redismodule.Text(view(stream)), redismodule.Text(view(group)), 1, redismodule.Text(view(id)))
+	s.settled(ctx, redismodule.Text(view(stream)), redismodule.Text(view(group)), 1, false, redismodule.Text(view(id)))
 	return nil
 }

@@ -10,10 +10,10 @@ import (
 // A task whose newest entry is not its first is found by its id in the hash
 // {stream}:tasks: the field is the task's id, the value is where the task is now, an
 // entry's id or that of a delayed task. The hash is a hint: whoever looks there looks at
-// the entry too. The fast path of TASK.ACK does not know of the hash, so fields stay
-// behind when such tasks are done. While the hash has more than twice as many fields as
-// the stream has tasks, checkEvery new fields have some others checked. The hash of an empty
-// stream is deleted.
+// the entry too. The fast path of TASK.ACK does not know of the hash, and its Handler only of
+// tasks that were held, so fields stay behind when tasks are done. While the hash has more
+// than twice as many fields as the stream has tasks, checkEvery new fields have some others
+// checked. The hash of an empty stream is deleted.
 
 const tasksKey = "tasks"
 
@@ -30,7 +30,7 @@ func (s *state) remember(ctx *redismodule.Ctx, stream string, task, at []byte) {
 		return
 	}
 	one := [...][]byte{task, at}
-	s.rememberAll(ctx, stream, one[:])
+	s.rememberAll(ctx, stream, one[:], nil)
 }
 
 // gather runs fn and has what it remembers of the stream written at once behind it. What fn
@@ -39,15 +39,15 @@ func (s *state) gather(ctx *redismodule.Ctx, stream string, fn func()) {
 	s.gathering = stream
 	fn()
 	s.gathering = ""
-	s.rememberAll(ctx, stream, s.moved)
+	s.rememberAll(ctx, stream, s.moved, nil)
 	clear(s.moved)
 	s.moved = s.moved[:0]
 }
 
-// rememberAll writes tasks' ids and where they are, in turn.
-func (s *state) rememberAll(ctx *redismodule.Ctx, stream string, moved [][]byte) {
+// rememberAll writes tasks' ids and where they are, in turn, and forgets the tasks that are done.
+func (s *state) rememberAll(ctx *redismodule.Ctx, stream string, moved, done [][]byte) {
 	key, ok := s.sideKey(stream, tasksKey)
-	if !ok || len(moved) == 0 {
+	if !ok || len(moved) == 0 && len(done) == 0 {
 		return // without a key a task is found by its entry's id alone
 	}
 	name := bytes.Clone(key)
@@ -58,9 +58,12 @@ func (s *state) rememberAll(ctx *redismodule.Ctx, stream string, moved [][]byte)
 	if put {
 		w.HashPut(redismodule.Text(moved[0]), moved[1], -1)
 	}
+	for _, task := range done {
+		w.HashDel(redismodule.Text(task), -1)
+	}
 	n := w.Len()
 	w.Close()
-	if !put {
+	if !put && len(moved) > 0 {
 		cmd := ctx.Cmd("HSET").Bytes(name)
 		for _, word := range moved {
 			cmd.Bytes(word)

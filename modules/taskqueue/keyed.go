@@ -135,18 +135,22 @@ type letting struct {
 	set   []byte   // the name of the set of held tasks
 	out   [][]byte // members that are in the stream now
 	index [][]byte // ids of tasks, each followed by that of its entry
+	done  [][]byte // ids of tasks that are over
 }
 
 // letIn adds held tasks to the stream, as the rule allows: about so many at most. It returns
 // how many. Beyond says that a consumer waits for them.
 func (s *state) letIn(ctx *redismodule.Ctx, q *dispatch.Queue, most int, beyond bool) (n int) {
-	var l letting
+	return s.letInAs(ctx, q, &letting{}, most, beyond)
+}
+
+func (s *state) letInAs(ctx *redismodule.Ctx, q *dispatch.Queue, l *letting, most int, beyond bool) (n int) {
 	for tries := 0; n < most && tries < most+letInMost; tries++ {
 		name, ok := q.Keys.Next(ctx.Now(), beyond)
 		if !ok {
 			break
 		}
-		added, err := s.letInOne(ctx, q, &l, view(name))
+		added, err := s.letInOne(ctx, q, l, view(name))
 		if err != nil {
 			// The stream's key holds something else. The task stays where it is.
 			s.table.SetDue(q, dispatch.Keyed, ctx.Now()+1000)
@@ -156,7 +160,7 @@ func (s *state) letIn(ctx *redismodule.Ctx, q *dispatch.Queue, most int, beyond 
 			n++
 		}
 	}
-	s.finish(ctx, q, &l)
+	s.finish(ctx, q, l)
 	return n
 }
 
@@ -169,8 +173,8 @@ func (s *state) finish(ctx *redismodule.Ctx, q *dispatch.Queue, l *letting) {
 		}
 		set.Close()
 	}
-	s.rememberAll(ctx, q.Stream, l.index)
-	l.out, l.index = l.out[:0], l.index[:0]
+	s.rememberAll(ctx, q.Stream, l.index, l.done)
+	l.out, l.index, l.done = l.out[:0], l.index[:0], l.done[:0]
 }
 
 // firstHeld returns the first held task of a key, nil where the set has none. With it the next
@@ -234,6 +238,8 @@ func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, all *letting, 
 		l.task = id
 		fields = withTask(fields, id)
 		scratch = fields
+	} else {
+		l.task = bytes.Clone(l.task) // the Keys keep it longer than the member
 	}
 	if l.expires > 0 && l.expires <= ctx.Now() {
 		s.expireHeld(ctx, q, fields, l.task, id)
@@ -249,7 +255,10 @@ func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, all *letting, 
 		}
 		s.stats.letIn++
 		added = true
-		defer s.entered(ctx, q, key, at)
+		defer func() {
+			s.entered(ctx, q, key, at)
+			q.Keys.Name(keyed.ID(at), l.task)
+		}()
 	}
 	if l.expires > 0 {
 		s.forgetExpiry(ctx, q.Stream, id)
@@ -262,6 +271,25 @@ func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, all *letting, 
 // gone says that entries are not in the stream or in work any more, and lets in what may
 // take their places.
 func (s *state) gone(ctx *redismodule.Ctx, q *dispatch.Queue, ids ...redismodule.Arg) {
+	s.makeRoom(ctx, q, &letting{}, ids)
+}
+
+// over is gone for tasks that are done. Those that were let in need not be found any more.
+func (s *state) over(ctx *redismodule.Ctx, q *dispatch.Queue, ids ...redismodule.Arg) {
+	if q == nil || q.Keys == nil {
+		return
+	}
+	var l letting
+	for _, id := range ids {
+		at, _ := dispatch.ParseID(id.Bytes())
+		if task := q.Keys.NameOf(keyed.ID(at)); task != nil {
+			l.done = append(l.done, task)
+		}
+	}
+	s.makeRoom(ctx, q, &l, ids)
+}
+
+func (s *state) makeRoom(ctx *redismodule.Ctx, q *dispatch.Queue, l *letting, ids []redismodule.Arg) {
 	if q == nil || q.Keys == nil {
 		return
 	}
@@ -269,7 +297,7 @@ func (s *state) gone(ctx *redismodule.Ctx, q *dispatch.Queue, ids ...redismodule
 		at, _ := dispatch.ParseID(id.Bytes())
 		q.Keys.Leave(keyed.ID(at))
 	}
-	q.Added(s.letIn(ctx, q, letInMost, false))
+	q.Added(s.letInAs(ctx, q, l, letInMost, false))
 	if q.Keys.Held() > 0 || q.DueAt(dispatch.Keyed) != 0 {
 		s.setKeyed(ctx, q)
 	}

@@ -96,8 +96,8 @@ func (s *state) openTake(g *dispatch.Group, c *claim) {
 func letsInMore(q *dispatch.Queue) bool { return q.Keys != nil && q.Keys.Rule().Soft }
 
 // openAck opens the fast path to acknowledge what the only group of a stream has, or any
-// group if entries are kept. Where keys are counted, and while no task is held that an end would let in, C says what it
-// acknowledged.
+// group if entries are kept. Where keys are counted, that is so while no task is held that an
+// end would let in, and C says what it acknowledged.
 func (s *state) openAck(ctx *redismodule.Ctx, stream, group string) {
 	g := s.group(ctx, stream, group)
 	q, flags := g.Queue, redismodule.PassFlags(0)

@@ -39,7 +39,8 @@ type Keys struct {
 	rule    Rule
 	names   map[string]*key
 	entries map[ID]place
-	turn    int64 // served last
+	tasks   map[ID][]byte // see Name
+	turn    int64         // served last
 	held    int64
 	ahead   int // bytes of the tasks that were read ahead
 
@@ -91,7 +92,7 @@ func New(r Rule, p *Pace) *Keys {
 		r.Most, r.Soft = 1, false
 	}
 	p.follow(r)
-	return &Keys{rule: r, pace: p, names: map[string]*key{}, entries: map[ID]place{}}
+	return &Keys{rule: r, pace: p, names: map[string]*key{}, entries: map[ID]place{}, tasks: map[ID][]byte{}}
 }
 
 // Rule returns the rule.
@@ -212,6 +213,16 @@ func (s *Keys) enter(k *key, id ID) {
 	s.put(k, 0)
 }
 
+// Name says by which name the caller knows the task of an entry that is in.
+func (s *Keys) Name(id ID, task []byte) {
+	if _, is := s.entries[id]; is {
+		s.tasks[id] = task
+	}
+}
+
+// NameOf is that name until the entry leaves, nil for none.
+func (s *Keys) NameOf(id ID) []byte { return s.tasks[id] }
+
 // Passed says that a task of the key was let in now, for the rate.
 func (s *Keys) Passed(now int64, name []byte) {
 	if s.rule.Rate == 0 {
@@ -230,6 +241,7 @@ func (s *Keys) Leave(id ID) bool {
 		return false
 	}
 	delete(s.entries, id)
+	delete(s.tasks, id)
 	k := p.key
 	last := len(k.in) - 1
 	if p.i != last {

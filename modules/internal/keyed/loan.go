@@ -63,8 +63,8 @@ func (l *Loan) End() {
 	s.drop(k)
 }
 
-// Recall ends all loans, and has Recalled say so. The Keys do it by themselves when they are not Quiet any more. Nil has lent
-// nothing.
+// Recall ends all loans and calls Recalled. The Keys do so by themselves when they are not Quiet
+// any more. Nil has lent nothing.
 func (s *Keys) Recall() {
 	if s == nil {
 		return
