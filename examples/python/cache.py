@@ -4,6 +4,7 @@
 """
 import json
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import redis
@@ -16,6 +17,7 @@ loads = []
 
 def load():
     loads.append(1)
+    time.sleep(0.2)  # as a database takes
     return json.dumps({"name": "Ann"}).encode()
 
 
