@@ -123,32 +123,37 @@ func pairsByClients(b *Bench, s *Server) error {
 	type pairs struct {
 		took     []float64 // µs
 		commands float64
+		cpu      float64 // µs of the client's process and the server's
 	}
 	n := b.size(2000)
 	var sides []side[pairs]
-	for _, l := range lockers {
-		take, done := l.maker(s)
-		defer done()
-		pair := func(i int) {
-			release, err := take(bg, "free:"+strconv.Itoa(i%100))
-			must(err)
-			release()
-		}
+	add := func(name string, pair func(i int)) {
 		for i := range 100 { // scripts are loaded, connections made
 			pair(i)
 		}
-		sides = append(sides, side[pairs]{l.name, func() (p pairs) {
+		sides = append(sides, side[pairs]{name, func() (p pairs) {
 			time.Sleep(20 * time.Millisecond) // what rueidislock does behind its release is over
-			before := s.commands()
-			p.took = latencies(n, pair)
+			before, own := s.commands(), ownCPU()
+			p.cpu = s.cpuEach(n, func() { p.took = latencies(n, pair) }) + us(ownCPU()-own)/float64(n)
 			p.commands = (s.commands() - before) / float64(n)
 			return p
 		}})
 	}
+	for _, l := range lockers {
+		take, done := l.maker(s)
+		defer done()
+		add(l.name, func(i int) {
+			release, err := take(bg, "free:"+strconv.Itoa(i%100))
+			must(err)
+			release()
+		})
+	}
+	add("two PINGs", func(int) { do(s, "PING"); do(s, "PING") }) // the least that a client's pair can take
 	results := contest(b, b.Pairs(), sides)
 	for _, p := range percentiles {
 		beside(b, "acquire and release by clients, "+p.name, "µs", nil, sides, results, func(r pairs) float64 { return result.Quantile(r.took, p.q) })
 	}
+	beside(b, "acquire and release by clients, of the client and the server", "µs of CPU", nil, sides, results, func(r pairs) float64 { return r.cpu })
 	beside(b, "commands per acquire and release", "", nil, sides, results, func(r pairs) float64 { return r.commands })
 	b.pairs("acquire and release by clients, one goroutine", "per s", sides[2].name, AtLeast(1.1),
 		each(results[0], func(r pairs) float64 { return perSecond(r.took) }), each(results[2], func(r pairs) float64 { return perSecond(r.took) }))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -54,6 +55,13 @@ func (s *Server) cpuEach(n int, work func()) float64 {
 	before := s.cpuTime()
 	work()
 	return float64((s.cpuTime() - before).Microseconds()) / float64(n)
+}
+
+// ownCPU is all the processor time this process has used, in user and kernel.
+func ownCPU() time.Duration {
+	var r syscall.Rusage
+	must(syscall.Getrusage(syscall.RUSAGE_SELF, &r))
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // rss is a process's resident memory in bytes, as the kernel adds it up exactly.
