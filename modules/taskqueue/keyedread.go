@@ -133,9 +133,7 @@ func (s *state) audit(ctx *redismodule.Ctx, q *dispatch.Queue) {
 			return
 		}
 		for some = some[:0]; more && len(some) < auditStep; {
-			var entries []keyed.ID
-			if entries, more = q.Keys.Full(q.Keys.Audit); more {
-				some = append(some, entries...)
+			if some, more = q.Keys.Full(q.Keys.Audit, some); more {
 				q.Keys.Audit++
 			}
 		}

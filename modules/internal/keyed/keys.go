@@ -38,7 +38,7 @@ type Keys struct {
 
 	rule    Rule
 	names   map[string]*key
-	entries map[ID]place
+	entries entries
 	tasks   map[ID][]byte // see Name
 	turn    int64         // served last
 	held    int64
@@ -62,15 +62,9 @@ type Walk struct {
 	Entered, Held bool
 }
 
-// place is where an entry stands in its key's list.
-type place struct {
-	key *key
-	i   int
-}
-
 type key struct {
 	name string
-	in   []ID
+	in   linked
 	line *line // nil when nothing is held
 	loan *Loan // nil when its room is not lent
 }
@@ -92,7 +86,7 @@ func New(r Rule, p *Pace) *Keys {
 		r.Most, r.Soft = 1, false
 	}
 	p.follow(r)
-	return &Keys{rule: r, pace: p, names: map[string]*key{}, entries: map[ID]place{}, tasks: map[ID][]byte{}}
+	return &Keys{rule: r, pace: p, names: map[string]*key{}, tasks: map[ID][]byte{}}
 }
 
 // Rule returns the rule.
@@ -103,16 +97,16 @@ func (s *Keys) Known() bool { return s.Walk.Entered && s.Walk.Held }
 
 // Empty reports whether there is nothing to remember. Nil is empty.
 func (s *Keys) Empty() bool {
-	return s == nil || s.Quiet() && len(s.entries) == 0 && s.pace.over.Len() == 0
+	return s == nil || s.Quiet() && s.entries.live == 0 && s.pace.over.Len() == 0
 }
 
 // In is the number of entries that are in, as far as the rule counts them.
-func (s *Keys) In() int { return len(s.entries) }
+func (s *Keys) In() int { return s.entries.live }
 
 // InOf is how many of them are of the key.
 func (s *Keys) InOf(name []byte) int {
 	if k := s.names[string(name)]; k != nil {
-		return len(k.in)
+		return int(k.in.n)
 	}
 	return 0
 }
@@ -164,7 +158,7 @@ func (s *Keys) Longest(most int) (lines []Line) {
 			next = append(next, child)
 		}
 		k := s.lines.At(at).Value
-		lines = append(lines, Line{k.name, k.line.held, k.line.weight, len(k.in)})
+		lines = append(lines, Line{k.name, k.line.held, k.line.weight, int(k.in.n)})
 	}
 	return lines
 }
@@ -185,7 +179,7 @@ func (s *Keys) Admit(now int64, name []byte, beyond bool) bool {
 		return true
 	case k.line != nil:
 		return false
-	case s.rule.Most == 0 || int64(len(k.in)) < s.rule.Most:
+	case s.rule.Most == 0 || k.in.n < s.rule.Most:
 		return true
 	}
 	return beyond && s.full.Len() == 0
@@ -194,7 +188,7 @@ func (s *Keys) Admit(now int64, name []byte, beyond bool) bool {
 // Enter says that an entry of the key is in. It may be said twice.
 func (s *Keys) Enter(name []byte, id ID) {
 	s.known(id)
-	if _, is := s.entries[id]; !is && s.rule.Most > 0 {
+	if _, is := s.entries.find(id); !is && s.rule.Most > 0 {
 		s.enter(s.key(name), id)
 	}
 }
@@ -207,15 +201,14 @@ func (s *Keys) known(id ID) {
 }
 
 func (s *Keys) enter(k *key, id ID) {
-	s.entries[id] = place{k, len(k.in)}
-	k.in = append(k.in, id)
+	s.entries.add(k, id)
 	s.tell(k)
 	s.put(k, 0)
 }
 
 // Name says by which name the caller knows the task of an entry that is in.
 func (s *Keys) Name(id ID, task []byte) {
-	if _, is := s.entries[id]; is {
+	if _, is := s.entries.find(id); is {
 		s.tasks[id] = task
 	}
 }
@@ -236,21 +229,12 @@ func (s *Keys) Passed(now int64, name []byte) {
 
 // Leave says that an entry is in no more, and reports whether it was.
 func (s *Keys) Leave(id ID) bool {
-	p, is := s.entries[id]
+	i, is := s.entries.find(id)
 	if !is {
 		return false
 	}
-	delete(s.entries, id)
+	k := s.entries.remove(i)
 	delete(s.tasks, id)
-	k := p.key
-	last := len(k.in) - 1
-	if p.i != last {
-		k.in[p.i] = k.in[last]
-		s.entries[k.in[p.i]] = p
-	}
-	if k.in = k.in[:last]; last == 0 {
-		k.in = nil
-	}
 	s.tell(k)
 	s.put(k, 0)
 	s.drop(k)
@@ -386,14 +370,14 @@ func (s *Keys) Due(now int64) (at int64) {
 	return at
 }
 
-// Full is the i-th of the keys that have held tasks and as many in as the rule allows, and
-// its entries; ok is false when there are not so many. The order changes with each call of
+// Full appends the entries of the i-th of the keys that have held tasks and as many in as the
+// rule allows; ok is false when there are not so many keys. The order changes with each call of
 // another method.
-func (s *Keys) Full(i int) (entries []ID, ok bool) {
+func (s *Keys) Full(i int, ids []ID) (all []ID, ok bool) {
 	if i >= s.full.Len() {
-		return nil, false
+		return ids, false
 	}
-	return s.full.At(i).Value.in, true
+	return s.entries.of(s.full.At(i).Value, ids), true
 }
 
 func (s *Keys) key(name []byte) *key {
@@ -407,7 +391,7 @@ func (s *Keys) key(name []byte) *key {
 
 // drop forgets a key of which nothing is to be known.
 func (s *Keys) drop(k *key) {
-	if k.line == nil && len(k.in) == 0 && k.loan == nil {
+	if k.line == nil && k.in.n == 0 && k.loan == nil {
 		delete(s.names, k.name)
 	}
 }
@@ -468,7 +452,7 @@ func (s *Keys) put(k *key, now int64) {
 	switch {
 	case due > now:
 		to, at = &s.later, due
-	case s.rule.Most > 0 && int64(len(k.in)) >= s.rule.Most:
+	case s.rule.Most > 0 && k.in.n >= s.rule.Most:
 		to = &s.full
 	}
 	if l.heap != to && l.heap != nil {

@@ -20,7 +20,7 @@ func (s *Keys) Lends(name []byte) bool {
 		return false
 	}
 	k := s.names[string(name)]
-	return k != nil && k.loan == nil && int64(len(k.in)) < s.rule.Most
+	return k != nil && k.loan == nil && k.in.n < s.rule.Most
 }
 
 // Lend lends the room of a key. Until the loan ends, *left is how many of its tasks may go
@@ -38,7 +38,7 @@ func (s *Keys) Lend(name []byte, left *int64) *Loan {
 // tell says how much room a key has to whom it is lent.
 func (s *Keys) tell(k *key) {
 	if k.loan != nil {
-		*k.loan.left = s.rule.Most - int64(len(k.in))
+		*k.loan.left = s.rule.Most - k.in.n
 	}
 }
 
