@@ -83,12 +83,16 @@ lint: tools ## golangci-lint where it is installed, else gofmt and go vet
 matrix: build ## the server tests against Redis 7.0 and 8 and Valkey 8 and 9, fetched into a cache folder
 	@scripts/matrix
 
+# What the bench runs in Node.js. Where it cannot be had the bench says so, and measures the rest.
+bench/bullmq/node_modules: bench/bullmq/package-lock.json
+	@npm ci --prefix $(@D) --no-audit --no-fund --ignore-scripts >/dev/null 2>&1 || true
+
 .PHONY: bench
-bench: server build ## measure beside the alternatives, 20 minutes; into bench/results and docs/performance.md (ARGS="-only locks")
+bench: server build bench/bullmq/node_modules ## measure beside the alternatives, 20 minutes; into bench/results and docs/performance.md (ARGS="-only locks")
 	cd bench && $(GO) build -o ../$(BUILD)/bench . && ../$(BUILD)/bench $(if $(findstring -only,$(ARGS)),,-docs) $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: server build ## the same in two minutes: a look, not a measurement, and written nowhere but bench/out
+bench-quick: server build bench/bullmq/node_modules ## the same in two minutes: a look, not a measurement, and written nowhere but bench/out
 	cd bench && $(GO) build -o ../$(BUILD)/bench . && ../$(BUILD)/bench -quick $(ARGS)
 
 .PHONY: bench-check

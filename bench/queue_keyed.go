@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -108,6 +109,11 @@ func quietTenant(b *Bench, s *Server) {
 	const name = "one task behind 10,000 of another tenant waits"
 	b.Compare(name, "ms", "no rule", AtMost(0.1), ours("SHARE 4"), ours(""))
 	b.Compare(name, "ms", "asynq, one queue", AtMost(0.1), ours("SHARE 4"), byAsynq)
+	if err := noBullMQ(); err != nil {
+		fmt.Fprintf(os.Stderr, "skipped: BullMQ, which npm ci in bench/bullmq installs: %v\n", err)
+		return
+	}
+	b.Compare(name, "ms", "BullMQ, one queue", AtMost(0.1), ours("SHARE 4"), func() float64 { return quietInBullMQ(s, n) })
 }
 
 // limited: no more than so many in work at once, over all workers, costs little.
