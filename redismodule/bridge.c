@@ -72,6 +72,7 @@ int hf_info_register(RedisModuleCtx *ctx, int m) { return RM_RegisterInfoFunc(ct
 
 int redismodule_load(void *ctx, void **argv, int argc, const char *name) {
     static int once;
+    hf_on_time();
     const char *missing = hf_resolve(ctx);
     if (missing) {
         if (RM_Log) RM_Log(NULL, "warning", "%s needs the server function %s: Redis 7.0.8 or Valkey 7.2 or newer", name, missing);

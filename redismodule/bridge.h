@@ -128,6 +128,7 @@ extern int hf_forked;              /* this is a child of the server */
 extern int hf_muted[HF_MODULES];  /* the module hears no key events */
 
 const char *hf_resolve(RedisModuleCtx *ctx);
+void hf_on_time(void); /* see threads.c */
 int redismodule_load(void *ctx, void **argv, int argc, const char *name);
 int redismodule_unload(void *ctx, const char *name);
 
