@@ -200,12 +200,16 @@ func TestEventsAndMiddlewareSeeEachTask(t *testing.T) {
 	s := start(t)
 	q := s.queue("q")
 	var mu sync.Mutex
-	var seen []string
+	var seen, retries []string // of a retry the worker tells when it is sure, and the next try may have begun
 	note := func(what string) func(context.Context, queue.Event) {
 		return func(_ context.Context, e queue.Event) {
 			mu.Lock()
 			defer mu.Unlock()
-			seen = append(seen, fmt.Sprint(what, " ", e.Task.Try, " ", e.Err))
+			to := &seen
+			if what == "retry" {
+				to = &retries
+			}
+			*to = append(*to, fmt.Sprint(what, " ", e.Task.Try, " ", e.Err))
 		}
 	}
 	around := func(name string) queue.Middleware {
@@ -233,19 +237,22 @@ func TestEventsAndMiddlewareSeeEachTask(t *testing.T) {
 	w.stop()
 	want := []string{}
 	for try := 1; try <= 3; try++ {
-		err, end := "no", "retry"
+		err, ends := "no", []string{"out of inner", "out of outer"}
 		if try == 3 {
-			err, end = "<nil>", "done"
+			err, ends = "<nil>", append(ends, "done")
 		}
 		for _, what := range []string{"start %d <nil>", "into outer %d <nil>", "into inner %d <nil>"} {
 			want = append(want, fmt.Sprintf(what, try))
 		}
-		for _, what := range []string{"out of inner", "out of outer", end} {
+		for _, what := range ends {
 			want = append(want, fmt.Sprintf("%s %d %s", what, try, err))
 		}
 	}
 	if fmt.Sprint(seen) != fmt.Sprint(want) {
 		t.Errorf("seen %q\nwant %q", seen, want)
+	}
+	if fmt.Sprint(retries) != "[retry 1 no retry 2 no]" {
+		t.Errorf("retries %q", retries)
 	}
 }
 
