@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,8 @@ type side struct {
 	addr    string
 	names   map[string]string // by id or token
 	ids     []string
-	tokens  []string
+	tokens  []string // of loads, which are random
+	fences  []string // of locks, which grow with the clock
 	parked  map[string]*cacheConn
 	parkIDs map[string]string
 }
@@ -77,7 +79,7 @@ func (s *side) begin() {
 	s.conn.do("DISCARD")
 	s.conn.do("SELECT 0")
 	s.conn.do("FLUSHALL")
-	s.names, s.ids, s.tokens = map[string]string{}, nil, nil
+	s.names, s.ids, s.tokens, s.fences = map[string]string{}, nil, nil, nil
 	s.parked, s.parkIDs = map[string]*cacheConn{}, map[string]string{}
 }
 
@@ -92,10 +94,14 @@ func (s *side) tell(reply string) string {
 	reply = anID.ReplaceAllStringFunc(reply, func(id string) string {
 		name := s.names[id]
 		if name == "" {
-			if strings.Contains(id, "-") {
+			switch n, _ := strconv.ParseInt(id, 10, 64); {
+			case strings.Contains(id, "-"):
 				name = fmt.Sprint("id", len(s.ids))
 				s.ids = append(s.ids, id)
-			} else {
+			case time.Since(time.UnixMicro(n)).Abs() < time.Hour:
+				name = fmt.Sprint("fence", len(s.fences))
+				s.fences = append(s.fences, id)
+			default:
 				name = fmt.Sprint("token", len(s.tokens))
 				s.tokens = append(s.tokens, id)
 			}
@@ -107,7 +113,8 @@ func (s *side) tell(reply string) string {
 }
 
 // send sends a line of the story. Its words $id3 and $token3 stand for the fourth id or
-// token from the end that this side has seen. A line that begins with PARK is sent on a
+// token from the end that this side has seen: those of loads would be older or newer than one of a
+// lock by chance. A line that begins with PARK is sent on a
 // connection of its own, which waits.
 func (s *side) send(line string) string {
 	words := strings.Fields(line)
@@ -116,7 +123,11 @@ func (s *side) send(line string) string {
 		case strings.HasPrefix(w, "$id"):
 			words[i] = fromEnd(s.ids, w[3:], "1-1")
 		case strings.HasPrefix(w, "$token"):
-			words[i] = fromEnd(s.tokens, w[6:], "1")
+			tokens := s.tokens
+			if strings.HasPrefix(words[0], "LOCK.") {
+				tokens = s.fences
+			}
+			words[i] = fromEnd(tokens, w[6:], "1")
 		}
 	}
 	if words[0] == "PARK" {
