@@ -33,6 +33,25 @@ func (q *tasks) inOf(key string) (n int) {
 	return n
 }
 
+// lent is a queue with two tasks of the key a under LIMIT 3, of which the fast path published the
+// second. A server that loses its processor while it reads the keys holds the first back for a
+// moment, and lends nothing; then it is another server's turn.
+func lent(t *testing.T) (*tasks, *holdfasttest.Instance) {
+	t.Helper()
+	for range 5 {
+		s := taskServer(t, holdfasttest.WithDir(t.TempDir()), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
+		q := tasksOn(t, s)
+		q.wants("OK", "TASK.KEYS s LIMIT 3")
+		q.do("XGROUP CREATE s g 0 MKSTREAM")
+		before := q.shortcuts()
+		if q.keyed("a", "a1", "a2"); q.shortcuts() == before+1 {
+			return q, s
+		}
+	}
+	t.Fatal("the fast path published none of two tasks, on five servers")
+	return nil, nil
+}
+
 // The room of a key is lent to the fast path. Whatever happens to the stream, its rule or its
 // keys then, there are never more tasks of the key than the rule says, and soon as many.
 func TestLentRoomEndsWithWhateverChangesWhatIsIn(t *testing.T) {
@@ -112,15 +131,7 @@ func TestLentRoomEndsWithWhateverChangesWhatIsIn(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := taskServer(t, holdfasttest.WithDir(t.TempDir()), holdfasttest.WithArgs("--appendonly", "yes", "--appendfsync", "always"))
-			q := tasksOn(t, s)
-			q.wants("OK", "TASK.KEYS s LIMIT 3")
-			q.do("XGROUP CREATE s g 0 MKSTREAM")
-			before := q.shortcuts()
-			q.keyed("a", "a1", "a2")
-			if n := q.shortcuts() - before; n != 1 {
-				t.Fatalf("the fast path published %d of two tasks, want the second", n)
-			}
+			q, s := lent(t)
 			q = c.do(q, s)
 			most := max(2, c.limit)
 			for i := range 6 {
@@ -153,6 +164,7 @@ func TestAnEndLetsInTheNextAlsoWhenOthersWereAcknowledgedBesideTheModule(t *test
 	q := tasksOn(t, taskServer(t))
 	q.wants("OK", "TASK.KEYS s LIMIT 3")
 	q.keyed("a", "a1", "a2", "a3")
+	q.until(3, func() int64 { return q.do("XLEN s").(int64) })
 	got := tasksIn(q.do("TASK.CONSUME g c s 10"))
 	q.wants(int64(1), "TASK.ACK s g %", got[0].id)
 	before := q.shortcuts()
