@@ -33,6 +33,11 @@ func TestTheFastPathsAnswerAsTheHandlersDo(t *testing.T) {
 			line := draws.command(t)
 			story = append(story, line)
 			a, b := fast.send(line), slow.send(line)
+			if line == "EXEC" { // two streams may have got the same id in it, on one side
+				a, b = anIDsName.ReplaceAllString(a, "id"), anIDsName.ReplaceAllString(b, "id")
+				fast.forgetIDs()
+				slow.forgetIDs()
+			}
 			time.Sleep(time.Millisecond) // what follows has other ids, also in another stream
 			if a != b {
 				t.Fatalf("%s\nis answered   %s\nby the handler %s\nafter\n%s", line, a, b, strings.Join(story, "\n"))
@@ -83,7 +88,16 @@ func (s *side) begin() {
 	s.parked, s.parkIDs = map[string]*cacheConn{}, map[string]string{}
 }
 
+func (s *side) forgetIDs() {
+	for _, id := range s.ids {
+		delete(s.names, id)
+	}
+	s.ids = nil
+}
+
 var (
+	anIDsName = regexp.MustCompile(`\bid\d+\b`)
+
 	anID     = regexp.MustCompile(`\bdelayed-[0-9a-z-]+|\b1[789]\d{11}-\d+|\b\d{16}\b`)
 	aTime    = regexp.MustCompile(`\b1[789]\d{8}(\d{3})?\b`)
 	duration = regexp.MustCompile(`(_ms"|"idle"|"inactive") ("?-?\d+"?|\["count" [^]]*])`)
