@@ -12,16 +12,6 @@ import (
 	"holdfast/holdfasttest"
 )
 
-// shortcuts is how many commands the module's fast paths have answered.
-func (q *tasks) shortcuts() (n int) {
-	q.t.Helper()
-	_, text, _ := strings.Cut(q.do("INFO taskqueue").(string), "shortcuts:")
-	if _, err := fmt.Sscan(text, &n); err != nil {
-		q.t.Fatal(err)
-	}
-	return n
-}
-
 // inOf is how many entries of a key the stream s holds.
 func (q *tasks) inOf(key string) (n int) {
 	q.t.Helper()
@@ -43,8 +33,8 @@ func lent(t *testing.T) (*tasks, *holdfasttest.Instance) {
 		q := tasksOn(t, s)
 		q.wants("OK", "TASK.KEYS s LIMIT 3")
 		q.do("XGROUP CREATE s g 0 MKSTREAM")
-		before := q.shortcuts()
-		if q.keyed("a", "a1", "a2"); q.shortcuts() == before+1 {
+		before := q.info("taskqueue_shortcuts")
+		if q.keyed("a", "a1", "a2"); q.info("taskqueue_shortcuts") == before+1 {
 			return q, s
 		}
 	}
@@ -167,9 +157,9 @@ func TestAnEndLetsInTheNextAlsoWhenOthersWereAcknowledgedBesideTheModule(t *test
 	q.until(3, func() int64 { return q.do("XLEN s").(int64) })
 	got := tasksIn(q.do("TASK.CONSUME g c s 10"))
 	q.wants(int64(1), "TASK.ACK s g %", got[0].id)
-	before := q.shortcuts()
+	before := q.info("taskqueue_shortcuts")
 	q.wants(int64(1), "TASK.ACK s g %", got[1].id)
-	if q.shortcuts() != before+1 {
+	if q.info("taskqueue_shortcuts") != before+1 {
 		t.Error("the second acknowledgement was not answered by the fast path")
 	}
 	q.keyed("a", "a4", "a5", "a6", "a7") // two go in
@@ -212,12 +202,12 @@ func TestKeysThatTakeEachOthersRoomKeepTheirLimits(t *testing.T) {
 	run()
 	chance := rand.New(rand.NewPCG(seeded(t), 11))
 	chance.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	before := q.shortcuts()
+	before := q.info("taskqueue_shortcuts")
 	for _, n := range all {
 		publish(n/keys, n%keys)
 	}
 	run()
-	if n := q.shortcuts() - before; n < streams {
+	if n := q.info("taskqueue_shortcuts") - before; n < streams {
 		t.Errorf("the fast path answered %d of %d: the test shows little", n, len(all))
 	}
 	for s := range streams {

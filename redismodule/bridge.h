@@ -178,6 +178,7 @@ enum { HF_ID = 48 }; /* an entry's id in decimal is shorter */
 typedef struct { hf_stream_id id; size_t len; } hf_added;
 extern char hf_added_id[HF_ID]; /* what hf_add_entry added last */
 char *hf_digits(char *p, uint64_t n);
+const char *hf_number(const char *p, const char *end, uint64_t *n);
 size_t hf_xadd(RedisModuleCtx *ctx, int module, hf_room *room, RedisModuleString **v, size_t n, hf_stream_id *id, char *text);
 hf_added hf_add_entry(RedisModuleCtx *ctx, int module, const char *buf, hf_part *parts, size_t n);
 int hf_replicate(RedisModuleCtx *ctx, const char *buf, hf_part *parts, size_t n);

@@ -59,10 +59,18 @@ char *hf_digits(char *p, uint64_t n) {
     return p + (end - at);
 }
 
+/* Reads a decimal number of at most 18 digits as hf_digits writes it, and returns where it ends;
+ * NULL if there is none. */
+const char *hf_number(const char *p, const char *end, uint64_t *n) {
+    const char *from = p;
+    for (*n = 0; p < end && *p >= '0' && *p <= '9' && p - from < 18; p++) *n = *n * 10 + (uint64_t)(*p - '0');
+    return p == from || (*from == '0' && p - from > 1) ? NULL : p;
+}
+
 /* XADD key * field value …, without what a call costs beside it: v is the arguments. The id
  * goes to *id and text, whose length is the answer; 0 says that nothing was done, because the
- * key is no stream, or the stream takes no more. The entry takes a place in the room, NULL for none. Only a call makes a stream: in a cluster, that
- * is refused where the key is elsewhere. */
+ * key is no stream, or the stream takes no more. The entry takes a place in the room, NULL for
+ * none. Only a call makes a stream: in a cluster, that is refused where the key is elsewhere. */
 size_t hf_xadd(RedisModuleCtx *ctx, int m, hf_room *room, RedisModuleString **v, size_t n, hf_stream_id *id, char *text) {
     RedisModuleKey *key = RM_OpenKey(ctx, v[0], HF_WRITE);
     if (n < 4 || n % 2 || RM_KeyType(key) != HF_STREAM || RM_StreamAdd(key, 1, id, v + 2, (long)(n - 2) / 2)) { /* 1: the next id */

@@ -35,12 +35,17 @@ var waiting boundCommand
 // error reply where the client still waits for one.
 func contain(ctx *Ctx) {
 	if p := recover(); p != nil {
-		Log(LevelWarning, fmt.Sprintf("%s: panic: %v\n%s", ctx.m.Name, p, debug.Stack()))
+		ctx.m.panicked(p)
 		if ctx.command != nil && !ctx.replied {
 			ctx.ReplyError(errInternal)
 		}
 	}
 	leave(ctx)
+}
+
+// panicked writes to the log what a callback of the module was ended by.
+func (m *module) panicked(p any) {
+	Log(LevelWarning, fmt.Sprintf("%s: panic: %v\n%s", m.Name, p, debug.Stack()))
 }
 
 //export goCommand

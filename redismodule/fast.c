@@ -213,17 +213,10 @@ static int task_consume(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **arg
     return 0;
 }
 
-/* Reads a decimal number as the server writes it, and returns where it ends; NULL if it is none. */
-static const char *counted(const char *p, const char *end, uint64_t *n) {
-    const char *from = p;
-    for (*n = 0; p < end && *p >= '0' && *p <= '9' && p - from < 19; p++) *n = *n * 10 + (uint64_t)(*p - '0');
-    return p == from || (*from == '0' && p - from > 1) ? NULL : p;
-}
-
 static int is_entry(RedisModuleString *s, hf_stream_id *id) {
     size_t len;
     const char *p = RM_StringPtrLen(s, &len), *end = p + len;
-    return (p = counted(p, end, &id->ms)) && p < end && *p == '-' && counted(p + 1, end, &id->seq) == end;
+    return (p = hf_number(p, end, &id->ms)) && p < end && *p == '-' && hf_number(p + 1, end, &id->seq) == end;
 }
 
 /* TASK.ACK stream group id is XACK and, unless the pass is for XACK alone, XDEL. */

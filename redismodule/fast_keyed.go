@@ -6,11 +6,7 @@ package redismodule
 */
 import "C"
 
-import (
-	"fmt"
-	"runtime/debug"
-	"unsafe"
-)
+import "unsafe"
 
 // Rooms is how many rooms there are for all streams together.
 const Rooms = C.HF_ROOMS
@@ -38,7 +34,7 @@ var _ [unsafe.Sizeof(C.hf_keyed_change{})]byte = [unsafe.Sizeof(KeyedChange{})]b
 func (m *module) catchUp() {
 	defer func() {
 		if p := recover(); p != nil {
-			Log(LevelWarning, fmt.Sprintf("%s: panic: %v\n%s", m.Name, p, debug.Stack()))
+			m.panicked(p)
 		}
 	}()
 	log := (*[C.HF_KEYED_LOG]KeyedChange)(unsafe.Pointer(&C.hf_keyed_log))[:C.hf_keyed_logged]

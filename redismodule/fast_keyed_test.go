@@ -52,12 +52,7 @@ func TestARoomIsShutByWhateverChangesItsStreamBeforeTheModuleHearsOfIt(t *testin
 	_, c := server(t, "probe")
 	publish := func() any { return do(t, c, "TASK.PUBLISH s p KEY a") }
 	begin := func() {
-		do(t, c, "SELECT 0")
-		do(t, c, "FLUSHALL")
-		do(t, c, "XADD s 1-1 a b")
-		do(t, c, "XADD old 1-1 a b")
-		do(t, c, "XGROUP CREATE s g 0")
-		do(t, c, "PROBE.WATCH s")
+		twoStreams(t, c)
 		do(t, c, "TASK.PUBLISH s p")
 		do(t, c, "PROBE.ROOM s a 5")
 	}
@@ -70,14 +65,7 @@ func TestARoomIsShutByWhateverChangesItsStreamBeforeTheModuleHearsOfIt(t *testin
 	want(t, "nobody watches its stream", publish(), "HANDLER")
 	for _, line := range changes {
 		begin()
-		if line == "SORT old BY nosort STORE s" {
-			do(t, c, "DEL old s")
-			do(t, c, "RPUSH old a")
-		}
-		if got := do(t, c, line); line != "XGROUP DESTROY s g" && strings.HasPrefix(strings.ToUpper(line), "ERR") {
-			t.Fatalf("%s: %v", line, got)
-		}
-		do(t, c, "SELECT 0")
+		change(t, c, line)
 		want(t, "after "+line, publish(), "HANDLER")
 		end()
 	}

@@ -98,11 +98,10 @@ int hf_fast_lock_acquire(hf_fast *f, RedisModuleCtx *ctx, RedisModuleString **ar
 
 /* Reads a number as locktable writes it and the space behind it; NULL if it is none. */
 static const char *counted(const char *p, const char *end, int64_t *n) {
-    const char *from = p;
-    int64_t sum = 0;
-    for (; p < end && *p >= '0' && *p <= '9' && p - from < 18; p++) sum = sum * 10 + (*p - '0');
-    *n = sum;
-    return p == from || p == end || *p != ' ' || (*from == '0' && p - from > 1) ? NULL : p + 1;
+    uint64_t digits;
+    p = hf_number(p, end, &digits);
+    *n = (int64_t)digits;
+    return p && p < end && *p == ' ' ? p + 1 : NULL;
 }
 
 /* Opens the lock if it is a string of ours that argv[2] holds at now; NULL if it is not, or

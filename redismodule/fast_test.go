@@ -69,18 +69,34 @@ var changes = []string{
 	"FLUSHDB", "FLUSHALL", "SWAPDB 0 1", "DEBUG RELOAD", "EVAL redis.call('DEL','s') 0", "SORT old BY nosort STORE s",
 }
 
+// twoStreams begins with nothing but the stream s, which has the group g and is watched, and old.
+func twoStreams(t *testing.T, c *redis.Client) {
+	t.Helper()
+	for _, line := range []string{"SELECT 0", "FLUSHALL", "XADD s 1-1 a b", "XADD old 1-1 a b", "XGROUP CREATE s g 0", "PROBE.WATCH s"} {
+		do(t, c, line)
+	}
+}
+
+// change sends one of the changes.
+func change(t *testing.T, c *redis.Client, line string) {
+	t.Helper()
+	if line == "SORT old BY nosort STORE s" {
+		do(t, c, "DEL old s")
+		do(t, c, "RPUSH old a")
+	}
+	if got := do(t, c, line); line != "XGROUP DESTROY s g" && strings.HasPrefix(strings.ToUpper(line), "ERR") {
+		t.Fatalf("%s: %v", line, got)
+	}
+	do(t, c, "SELECT 0")
+}
+
 func TestAPassIsShutByWhateverChangesItsStreamBeforeTheModuleHearsOfIt(t *testing.T) {
 	_, c := server(t, "probe")
 	other := redis.NewClient(&redis.Options{Addr: c.Options().Addr, DB: 1})
 	defer other.Close()
 	ack := func() any { return do(t, c, "TASK.ACK s g 1-1") }
 	begin := func() {
-		do(t, c, "SELECT 0")
-		do(t, c, "FLUSHALL")
-		do(t, c, "XADD s 1-1 a b")
-		do(t, c, "XADD old 1-1 a b")
-		do(t, c, "XGROUP CREATE s g 0")
-		do(t, c, "PROBE.WATCH s")
+		twoStreams(t, c)
 		do(t, c, "PROBE.PASS task.ack s g guard")
 	}
 	end := func() { do(t, c, "PROBE.UNWATCH s") }
@@ -99,13 +115,7 @@ func TestAPassIsShutByWhateverChangesItsStreamBeforeTheModuleHearsOfIt(t *testin
 	want(t, "nobody watches its stream", ack(), "HANDLER")
 	for _, line := range append(changes, "PROBE.SHUT task.ack s g") {
 		begin()
-		if line == "SORT old BY nosort STORE s" {
-			do(t, c, "DEL old s")
-			do(t, c, "RPUSH old a")
-		}
-		if got := do(t, c, line); line != "XGROUP DESTROY s g" && strings.HasPrefix(strings.ToUpper(line), "ERR") {
-			t.Fatalf("%s: %v", line, got)
-		}
+		change(t, c, line)
 		want(t, "after "+line, ack(), "HANDLER")
 		end()
 	}

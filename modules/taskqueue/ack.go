@@ -101,11 +101,7 @@ func (s *state) settled(ctx *redismodule.Ctx, stream, group redismodule.Arg, ack
 	if !keepAcked {
 		deleteEntries(ctx, stream, ids)
 	}
-	if over && !keepAcked {
-		s.over(ctx, keys, ids...)
-	} else {
-		s.gone(ctx, keys, ids...)
-	}
+	s.gone(ctx, keys, over && !keepAcked, ids...)
 }
 
 // deleteEntries deletes entries of a stream.

@@ -40,7 +40,7 @@ func cancel(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		}
 	}
 	s.withdraw(ctx, args[1], entries)
-	s.gone(ctx, s.keyed(ctx, stream), entries...)
+	s.gone(ctx, s.keyed(ctx, stream), false, entries...)
 	if delayed {
 		s.delayedRemoved(ctx, stream)
 	}

@@ -53,7 +53,7 @@ func (s *state) bury(ctx *redismodule.Ctx, g *dispatch.Group, dead string, t pen
 	if !s.source.read(ctx, stream, id) {
 		s.lose(g, 1)
 		ok := ctx.Cmd("XACK").Str(stream).Str(g.Name).Str(id).Do("") == nil
-		s.gone(ctx, g.Queue, redismodule.Text(t.id))
+		s.gone(ctx, g.Queue, false, redismodule.Text(t.id))
 		return ok
 	}
 	owner := text(t.owner)

@@ -128,7 +128,7 @@ func (s *state) left(ctx *redismodule.Ctx, q *dispatch.Queue, ids [][]byte) {
 	for i, id := range ids {
 		args[i] = redismodule.Text(id)
 	}
-	s.gone(ctx, q, args...)
+	s.gone(ctx, q, false, args...)
 	s.table.LookAt(q, ctx.Now())
 }
 

@@ -269,35 +269,21 @@ func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, all *letting, 
 }
 
 // gone says that entries are not in the stream or in work any more, and lets in what may
-// take their places.
-func (s *state) gone(ctx *redismodule.Ctx, q *dispatch.Queue, ids ...redismodule.Arg) {
-	s.makeRoom(ctx, q, &letting{}, ids)
-}
-
-// over is gone for tasks that are done. Those that were let in need not be found any more.
-func (s *state) over(ctx *redismodule.Ctx, q *dispatch.Queue, ids ...redismodule.Arg) {
+// take their places. over says that the tasks are done: those that were let in need not be found
+// any more.
+func (s *state) gone(ctx *redismodule.Ctx, q *dispatch.Queue, over bool, ids ...redismodule.Arg) {
 	if q == nil || q.Keys == nil {
 		return
 	}
 	var l letting
 	for _, id := range ids {
 		at, _ := dispatch.ParseID(id.Bytes())
-		if task := q.Keys.NameOf(keyed.ID(at)); task != nil {
+		if task := q.Keys.NameOf(keyed.ID(at)); over && task != nil {
 			l.done = append(l.done, task)
 		}
-	}
-	s.makeRoom(ctx, q, &l, ids)
-}
-
-func (s *state) makeRoom(ctx *redismodule.Ctx, q *dispatch.Queue, l *letting, ids []redismodule.Arg) {
-	if q == nil || q.Keys == nil {
-		return
-	}
-	for _, id := range ids {
-		at, _ := dispatch.ParseID(id.Bytes())
 		q.Keys.Leave(keyed.ID(at))
 	}
-	q.Added(s.letInAs(ctx, q, l, letInMost, false))
+	q.Added(s.letInAs(ctx, q, &l, letInMost, false))
 	if q.Keys.Held() > 0 || q.DueAt(dispatch.Keyed) != 0 {
 		s.setKeyed(ctx, q)
 	}

@@ -50,7 +50,7 @@ func nack(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 			return err
 		}
 		ctx.ReplyNullArray()
-		s.gone(ctx, s.keyed(ctx, d.stream), redismodule.Text(view(d.id)))
+		s.gone(ctx, s.keyed(ctx, d.stream), false, redismodule.Text(view(d.id)))
 		s.feed(ctx, d.stream)
 		return nil
 	}

@@ -2,8 +2,9 @@ package dispatch
 
 import (
 	"bytes"
-	"cmp"
 	"strconv"
+
+	"holdfast/modules/internal/keyed"
 )
 
 // ID is the id of a stream entry.
@@ -53,5 +54,5 @@ func (id ID) String() string { return string(id.Append(nil)) }
 
 // Compare is negative when id is before o, 0 when they are the same.
 func (id ID) Compare(o ID) int {
-	return cmp.Or(cmp.Compare(id.Ms, o.Ms), cmp.Compare(id.Seq, o.Seq))
+	return keyed.ID(id).Compare(keyed.ID(o))
 }

@@ -1,9 +1,6 @@
 package keyed
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // entries are the entries that are in, in the order of their ids, which is the order in which
 // they enter. Those of a key are linked, so that a key knows its own. Places are numbers instead
@@ -29,8 +26,6 @@ type linked struct {
 	first, last, place int32
 }
 
-func compare(a, b ID) int { return cmp.Or(cmp.Compare(a.Ms, b.Ms), cmp.Compare(a.Seq, b.Seq)) }
-
 // find is where an entry is.
 func (s *entries) find(id ID) (i int, ok bool) {
 	if i = s.next; i >= len(s.at) || s.at[i].id != id {
@@ -42,10 +37,10 @@ func (s *entries) find(id ID) (i int, ok bool) {
 
 // search is where an id is, or would be.
 func (s *entries) search(id ID) (i int, ok bool) {
-	if n := len(s.at); n == 0 || compare(s.at[n-1].id, id) < 0 {
+	if n := len(s.at); n == 0 || s.at[n-1].id.Compare(id) < 0 {
 		return n, false
 	}
-	return slices.BinarySearchFunc(s.at, id, func(e entry, id ID) int { return compare(e.id, id) })
+	return slices.BinarySearchFunc(s.at, id, func(e entry, id ID) int { return e.id.Compare(id) })
 }
 
 // add adds an entry that is not in.

@@ -30,7 +30,7 @@ func TestEntriesAreFoundInAnyOrderAndEachKeyKnowsItsOwn(t *testing.T) {
 			}
 			delete(model, id)
 		}
-		ids := func() []ID { return slices.SortedFunc(maps.Keys(model), compare) }
+		ids := func() []ID { return slices.SortedFunc(maps.Keys(model), ID.Compare) }
 		t.Repeat(map[string]func(*rapid.T){
 			"some enter": func(t *rapid.T) {
 				for range rapid.IntRange(1, 40).Draw(t, "n") {
@@ -56,7 +56,7 @@ func TestEntriesAreFoundInAnyOrderAndEachKeyKnowsItsOwn(t *testing.T) {
 				got, want := map[string][]ID{}, map[string][]ID{}
 				for _, k := range keys {
 					if of := s.of(k, nil); len(of) > 0 {
-						slices.SortFunc(of, compare)
+						slices.SortFunc(of, ID.Compare)
 						got[k.name] = of
 					}
 				}

@@ -11,10 +11,19 @@
 // Times are unix milliseconds and always given. Nothing here is safe for concurrent use.
 package keyed
 
-import "holdfast/internal/deadline"
+import (
+	"cmp"
+
+	"holdfast/internal/deadline"
+)
 
 // ID is the id of a stream entry.
 type ID struct{ Ms, Seq uint64 }
+
+// Compare is negative when id is before o, 0 when they are the same.
+func (id ID) Compare(o ID) int {
+	return cmp.Or(cmp.Compare(id.Ms, o.Ms), cmp.Compare(id.Seq, o.Seq))
+}
 
 // MostWeight is the greatest weight of a key.
 const MostWeight = 1000
