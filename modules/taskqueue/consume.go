@@ -17,9 +17,8 @@ type claim struct {
 	lease           int64 // take over what was delivered so many ms ago; 0: never
 	deliveries      int64 // bury what was delivered so many times; 0: never
 	dead            string
-	resume          bool              // give first what the consumer itself has pending
-	waiter          *waiter           // who waits with this claim, nil in a running command
-	args            []redismodule.Arg // of a running command with one stream: they need no copies
+	resume          bool                // give first what the consumer itself has pending
+	args            *[4]redismodule.Arg // of a running command with one stream: they need no copies
 }
 
 // chunk is tasks as they stand in a reply: n entries, one after another.
@@ -97,7 +96,7 @@ func consume(ctx *redismodule.Ctx, args []redismodule.Arg) error {
 		}
 	}
 	if len(also) == 0 {
-		c.args = args
+		c.args = (*[4]redismodule.Arg)(args)
 		return s.consumeOne(ctx, c, args[3], wait, block)
 	}
 	return s.consumeMany(ctx, c, append([]redismodule.Arg{args[3]}, also...), wait, block)

@@ -147,9 +147,9 @@ func (s *state) alive(ctx *redismodule.Ctx, stream, group string, g *dispatch.Gr
 	}
 	if g != nil {
 		g.Waiters(func(w *dispatch.Waiter) {
-			if c := claimOf(w); !alive[c.consumer] {
-				if _, is := alive[c.consumer]; is {
-					alive[c.consumer] = true
+			if name := waiterOf(w).claim.consumer; !alive[name] {
+				if _, is := alive[name]; is {
+					alive[name] = true
 				}
 			}
 		})

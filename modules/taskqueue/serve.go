@@ -17,35 +17,26 @@ type waiter struct {
 	claim   claim
 	db      int
 	blocked *redismodule.Blocked
-	watched []redismodule.WatchID
-	only    [1]redismodule.WatchID // the usual one
-	// What it was given, from one stream, as it is answered: a copy, because between
-	// the hand-out and the reply the entries may be deleted.
-	stream string
-	given  int    // how many
-	answer []byte // from the first entry on behind head bytes
-	head   int
-	err    error // told instead
+	answer  []byte // tasks of one stream, as a reply; nil until it is given some
+	err     error  // told instead
 }
 
 // block makes the running command's client wait in the queues of the groups. Paused
 // says that one of the streams is.
 func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispatch.Group, paused bool) error {
 	w := &waiter{claim: *c, db: ctx.DB()}
-	w.watched = w.only[:0]
-	w.claim.args = nil // they do not outlive the command
-	w.claim.resume = false
+	w.claim.args, w.claim.resume = nil, false // they are the running command's
 	w.claim.group = groups[0].Name
 	w.claim.consumer = string(view(c.consumer))
 	w.claim.dead = string(view(c.dead))
-	w.Owner, w.Lease, w.claim.waiter = w, c.lease, w
+	w.Owner = w
 	var err error
 	if w.blocked, err = ctx.Block(ms, w); err != nil {
 		return err
 	}
-	s.table.Join(&w.Waiter, groups...)
+	s.table.Join(&w.Waiter, c.lease, groups...)
 	for _, g := range groups {
-		w.watched = append(w.watched, ctx.Hold(w.db, view(g.Queue.Stream)))
+		ctx.Hold(w.db, view(g.Queue.Stream))
 		if paused {
 			s.lookLater(ctx, g.Queue)
 		}
@@ -55,19 +46,16 @@ func (s *state) block(ctx *redismodule.Ctx, c *claim, ms int64, groups []*dispat
 }
 
 // leave takes the waiter out of the queues it stands in.
-func (s *state) leave(ctx *redismodule.Ctx, w *waiter) {
-	if s.table.Leave(&w.Waiter) {
-		for _, id := range w.watched {
-			redismodule.LetGo(id)
-		}
-	}
+func (s *state) leave(w *waiter) {
+	w.Groups(func(g *dispatch.Group) { redismodule.LetGo(redismodule.WatchID(g.Queue.Watches[0])) })
+	s.table.Leave(&w.Waiter)
 }
 
-func claimOf(w *dispatch.Waiter) *claim {
+func waiterOf(w *dispatch.Waiter) *waiter {
 	if w == nil {
 		return nil
 	}
-	return &w.Owner.(*waiter).claim
+	return w.Owner.(*waiter)
 }
 
 // serve hands new tasks of the stream to those who wait, about so many at most
@@ -77,11 +65,10 @@ func (s *state) serve(ctx *redismodule.Ctx, q *dispatch.Queue, most int) (more b
 		g := q.WaitedIn()[i]
 		left := most
 		for left > 0 {
-			front := g.Front()
-			if front == nil {
+			w := waiterOf(g.Front())
+			if w == nil {
 				break
 			}
-			w := front.Owner.(*waiter)
 			n, err := s.take(ctx, g, &w.claim, w.claim.count)
 			if n == 0 || err != nil {
 				break
@@ -118,24 +105,24 @@ func (s *state) published(ctx *redismodule.Ctx, stream string, n int) {
 	s.rearm(ctx)
 }
 
-// hand gives what was taken to a waiter and ends its wait.
+// hand gives what was taken to a waiter and ends its wait. The answer is a copy, because
+// between the hand-out and the reply the entries may be deleted.
 func (s *state) hand(ctx *redismodule.Ctx, g *dispatch.Group, w *waiter) {
-	w.stream = g.Queue.Stream
-	size := 0
+	stream, n, size := g.Queue.Stream, 0, 0
 	for _, c := range s.taken.chunks {
-		w.given += c.n
+		n += c.n
 		size += len(c.entries)
 	}
-	w.answer = append(make([]byte, 0, size+len(w.stream)+64), "*1\r\n*2\r\n$"...)
-	w.answer = append(strconv.AppendInt(w.answer, int64(len(w.stream)), 10), "\r\n"...)
-	w.answer = append(append(w.answer, w.stream...), "\r\n*"...)
-	w.answer = append(strconv.AppendInt(w.answer, int64(w.given), 10), "\r\n"...)
-	w.head = len(w.answer)
+	a := append(make([]byte, 0, size+len(stream)+64), "*1\r\n*2\r\n$"...)
+	a = append(strconv.AppendInt(a, int64(len(stream)), 10), "\r\n"...)
+	a = append(append(a, stream...), "\r\n*"...)
+	a = append(strconv.AppendInt(a, int64(n), 10), "\r\n"...)
 	for _, c := range s.taken.chunks {
-		w.answer = append(w.answer, c.entries...)
+		a = append(a, c.entries...)
 	}
+	w.answer = a
 	s.taken.free()
-	s.leave(ctx, w)
+	s.leave(w)
 	if !w.blocked.Wake() { // its wait had ended: nobody will see the tasks
 		w.Gone(ctx)
 	}
@@ -152,21 +139,24 @@ func (w *waiter) Reply(ctx *redismodule.Ctx) {
 
 // Timeout answers nil: there was nothing in time.
 func (w *waiter) Timeout(ctx *redismodule.Ctx) {
-	tasks.leave(ctx, w)
+	tasks.leave(w)
 	tasks.rearm(ctx)
 	ctx.ReplyNullArray()
 }
 
 // Gone gives back what the waiter was given, to be handed to the next.
 func (w *waiter) Gone(ctx *redismodule.Ctx) {
-	tasks.leave(ctx, w)
-	if w.given == 0 {
+	tasks.leave(w)
+	if w.answer == nil {
 		tasks.rearm(ctx)
 		return
 	}
-	h := dispatch.Handout{Key: dispatch.Key{DB: w.db, Stream: w.stream}, Group: w.claim.group, Consumer: w.claim.consumer}
-	p := read(w.answer[w.head:])
-	for range w.given {
+	p := read(w.answer)
+	p.Array()
+	p.Array()
+	stream, n := string(p.Bytes()), p.Array()
+	h := dispatch.Handout{Key: dispatch.Key{DB: w.db, Stream: stream}, Group: w.claim.group, Consumer: w.claim.consumer}
+	for range n {
 		p.Array()
 		if id, ok := dispatch.ParseID(p.Bytes()); ok {
 			h.IDs = append(h.IDs, id)

@@ -275,7 +275,8 @@ func (s *state) walk(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int
 	p := read(r.Raw())
 	found := p.Array()
 	var take batch
-	var to *claim
+	var to *claim       // who is given the tasks of take
+	var waiting *waiter // if it waits
 	flush := func() {
 		if to == nil {
 			return
@@ -286,18 +287,21 @@ func (s *state) walk(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int
 		} else if n > 0 {
 			s.stats.delivered += int64(n)
 			g.Counters.Delivered += int64(n)
-			s.hand(ctx, g, to.waiter)
+			s.hand(ctx, g, waiting)
 		}
 		to = nil
 	}
 	for range found {
 		t := readPending(&p)
 		id, _ := dispatch.ParseID(t.id)
-		next := c
+		var next *claim
+		var w *waiter
 		if c == nil {
-			next = claimOf(g.FrontFor(t.idle))
-		} else if t.idle < c.lease {
-			next = nil
+			if w = waiterOf(g.FrontFor(t.idle)); w != nil {
+				next = &w.claim
+			}
+		} else if t.idle >= c.lease {
+			next = c
 		}
 		if next == nil {
 			h.Stays(id, now-t.idle)
@@ -311,7 +315,7 @@ func (s *state) walk(ctx *redismodule.Ctx, g *dispatch.Group, c *claim, room int
 		if to != nil && to != next {
 			flush()
 		}
-		to = next
+		to, waiting = next, w
 		take.add(t.id)
 		h.Passed(id)
 		if c != nil && take.n == room || c == nil && take.n == to.count {

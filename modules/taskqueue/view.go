@@ -21,6 +21,7 @@ func (s *state) learn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 	}
 	q.Trusted = true
 	if q.Watches == nil {
+		q.Watches = make([]uint64, 0, 1+len(sideKinds))
 		q.Watches = append(q.Watches, uint64(ctx.Watch(q.DB, view(q.Stream))))
 		for _, kind := range sideKinds {
 			if key, ok := s.sideKey(q.Stream, kind); ok {
@@ -56,7 +57,7 @@ func (s *state) tell(ctx *redismodule.Ctx, g *dispatch.Group, err error) {
 	for w := g.Front(); w != nil; w = g.Front() {
 		w := w.Owner.(*waiter)
 		w.err = err
-		s.leave(ctx, w)
+		s.leave(w)
 		w.blocked.Wake()
 	}
 }

@@ -13,13 +13,14 @@ import (
 type waiter struct {
 	dispatch.Waiter
 	name   string
+	lease  int64
 	groups []string
 }
 
 func join(t *dispatch.Table, name string, lease int64, groups ...*dispatch.Group) *waiter {
-	w := &waiter{name: name}
-	w.Owner, w.Lease = w, lease
-	t.Join(&w.Waiter, groups...)
+	w := &waiter{name: name, lease: lease}
+	w.Owner = w
+	t.Join(&w.Waiter, lease, groups...)
 	return w
 }
 
@@ -243,7 +244,7 @@ func TestTheLongestWaitingIsServedFirst(t *testing.T) {
 				s := rapid.SampledFrom(streams).Draw(t, "stream")
 				idle := rapid.Int64Range(0, 1200).Draw(t, "idle")
 				w := get(s).FrontFor(idle)
-				if got, want := name(w), first(s, func(w *waiter) bool { return w.Lease > 0 && w.Lease <= idle }); got != want {
+				if got, want := name(w), first(s, func(w *waiter) bool { return w.lease > 0 && w.lease <= idle }); got != want {
 					t.Fatalf("%s takes over in %s what is idle for %d, want %s", got, s, idle, want)
 				}
 			},
@@ -278,11 +279,11 @@ func TestTheLongestWaitingIsServedFirst(t *testing.T) {
 				}
 				at, ok := table.NextLook()
 				for _, w := range list {
-					if w.Lease == 0 {
+					if w.lease == 0 {
 						continue
 					}
 					for _, s := range w.groups {
-						if due := get(s).Leases.Due(w.Lease); !ok || at > due {
+						if due := get(s).Leases.Due(w.lease); !ok || at > due {
 							t.Fatalf("%s waits in %s for a lease due at %d, the timer is set to %d (%v)", w.name, s, due, at, ok)
 						}
 					}

@@ -11,21 +11,23 @@ import (
 // once. Its owner embeds it and finds itself again by Owner.
 type Waiter struct {
 	Owner any
-	// Lease is after how many milliseconds the waiter takes over what others
-	// were given; 0 is never.
-	Lease int64
 
 	ticket uint64
 	places []place
 	only   [1]place // the usual place, so that it needs no memory of its own
 }
 
-// place is a waiter's place in one group: in the queue of all that wait there, and
-// among those with the same lease.
+// place is a waiter's place in the queue of a group.
 type place struct {
-	inGroup, inList waitq.Place[*Waiter]
-	group           *Group
-	list            *leaseList
+	waitq.Place[*Waiter]
+	group  *Group
+	leased *leasePlace // nil without a lease
+}
+
+// leasePlace is a waiter's place among those of its group with the same lease.
+type leasePlace struct {
+	waitq.Place[*Waiter]
+	list *leaseList
 }
 
 // leaseList is the queue of a group's waiters with one lease. A task whose lease
@@ -36,8 +38,9 @@ type leaseList struct {
 	queue waitq.Queue[*Waiter]
 }
 
-// Join stands the waiter in the queue of each group, behind all that wait there.
-func (t *Table) Join(w *Waiter, groups ...*Group) {
+// Join stands the waiter in the queue of each group, behind all that wait there. It takes
+// over what others were given lease milliseconds ago; 0 is never.
+func (t *Table) Join(w *Waiter, lease int64, groups ...*Group) {
 	t.tickets++
 	w.ticket = t.tickets
 	if len(groups) == 1 {
@@ -52,13 +55,13 @@ func (t *Table) Join(w *Waiter, groups ...*Group) {
 			g.Queue.waitedIn = append(g.Queue.waitedIn, g)
 		}
 		p := &w.places[i]
-		p.group = g
-		p.inGroup.Waiter = w
-		g.queue.Push(&p.inGroup)
-		if w.Lease > 0 {
-			p.inList.Waiter, p.list = w, g.listOf(w.Lease)
-			p.list.queue.Push(&p.inList)
-			t.LookAt(g.Queue, g.Leases.Due(w.Lease))
+		p.Waiter, p.group = w, g
+		g.queue.Push(&p.Place)
+		if lease > 0 {
+			p.leased = &leasePlace{list: g.listOf(lease)}
+			p.leased.Waiter = w
+			p.leased.list.queue.Push(&p.leased.Place)
+			t.LookAt(g.Queue, g.Leases.Due(lease))
 		}
 	}
 	t.waiting++
@@ -73,9 +76,9 @@ func (t *Table) Leave(w *Waiter) bool {
 	for i := range w.places {
 		p := &w.places[i]
 		g := p.group
-		p.inGroup.Leave()
-		if p.inList.Leave() && p.list.queue.Len() == 0 {
-			g.lists = slices.DeleteFunc(g.lists, func(l *leaseList) bool { return l == p.list })
+		p.Place.Leave()
+		if l := p.leased; l != nil && l.Leave() && l.list.queue.Len() == 0 {
+			g.lists = slices.DeleteFunc(g.lists, func(o *leaseList) bool { return o == l.list })
 		}
 		if g.queue.Len() == 0 {
 			g.Queue.waitedIn = slices.DeleteFunc(g.Queue.waitedIn, func(o *Group) bool { return o == g })
@@ -86,6 +89,13 @@ func (t *Table) Leave(w *Waiter) bool {
 	w.places = nil
 	t.waiting--
 	return true
+}
+
+// Groups calls f for each group the waiter waits in.
+func (w *Waiter) Groups(f func(*Group)) {
+	for i := range w.places {
+		f(w.places[i].group)
+	}
 }
 
 // listOf is the list of a lease, made when it is not there. The lists are in the
