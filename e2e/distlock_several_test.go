@@ -278,12 +278,16 @@ func TestALimitIsReachedUnderLoad(t *testing.T) {
 	}
 	all.Wait()
 	slices.Sort(times)
+	var took []int64 // by each n grants and the next
 	for i := n; i < len(times); i++ {
-		if between := times[i] - times[i-n]; between < window {
-			t.Errorf("%d grants in %d ms", n+1, between)
-		}
+		took = append(took, times[i]-times[i-n])
 	}
-	if took, least := times[n*windows-1]-times[0], int64((windows-1)*window); took > least*15/10 {
-		t.Errorf("%d grants took %d ms, want %d", n*windows, took, least)
+	slices.Sort(took)
+	if took[0] < window {
+		t.Errorf("%d grants in %d ms", n+1, took[0])
+	}
+	// A busy machine delays some of them. A limit that is not reached delays all.
+	if quarter := took[len(took)/4]; quarter > window*15/10 {
+		t.Errorf("%d grants mostly take %d ms and more, want %d", n, quarter, window)
 	}
 }
