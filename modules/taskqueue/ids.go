@@ -1,7 +1,6 @@
 package taskqueue
 
 import (
-	"bytes"
 	"slices"
 
 	"holdfast/modules/internal/dispatch"
@@ -16,20 +15,18 @@ const errID redismodule.Error = "ERR Invalid stream ID specified as stream comma
 // before it uses one.
 func fullIDs(args []redismodule.Arg) ([]redismodule.Arg, error) {
 	ids, copied := args, false
-	var scratch [48]byte
 	for i, a := range args {
 		id, ok := dispatch.ParseID(a.Bytes())
 		if !ok {
 			return nil, errID
 		}
-		full := id.Append(scratch[:0])
-		if bytes.Equal(full, a.Bytes()) {
+		if dispatch.IsFull(a.Bytes()) {
 			continue
 		}
 		if !copied { // args are the server's memory
 			ids, copied = slices.Clone(args), true
 		}
-		ids[i] = redismodule.Text(bytes.Clone(full))
+		ids[i] = redismodule.Text(id.Append(nil))
 	}
 	return ids, nil
 }

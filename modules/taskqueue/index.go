@@ -11,15 +11,15 @@ import (
 // {stream}:tasks: the field is the task's id, the value is where the task is now, an
 // entry's id or that of a delayed task. The hash is a hint: whoever looks there looks at
 // the entry too. The fast path of TASK.ACK does not know of the hash, and its Handler only of
-// tasks that were held, so fields stay behind when tasks are done. While the hash has more
-// than twice as many fields as the stream has tasks, checkEvery new fields have some others
-// checked. The hash of an empty stream is deleted.
+// tasks that were held, whose fields it removes checkEvery at a time; so fields stay behind
+// when tasks are done. While the hash has more than twice as many fields as the stream has
+// tasks, checkEvery new fields have some others checked. The hash of an empty stream is deleted.
 
 const tasksKey = "tasks"
 
 const (
 	indexSpare = 64 // fields that an index may have too many
-	checkEvery = 16 // new fields
+	checkEvery = 16 // new fields, or tasks that are over
 	checkMost  = 64 // fields that are checked then
 )
 
@@ -30,7 +30,7 @@ func (s *state) remember(ctx *redismodule.Ctx, stream string, task, at []byte) {
 		return
 	}
 	one := [...][]byte{task, at}
-	s.rememberAll(ctx, stream, one[:], nil)
+	s.rememberAll(ctx, stream, one[:])
 }
 
 // gather runs fn and has what it remembers of the stream written at once behind it. What fn
@@ -39,31 +39,27 @@ func (s *state) gather(ctx *redismodule.Ctx, stream string, fn func()) {
 	s.gathering = stream
 	fn()
 	s.gathering = ""
-	s.rememberAll(ctx, stream, s.moved, nil)
+	s.rememberAll(ctx, stream, s.moved)
 	clear(s.moved)
 	s.moved = s.moved[:0]
 }
 
-// rememberAll writes tasks' ids and where they are, in turn, and forgets the tasks that are done.
-func (s *state) rememberAll(ctx *redismodule.Ctx, stream string, moved, done [][]byte) {
+// rememberAll writes tasks' ids and where they are, in turn.
+func (s *state) rememberAll(ctx *redismodule.Ctx, stream string, moved [][]byte) {
 	key, ok := s.sideKey(stream, tasksKey)
-	if !ok || len(moved) == 0 && len(done) == 0 {
+	if !ok || len(moved) == 0 {
 		return // without a key a task is found by its entry's id alone
 	}
 	name := bytes.Clone(key)
+	added, n := len(moved)/2, 0
 	w := ctx.Write(redismodule.Text(name))
-	before := w.Len()
 	// Only a call makes the hash: in a cluster, that is refused where the key is elsewhere.
-	put := len(moved) == 2 && w.Type == redismodule.TypeHash
-	if put {
+	if put := added == 1 && w.Type == redismodule.TypeHash; put {
 		w.HashPut(redismodule.Text(moved[0]), moved[1], -1)
-	}
-	for _, task := range done {
-		w.HashDel(redismodule.Text(task), -1)
-	}
-	n := w.Len()
-	w.Close()
-	if !put && len(moved) > 0 {
+		n = w.Len()
+		w.Close()
+	} else {
+		w.Close()
 		cmd := ctx.Cmd("HSET").Bytes(name)
 		for _, word := range moved {
 			cmd.Bytes(word)
@@ -73,9 +69,22 @@ func (s *state) rememberAll(ctx *redismodule.Ctx, stream string, moved, done [][
 		}
 		n = lengthOf(ctx, name)
 	}
-	if times := n/checkEvery - before/checkEvery; times > 0 {
+	if times := n/checkEvery - (n-added)/checkEvery; times > 0 {
 		s.checkIndex(ctx, stream, name, n, times*checkMost)
 	}
+}
+
+// forgetDone removes the fields of tasks that are over.
+func (s *state) forgetDone(ctx *redismodule.Ctx, q *dispatch.Queue) {
+	if key, ok := s.sideKey(q.Stream, tasksKey); ok {
+		cmd := ctx.Cmd("HDEL").Bytes(key)
+		for _, task := range q.Done {
+			cmd.Bytes(task)
+		}
+		_ = cmd.Do("")
+	}
+	clear(q.Done)
+	q.Done = q.Done[:0]
 }
 
 // checkIndex checks so many of the n fields of an index, if it has too many, and removes

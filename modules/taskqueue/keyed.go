@@ -130,21 +130,28 @@ func (s *state) holdBack(ctx *redismodule.Ctx, q *dispatch.Queue, l life, fields
 	return id, nil
 }
 
-// letting is what a call of letIn has still to write.
+// letting is what a call of letIn has still to write. Its memory is reused.
 type letting struct {
-	set   []byte   // the name of the set of held tasks
-	out   [][]byte // members that are in the stream now
-	index [][]byte // ids of tasks, each followed by that of its entry
-	done  [][]byte // ids of tasks that are over
+	set    []byte   // the name of the set of held tasks
+	out    [][]byte // members that are in the stream now
+	index  [][]byte // ids of tasks, each followed by that of its entry
+	fields [][]byte // of a task
+	text   []byte   // of the entries' ids
 }
 
 // letIn adds held tasks to the stream, as the rule allows: about so many at most. It returns
 // how many. Beyond says that a consumer waits for them.
 func (s *state) letIn(ctx *redismodule.Ctx, q *dispatch.Queue, most int, beyond bool) (n int) {
-	return s.letInAs(ctx, q, &letting{}, most, beyond)
-}
-
-func (s *state) letInAs(ctx *redismodule.Ctx, q *dispatch.Queue, l *letting, most int, beyond bool) (n int) {
+	l := s.letting
+	if s.letting = nil; l == nil { // to add a task may let in others, of another stream
+		l = &letting{}
+	}
+	defer func() {
+		clear(l.fields)
+		s.letting = l
+	}()
+	set, _ := s.sideKey(q.Stream, heldKey)
+	l.set = append(l.set[:0], set...)
 	for tries := 0; n < most && tries < most+letInMost; tries++ {
 		name, ok := q.Keys.Next(ctx.Now(), beyond)
 		if !ok {
@@ -173,8 +180,10 @@ func (s *state) finish(ctx *redismodule.Ctx, q *dispatch.Queue, l *letting) {
 		}
 		set.Close()
 	}
-	s.rememberAll(ctx, q.Stream, l.index, l.done)
-	l.out, l.index, l.done = l.out[:0], l.index[:0], l.done[:0]
+	s.rememberAll(ctx, q.Stream, l.index)
+	clear(l.out)
+	clear(l.index)
+	l.out, l.index, l.text = l.out[:0], l.index[:0], l.text[:0]
 }
 
 // firstHeld returns the first held task of a key, nil where the set has none. With it the next
@@ -208,10 +217,6 @@ func (s *state) firstHeld(ctx *redismodule.Ctx, q *dispatch.Queue, l *letting, k
 // letInOne adds the first held task of a key to the stream, unless the set says something
 // else than was believed. The rest is up to finish.
 func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, all *letting, key []byte) (added bool, err error) {
-	if all.set == nil {
-		name, _ := s.sideKey(q.Stream, heldKey)
-		all.set = bytes.Clone(name)
-	}
 	member, err := s.firstHeld(ctx, q, all, key)
 	if err != nil {
 		return false, err
@@ -220,14 +225,11 @@ func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, all *letting, 
 		q.Keys.Recount(key, 0, 0)
 		return false, nil
 	}
-	scratch := s.letting
-	s.letting = nil // to add a task may let in others, of another stream
-	defer func() { clear(scratch); s.letting = scratch }()
-	h, fields, ok := dispatch.ParseHeld(member, scratch[:0])
+	h, fields, ok := dispatch.ParseHeld(member, all.fields[:0])
 	if !ok { // written by hand
-		fields = [][]byte{fieldPayload, member, fieldTimestamp, []byte("0"), fieldRetries, []byte("0")}
+		fields = append(all.fields[:0], fieldPayload, member, fieldTimestamp, []byte("0"), fieldRetries, []byte("0"))
 	}
-	scratch = fields
+	all.fields = fields
 	if h.Due > ctx.Now() {
 		q.Keys.Later(key, h.Due)
 		return false, nil
@@ -237,34 +239,37 @@ func (s *state) letInOne(ctx *redismodule.Ctx, q *dispatch.Queue, all *letting, 
 	if l.task == nil {
 		l.task = id
 		fields = withTask(fields, id)
-		scratch = fields
+		all.fields = fields
 	} else {
 		l.task = bytes.Clone(l.task) // the Keys keep it longer than the member
 	}
+	var at dispatch.ID
 	if l.expires > 0 && l.expires <= ctx.Now() {
 		s.expireHeld(ctx, q, fields, l.task, id)
 	} else {
-		at, text, err := runAdd(addition(ctx, q.Stream, fields))
-		if err != nil {
+		var text []byte
+		if at, text, err = runAdd(addition(ctx, q.Stream, fields)); err != nil {
 			return false, err
 		}
-		entry := bytes.Clone(text)
+		from := len(all.text)
+		all.text = append(all.text, text...)
+		entry := all.text[from:]
 		all.index = append(all.index, l.task, entry)
 		if l.expires > 0 {
 			s.expires(ctx, q.Stream, entry, l.expires)
 		}
 		s.stats.letIn++
 		added = true
-		defer func() {
-			s.entered(ctx, q, key, at)
-			q.Keys.Name(keyed.ID(at), l.task)
-		}()
 	}
 	if l.expires > 0 {
 		s.forgetExpiry(ctx, q.Stream, id)
 	}
-	q.Keys.Served(key)
 	all.out = append(all.out, member)
+	q.Keys.Served(key)
+	if added {
+		s.entered(ctx, q, key, at)
+		q.Keys.Name(keyed.ID(at), l.task)
+	}
 	return added, nil
 }
 
@@ -275,15 +280,17 @@ func (s *state) gone(ctx *redismodule.Ctx, q *dispatch.Queue, over bool, ids ...
 	if q == nil || q.Keys == nil {
 		return
 	}
-	var l letting
 	for _, id := range ids {
 		at, _ := dispatch.ParseID(id.Bytes())
 		if task := q.Keys.NameOf(keyed.ID(at)); over && task != nil {
-			l.done = append(l.done, task)
+			q.Done = append(q.Done, task)
 		}
 		q.Keys.Leave(keyed.ID(at))
 	}
-	q.Added(s.letInAs(ctx, q, &l, letInMost, false))
+	if len(q.Done) >= checkEvery {
+		s.forgetDone(ctx, q)
+	}
+	q.Added(s.letIn(ctx, q, letInMost, false))
 	if q.Keys.Held() > 0 || q.DueAt(dispatch.Keyed) != 0 {
 		s.setKeyed(ctx, q)
 	}

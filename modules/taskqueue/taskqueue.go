@@ -57,7 +57,7 @@ type state struct {
 	second     int64
 	secondText []byte
 	// The fields of a held task that is let in, and how big such a member was last.
-	letting  [][]byte
+	letting  *letting // nil while it is in use
 	heldSize int
 	source   source
 	ended    source // an entry that all groups are done with

@@ -29,9 +29,11 @@ func (s *state) waited(ctx *redismodule.Ctx, g *dispatch.Group, n int, p resp.Re
 	}
 	measured := min(n, sampleMost)
 	for i := range measured {
+		if i > 0 {
+			p.Skip() // the fields of the one before
+		}
 		p.Array()
 		id, _ := dispatch.ParseID(p.Bytes())
-		p.Skip()
 		stands := uint64((n+i)/measured) * weight // n in all
 		ms := ctx.Now() - int64(min(id.Ms, latest))
 		g.Counters.Wait.RecordN(ms, stands)

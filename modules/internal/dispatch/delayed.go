@@ -80,9 +80,13 @@ func parseFields(rest []byte, fields [][]byte) (all [][]byte, ok bool) {
 
 // cutField reads what AppendField wrote.
 func cutField(b []byte) (field, rest []byte, ok bool) {
-	size, text, ok := bytes.Cut(b, []byte{':'})
-	n, digits := parseUint(size)
-	if !ok || !digits || n >= uint64(len(text)) || text[n] != ',' {
+	i := bytes.IndexByte(b, ':')
+	if i < 0 {
+		return nil, b, false
+	}
+	n, digits := parseUint(b[:i])
+	text := b[i+1:]
+	if !digits || n >= uint64(len(text)) || text[n] != ',' {
 		return nil, b, false
 	}
 	return text[:n], text[n+1:], true

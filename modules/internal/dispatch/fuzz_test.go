@@ -9,7 +9,7 @@ import (
 )
 
 func FuzzParseID(f *testing.F) {
-	for _, text := range []string{"0-1", "5", "18446744073709551615-18446744073709551615", "18446744073709551616", "-", "1-", "01-02"} {
+	for _, text := range []string{"0-1", "5", "18446744073709551615-18446744073709551615", "18446744073709551616", "-", "1-", "01-02", "0-0", "00-1", "1-00", "10-0"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -19,6 +19,9 @@ func FuzzParseID(f *testing.F) {
 		}
 		if again, ok := dispatch.ParseID([]byte(id.String())); !ok || again != id {
 			t.Errorf("%q is read as %v, and that as %v", text, id, again)
+		}
+		if full := string(text) == id.String(); dispatch.IsFull(text) != full {
+			t.Errorf("%q is said to be written in full: %v", text, !full)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 )
 
@@ -103,7 +104,7 @@ const heldPrefix = "held-"
 // AppendID writes the id of the task: the prefix, its serial and its key. What is no
 // printable ASCII stands as %XX in it.
 func (h Held) AppendID(b []byte) []byte {
-	b = append(b, heldPrefix...)
+	b = append(slices.Grow(b, len(heldPrefix)+17+len(h.Key)), heldPrefix...)
 	b = append(strconv.AppendInt(b, h.Serial, 10), '-')
 	for _, c := range h.Key {
 		if c <= ' ' || c >= 0x7f || c == '%' {

@@ -13,16 +13,15 @@ type ID struct{ Ms, Seq uint64 }
 // ParseID reads an id as streams write it, or as clients may: without the
 // sequence it is 0.
 func ParseID(b []byte) (ID, bool) {
-	ms, seq, both := bytes.Cut(b, []byte{'-'})
 	var id ID
-	var ok bool
-	if id.Ms, ok = parseUint(ms); !ok {
-		return ID{}, false
+	seq := true
+	if i := bytes.IndexByte(b, '-'); i >= 0 {
+		id.Seq, seq = parseUint(b[i+1:])
+		b = b[:i]
 	}
-	if both {
-		if id.Seq, ok = parseUint(seq); !ok {
-			return ID{}, false
-		}
+	var ms bool
+	if id.Ms, ms = parseUint(b); !ms || !seq {
+		return ID{}, false
 	}
 	return id, true
 }
@@ -35,12 +34,19 @@ func parseUint(b []byte) (n uint64, ok bool) {
 	}
 	for _, c := range b {
 		d := uint64(c - '0')
-		if d > 9 || n > (1<<64-1-d)/10 {
+		if d > 9 || len(b) == 20 && n > (1<<64-1-d)/10 { // 19 digits fit always
 			return 0, false
 		}
 		n = n*10 + d
 	}
 	return n, true
+}
+
+// IsFull reports whether an id is written as streams write it: with its sequence, and with
+// no needless zeros.
+func IsFull(b []byte) bool {
+	i := bytes.IndexByte(b, '-')
+	return i > 0 && i+1 < len(b) && (b[0] != '0' || i == 1) && (b[i+1] != '0' || len(b) == i+2)
 }
 
 // Append writes the id as streams do.

@@ -23,9 +23,11 @@ type Queue struct {
 	streamBeliefs
 	Pace    keyed.Pace // of the rule for the stream's keys
 	Watches []uint64   // what the owner has to take back when the queue is dropped
+	Done    [][]byte   // tasks that are over whose places the owner has still to forget
 
 	dead     deadStream
 	groups   map[string]*Group
+	found    *Group   // the last one that was looked for
 	waitedIn []*Group // the groups somebody waits in, in the order they came to be so
 	look     deadline.Item[*Queue]
 }
@@ -127,7 +129,16 @@ func (q *Queue) believe(b streamBeliefs) {
 func (q *Queue) Dead() (group, name string) { return q.dead.group, q.dead.name }
 
 // Group is the group of that name if anything is known of it, else nil.
-func (q *Queue) Group(name []byte) *Group { return q.groups[string(name)] }
+func (q *Queue) Group(name []byte) *Group {
+	if g := q.found; g != nil && g.Name == string(name) {
+		return g
+	}
+	g := q.groups[string(name)]
+	if g != nil {
+		q.found = g
+	}
+	return g
+}
 
 // Groups calls f for each group that is known.
 func (q *Queue) Groups(f func(*Group)) {

@@ -26,6 +26,7 @@ type Table struct {
 	Dropped   func(*Queue)
 
 	queues  map[Key]*Queue
+	found   *Queue              // the last one that was looked for: a command looks several times
 	idle    waitq.Queue[*Group] // groups nobody waits in, least recently used first
 	looks   deadline.Heap[*Queue]
 	tickets uint64
@@ -39,7 +40,14 @@ func NewTable() *Table { return &Table{queues: map[Key]*Queue{}} }
 // Find is the stream's queue if anything is known of it, else nil. It does not
 // allocate: publishing to a stream where nobody waits costs one look-up.
 func (t *Table) Find(db int, stream []byte) *Queue {
-	return t.queues[Key{db, string(stream)}]
+	if q := t.found; q != nil && q.DB == db && q.Stream == string(stream) {
+		return q
+	}
+	q := t.queues[Key{db, string(stream)}]
+	if q != nil {
+		t.found = q
+	}
+	return q
 }
 
 // Queue is the stream's queue, made when it is not there.
@@ -56,7 +64,7 @@ func (t *Table) Queue(db int, stream []byte) *Queue {
 // Group is a group of the stream, made when it is not there. The most recent
 // maxIdle groups stay valid; an older one without waiters may be forgotten.
 func (t *Table) Group(q *Queue, name []byte) *Group {
-	g := q.groups[string(name)]
+	g := q.Group(name)
 	if g == nil {
 		g = &Group{Queue: q, Name: string(name), groupBeliefs: unbelieved}
 		g.idle.Waiter = g
@@ -78,6 +86,9 @@ func (t *Table) forget(g *Group) {
 	t.forgotten(g)
 	g.idle.Leave()
 	delete(g.Queue.groups, g.Name)
+	if g.Queue.found == g {
+		g.Queue.found = nil
+	}
 }
 
 func (t *Table) forgotten(g *Group) {
@@ -91,6 +102,9 @@ func (t *Table) drop(q *Queue) {
 	if len(q.groups) == 0 && q.Trusted && q.NextDue() == 0 && q.Keys.Empty() && t.queues[q.Key] == q {
 		t.looks.Remove(&q.look)
 		delete(t.queues, q.Key)
+		if t.found == q {
+			t.found = nil
+		}
 		q.Keys.Recall()
 		if t.Dropped != nil {
 			t.Dropped(q)
@@ -125,6 +139,7 @@ func (t *Table) DistrustAll(db int, now int64, replaced bool) {
 // Vanished says that there is no such stream any more. Groups that nobody waits
 // in are forgotten, and the others count from 0.
 func (t *Table) Vanished(q *Queue) {
+	q.Done = nil
 	for _, g := range q.groups {
 		g.Counters = Counters{}
 		if g.Waiting() == 0 {

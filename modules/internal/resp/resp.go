@@ -99,14 +99,15 @@ func (r *Reader) line() []byte {
 }
 
 func (r *Reader) number() (n int64) {
-	digits := r.line()
-	negative := len(digits) > 0 && digits[0] == '-'
+	negative := len(r.rest) > 1 && r.rest[1] == '-'
+	i := 1
 	if negative {
-		digits = digits[1:]
+		i = 2
 	}
-	for _, c := range digits {
-		n = n*10 + int64(c-'0')
+	for ; i < len(r.rest) && r.rest[i] != '\r'; i++ {
+		n = n*10 + int64(r.rest[i]-'0')
 	}
+	r.rest = r.rest[min(i+2, len(r.rest)):]
 	if negative {
 		return -n
 	}
