@@ -361,7 +361,7 @@ func TestAShutdownWithTimersDueIsOrderly(t *testing.T) {
 // In a cluster everything a stream needs is in its slot, and what is not is
 // refused before anything is done.
 func TestInAClusterAllOfAQueueIsInOneSlot(t *testing.T) {
-	s := taskServer(t, holdfasttest.WithArgs("--cluster-enabled", "yes", "--appendonly", "yes"))
+	s := taskServer(t, lockAOF, holdfasttest.WithArgs("--cluster-enabled", "yes"))
 	q := tasksOn(t, s)
 	q.do("CLUSTER ADDSLOTSRANGE 0 16383")
 	q.until(1, func() int64 { return int64(strings.Count(q.do("CLUSTER INFO").(string), "cluster_state:ok")) })
