@@ -129,10 +129,10 @@ func TestWhileRedisIsSilentValuesAreLoadedWithoutItAndNoCallerProbesIt(t *testin
 
 func TestTheFirstCallersDeadlineIsNotTheOthers(t *testing.T) {
 	s := start(t)
-	c := s.cache(cache.Options{Timeout: 300 * time.Millisecond})
+	c := s.cache(cache.Options{Timeout: 2 * time.Second})
 	s.get(c, "first", loads("v"))
 	s.stop()
-	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Second) // both have asked by then
 	defer cancel()
 	first := s.fetch(ctx, c, "k", loads("the first one's load"))
 	s.Until("it is asked for", func() bool { return cache.Callers(c, "k") == 1 })

@@ -57,7 +57,7 @@ func TestTheContextEndsBeforeTheLeaseCanHaveRunOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A process that gets no processor ends nothing in time: what it oversleeps meanwhile is not
-	// held against the lock.
+	// held against the lock, neither where the context is ended nor where that is seen.
 	overslept := time.Duration(0)
 	for over := false; !over; {
 		due := time.Now().Add(10 * time.Millisecond)
@@ -74,7 +74,7 @@ func TestTheContextEndsBeforeTheLeaseCanHaveRunOut(t *testing.T) {
 	}
 	// At most one renewal more may have reached the server before it stood still,
 	// which only moves the end of the lease further off.
-	if late := ended.Sub(time.UnixMilli(at.Milliseconds())); late > overslept {
+	if late := ended.Sub(time.UnixMilli(at.Milliseconds())); late > 2*overslept {
 		t.Errorf("the context ended %v after the lease", late)
 	}
 	if cause := context.Cause(l.Context()); !errors.Is(cause, lock.ErrLost) {
