@@ -80,13 +80,15 @@ func parseFields(rest []byte, fields [][]byte) (all [][]byte, ok bool) {
 
 // cutField reads what AppendField wrote.
 func cutField(b []byte) (field, rest []byte, ok bool) {
-	i := bytes.IndexByte(b, ':')
-	if i < 0 {
+	n, i := 0, 0
+	for ; i < len(b) && i < 10 && b[i]-'0' <= 9; i++ {
+		n = n*10 + int(b[i]-'0')
+	}
+	if i == 0 || i == len(b) || b[i] != ':' {
 		return nil, b, false
 	}
-	n, digits := parseUint(b[:i])
 	text := b[i+1:]
-	if !digits || n >= uint64(len(text)) || text[n] != ',' {
+	if n >= len(text) || text[n] != ',' {
 		return nil, b, false
 	}
 	return text[:n], text[n+1:], true

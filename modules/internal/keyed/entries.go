@@ -37,8 +37,15 @@ func (s *entries) find(id ID) (i int, ok bool) {
 
 // search is where an id is, or would be.
 func (s *entries) search(id ID) (i int, ok bool) {
-	if n := len(s.at); n == 0 || s.at[n-1].id.Compare(id) < 0 {
+	n := len(s.at)
+	if n == 0 {
+		return 0, false
+	}
+	switch order := s.at[n-1].id.Compare(id); {
+	case order < 0:
 		return n, false
+	case order == 0:
+		return n - 1, true
 	}
 	return slices.BinarySearchFunc(s.at, id, func(e entry, id ID) int { return e.id.Compare(id) })
 }
