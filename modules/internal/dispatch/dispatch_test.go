@@ -383,3 +383,24 @@ func sorted(m map[dispatch.ID]int64) []dispatch.ID {
 	slices.SortFunc(ids, dispatch.ID.Compare)
 	return ids
 }
+
+// The table keeps what it found last at hand, and not longer than it knows of it.
+func TestWhatIsForgottenIsNotFound(t *testing.T) {
+	table := dispatch.NewTable()
+	q := table.Queue(0, []byte("s"))
+	g := table.Group(q, []byte("g"))
+	if table.Find(0, []byte("s")) != q || q.Group([]byte("g")) != g {
+		t.Fatal("a stream and a group are not found")
+	}
+	table.Vanished(q)
+	if q.Group([]byte("g")) != nil {
+		t.Error("a forgotten group is found")
+	}
+	table.ForgetAll()
+	if table.Find(0, []byte("s")) != nil {
+		t.Error("a forgotten stream is found")
+	}
+	if table.Find(1, []byte("s")) != nil || table.Queue(0, []byte("s")) == q {
+		t.Error("a stream is taken for another")
+	}
+}
