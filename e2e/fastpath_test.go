@@ -34,9 +34,17 @@ func TestTheFastPathsAnswerAsTheHandlersDo(t *testing.T) {
 			story = append(story, line)
 			a, b := fast.send(line), slow.send(line)
 			if line == "EXEC" { // two streams may have got the same id in it, on one side
-				a, b = anIDsName.ReplaceAllString(a, "id"), anIDsName.ReplaceAllString(b, "id")
+				a, b = unnamed(a), unnamed(b)
 				fast.forgetIDs()
 				slow.forgetIDs()
+				if x, y := fast.keys(), slow.keys(); x != y && unnamed(x) == unnamed(y) {
+					if x, y := unnamed(fast.end()), unnamed(slow.end()); x != y {
+						t.Fatalf("afterwards    %s\nby the handlers %s\nafter\n%s", x, y, strings.Join(story, "\n"))
+					}
+					fast.begin()
+					slow.begin()
+					story = nil
+				}
 			}
 			time.Sleep(time.Millisecond) // what follows has other ids, also in another stream
 			if a != b {
@@ -87,6 +95,9 @@ func (s *side) begin() {
 	s.names, s.ids, s.tokens, s.fences = map[string]string{}, nil, nil, nil
 	s.parked, s.parkIDs = map[string]*cacheConn{}, map[string]string{}
 }
+
+// unnamed is what was told with one name for all ids.
+func unnamed(told string) string { return anIDsName.ReplaceAllString(told, "id") }
 
 func (s *side) forgetIDs() {
 	for _, id := range s.ids {
@@ -188,11 +199,7 @@ func (s *side) end() string {
 			_ = c.Close()
 		}
 	}
-	for db := range 2 {
-		s.conn.do("SELECT %", db)
-		fmt.Fprintln(&b, s.tell(s.conn.do("EVAL % 0", everything)))
-	}
-	s.conn.do("SELECT 0")
+	b.WriteString(s.keys())
 	var own, replica string
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		own, replica = s.conn.do("DEBUG DIGEST"), s.replica.do("DEBUG DIGEST")
@@ -201,6 +208,17 @@ func (s *side) end() string {
 		}
 	}
 	return fmt.Sprintf("%sthe digest is %s, and of the replica %s", b.String(), own, replica)
+}
+
+// keys is what there is in the databases of the stories.
+func (s *side) keys() string {
+	var b strings.Builder
+	for db := range 2 {
+		s.control.do("SELECT %", db)
+		fmt.Fprintln(&b, s.tell(s.control.do("EVAL % 0", everything)))
+	}
+	s.control.do("SELECT 0")
+	return b.String()
 }
 
 // everything tells each key with its type, its content, and whether it expires.
