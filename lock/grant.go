@@ -15,6 +15,9 @@ const (
 	// tryTime bounds a command that does not wait.
 	tryTime = 5 * time.Second
 
+	// tryAgain is for how long TryAcquire asks again.
+	tryAgain = time.Second
+
 	// atOnce is how long the server takes to grant a lock that is free. A lock that
 	// took longer was held.
 	atOnce = time.Millisecond
@@ -76,7 +79,7 @@ func (c *Client) try(ctx context.Context, r request) (*Lock, error) {
 			return l, err
 		}
 		c.conns.Forget(ctx)
-		if !backoff.Pause(ctx, time.Second) {
+		if !backoff.Pause(ctx, tryAgain) {
 			return nil, err
 		}
 	}
@@ -136,10 +139,18 @@ func (c *Client) send(ctx context.Context, r request, l *line) (*Lock, error) {
 	case err != nil:
 		a.conn.Close()
 		if !blocking.Refused(err) && !blocking.Unsent(err) { // the reply is lost, and with it who holds the lock
+			var given <-chan struct{}
 			if a.undo != nil {
-				c.giveBack(&r, a.undo)
+				given = c.giveBack(&r, a.undo)
 			} else {
-				c.giveBackLost(r, a.meta)
+				given = c.giveBackLost(r, a.meta)
+			}
+			if l == nil { // the next try would take it for another's lock
+				select {
+				case <-given:
+				case <-ctx.Done():
+				case <-time.After(tryAgain):
+				}
 			}
 		}
 		return nil, err

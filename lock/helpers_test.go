@@ -90,19 +90,21 @@ func (s *server) waiters(name string, n int) {
 func (s *server) killWaiters() int { return s.KillClients("cmd=lock.acquire", "flags=b") }
 
 // deaf is a client whose connections lose the reply to the next command that has
-// a word in it, as when a network fails between request and reply.
-func (s *server) deaf(word string) (*redis.Client, *atomic.Int32) {
+// a word in it, as when a network fails between request and reply. Commands with a slow word
+// are sent late.
+func (s *server) deaf(word string, slow ...string) (*redis.Client, *atomic.Int32) {
 	lose := new(atomic.Int32)
 	d := &net.Dialer{}
 	return redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := d.DialContext(ctx, network, addr)
-		return &deafConn{Conn: c, word: []byte(word), lose: lose}, err
+		return &deafConn{Conn: c, word: []byte(word), slow: slow, lose: lose}, err
 	}}), lose
 }
 
 type deafConn struct {
 	net.Conn
 	word []byte
+	slow []string
 	lose *atomic.Int32
 	deaf atomic.Bool
 }
@@ -110,6 +112,11 @@ type deafConn struct {
 func (c *deafConn) Write(b []byte) (int, error) {
 	if bytes.Contains(bytes.ToUpper(b), c.word) && c.lose.Add(-1) >= 0 {
 		c.deaf.Store(true)
+	}
+	for _, word := range c.slow {
+		if bytes.Contains(b, []byte(word)) {
+			time.Sleep(200 * time.Millisecond)
+		}
 	}
 	return c.Conn.Write(b)
 }

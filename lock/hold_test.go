@@ -202,6 +202,21 @@ func TestARepeatedReleaseReleasesNoLaterGrantOfTheSameOwner(t *testing.T) {
 	s.release(<-next)
 }
 
+// What a lost reply granted is given back before the lock is tried again: it is no other's.
+func TestATryWhoseReplyIsLostIsNotRefusedByItsOwnGrant(t *testing.T) {
+	s := start(t)
+	for _, owner := range []string{"", "me"} {
+		rdb, lose := s.deaf("LOCK.ACQUIRE", "LOCK.RELEASE", "LOCK.INFO")
+		c := s.clientOver(rdb, lock.Options{Owner: owner, Lease: time.Minute})
+		lose.Store(1)
+		l, err := c.TryAcquire(s.Context(), "x")
+		if err != nil {
+			t.Fatalf("owner %q: %v", owner, err)
+		}
+		s.release(l)
+	}
+}
+
 func TestALostReplyOfAnAcquireWithAnOwnerLeavesNothingHeld(t *testing.T) {
 	s := start(t)
 	a, _, c, lose := sameOwner(s, "LOCK.ACQUIRE")

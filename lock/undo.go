@@ -7,9 +7,10 @@ import (
 )
 
 // giveBack gives back what may have been granted over a connection that has closed since.
-func (c *Client) giveBack(r *request, release []any) {
+// The channel is closed when that is over.
+func (c *Client) giveBack(r *request, release []any) <-chan struct{} {
 	name := r.name
-	c.undo(r, func() error {
+	return c.undo(r, func() error {
 		_, err := c.conns.Do(context.Background(), blocking.CloseTimeout, name, release...)
 		return err
 	})
@@ -26,9 +27,9 @@ func (c *Client) giveBackLate(r request) func(reply any) {
 
 // giveBackLost gives back what a request may have been granted whose reply was lost. The
 // owner may hold the lock otherwise, in another goroutine or process: the request's own
-// META tells which grant is meant.
-func (c *Client) giveBackLost(r request, meta string) {
-	c.undo(&r, func() error {
+// META tells which grant is meant. The channel is closed when that is over.
+func (c *Client) giveBackLost(r request, meta string) <-chan struct{} {
+	return c.undo(&r, func() error {
 		reply, err := c.conns.Do(context.Background(), blocking.CloseTimeout, r.name, "LOCK.INFO", r.name)
 		for _, h := range blocking.FieldsOf(reply).Maps("holders") {
 			if h.Text("owner") == r.Owner && h.Text("meta") == meta {
@@ -40,15 +41,17 @@ func (c *Client) giveBackLost(r request, meta string) {
 }
 
 // undo runs once in the background, again after errors that pass. What fails for longer
-// than a lease is over by itself.
-func (c *Client) undo(r *request, once func() error) {
-	lease := r.lease(0)
+// than a lease is over by itself. The channel is closed when it has ended.
+func (c *Client) undo(r *request, once func() error) <-chan struct{} {
+	lease, ended := r.lease(0), make(chan struct{})
 	again := func() {
+		defer close(ended)
 		var backoff blocking.Backoff
 		for blocking.Passes(once()) && backoff.Pause(c.ctx, lease) {
 		}
 	}
 	if !c.spawn(again) { // after Close, which waits only for what it knows of
-		go func() { _ = once() }()
+		go func() { defer close(ended); _ = once() }()
 	}
+	return ended
 }
