@@ -168,7 +168,7 @@ func TestALostLockIsNotReleasedNorRenewedOnceItIsTheSameOwnersAgain(t *testing.T
 	// A release whose reply is late is asked for again, and then nobody knows who released: only a
 	// short lease makes replies late.
 	a, b := s.client(lock.Options{Owner: "me", Lease: time.Minute}), s.client(lock.Options{Owner: "me", Lease: time.Minute})
-	short := s.client(lock.Options{Owner: "me", Lease: 600 * time.Millisecond})
+	short := s.client(lock.Options{Owner: "me", Lease: 3 * time.Second}) // renewed after a second
 	lost := []*lock.Lock{s.acquire(a, "released"), s.acquire(short, "renewed")}
 	var again []*lock.Lock
 	for _, l := range lost {
