@@ -33,10 +33,10 @@ func TestTheFastPathsAnswerAsTheHandlersDo(t *testing.T) {
 			line := draws.command(t)
 			story = append(story, line)
 			a, b := fast.send(line), slow.send(line)
-			if line == "EXEC" { // two streams may have got the same id in it, on one side
+			if line == "EXEC" { // two streams may have got the same id in it, or two locks the same token, on one side
 				a, b = unnamed(a), unnamed(b)
-				fast.forgetIDs()
-				slow.forgetIDs()
+				fast.forgetNames()
+				slow.forgetNames()
 				if x, y := fast.keys(), slow.keys(); x != y && unnamed(x) == unnamed(y) {
 					if x, y := unnamed(fast.end()), unnamed(slow.end()); x != y {
 						t.Fatalf("afterwards    %s\nby the handlers %s\nafter\n%s", x, y, strings.Join(story, "\n"))
@@ -96,18 +96,19 @@ func (s *side) begin() {
 	s.parked, s.parkIDs = map[string]*cacheConn{}, map[string]string{}
 }
 
-// unnamed is what was told with one name for all ids.
-func unnamed(told string) string { return anIDsName.ReplaceAllString(told, "id") }
+// unnamed is what was told with one name for all ids and tokens of locks.
+func unnamed(told string) string { return aName.ReplaceAllString(told, "$1") }
 
-func (s *side) forgetIDs() {
-	for _, id := range s.ids {
-		delete(s.names, id)
+// forgetNames forgets the names of ids and of tokens of locks.
+func (s *side) forgetNames() {
+	for _, it := range append(s.ids, s.fences...) {
+		delete(s.names, it)
 	}
-	s.ids = nil
+	s.ids, s.fences = nil, nil
 }
 
 var (
-	anIDsName = regexp.MustCompile(`\bid\d+\b`)
+	aName = regexp.MustCompile(`\b(id|fence)\d+\b`)
 
 	anID     = regexp.MustCompile(`\bdelayed-[0-9a-z-]+|\b1[789]\d{11}-\d+|\b\d{16}\b`)
 	aTime    = regexp.MustCompile(`\b1[789]\d{8}(\d{3})?\b`)
