@@ -11,7 +11,8 @@ import (
 // readKeys goes on reading what is in and held, for about so many microseconds.
 func (s *state) readKeys(ctx *redismodule.Ctx, q *dispatch.Queue, share int64) {
 	w := &q.Keys.Walk
-	for began := ctx.Monotonic(); !q.Keys.Known() && ctx.Monotonic()-began < share; {
+	// Two steps are made however long they take: the keys of a small stream are known then.
+	for began, step := ctx.Monotonic(), 0; !q.Keys.Known() && (step < 2 || ctx.Monotonic()-began < share); step++ {
 		if !w.Entered {
 			w.Entered = s.readEntries(ctx, q)
 		} else {
