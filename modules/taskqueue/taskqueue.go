@@ -56,7 +56,7 @@ type state struct {
 	// The unix time in seconds, and its text.
 	second     int64
 	secondText []byte
-	// The fields of a held task that is let in, and how big such a member was last.
+	// What a call of letIn works with, and how big the member of a held task was last.
 	letting  *letting // nil while it is in use
 	heldSize int
 	source   source

@@ -54,8 +54,7 @@ func (s *state) learn(ctx *redismodule.Ctx, q *dispatch.Queue) {
 // tell ends the waits in a group with an error. They are not ended in slices: what one
 // costs is the server's reply to its client.
 func (s *state) tell(ctx *redismodule.Ctx, g *dispatch.Group, err error) {
-	for w := g.Front(); w != nil; w = g.Front() {
-		w := w.Owner.(*waiter)
+	for w := waiterOf(g.Front()); w != nil; w = waiterOf(g.Front()) {
 		w.err = err
 		s.leave(w)
 		w.blocked.Wake()
