@@ -14,11 +14,11 @@ import (
 func TestADelayedTaskComesWhenItIsDueAndNotBefore(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	w := q.waits("TASK.CONSUME g NAME s 1 0", "a", "b", "c")
+	q.do("TASK.PUBLISH s past AT 5")
+	taskHanded(t, w, "a", "past")
 	now := time.Now().UnixMilli()
 	q.do("TASK.PUBLISH s late AT %", now+150)
 	q.do("TASK.PUBLISH s soon DELAY 50 HEADERS 1 h v")
-	q.do("TASK.PUBLISH s past AT 5")
-	taskHanded(t, w, "a", "past")
 	due := map[string]int64{"soon": now + 50, "late": now + 150}
 	for range len(due) {
 		got := tasksIn(nextOf(t, w).v)[0]

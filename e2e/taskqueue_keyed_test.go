@@ -315,14 +315,8 @@ func TestAPausedQueueLetsNobodyHaveHeldTasks(t *testing.T) {
 	q.wants(int64(1), "XLEN s")
 	noAnswer(t, w)
 	q.do("TASK.RESUME s")
-	got := map[string]string{}
-	for range 2 {
-		a := nextOf(t, w)
-		got[a.who] = taskPayloads(a.v)
-	}
-	if got["w1"] != "a1" || got["w2"] != "a2" {
-		t.Fatal(got)
-	}
+	taskHanded(t, w, "w1", "a1")
+	taskHanded(t, w, "w2", "a2")
 }
 
 func TestANewRuleAppliesToWhatIsHeld(t *testing.T) {
