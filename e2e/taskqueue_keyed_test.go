@@ -91,6 +91,29 @@ func TestAShareLetsNoConsumerWaitWhileAnythingIsHeld(t *testing.T) {
 	q.wants(int64(1), "ZCARD {s}:held")
 }
 
+// What is told of a stream that has just taken the name is of its own entries.
+func TestTheLinesToldCountWhatIsInTheStreamNow(t *testing.T) {
+	q := tasksOn(t, taskServer(t))
+	q.wants("OK", "TASK.KEYS s LIMIT 1")
+	q.keyed("a", "a1", "a2")
+	q.do("RENAME s other")
+	q.do("TASK.CANCEL s none") // it lets a2 in
+	q.until(1, func() int64 { return q.do("EXISTS s").(int64) })
+	q.keyed("a", "a3")
+	q.do("COPY other copy")
+	for _, line := range []string{"RENAME other s", "COPY copy s REPLACE", "DEBUG RELOAD"} {
+		pipe := q.TxPipeline() // nothing else has its turn in between
+		pipe.Do(q.ctx, taskLine(line)...)
+		told := pipe.Do(q.ctx, "TASK.KEYS", "s")
+		if _, err := pipe.Exec(q.ctx); err != nil {
+			t.Fatal(line, err)
+		}
+		if got := fmt.Sprint(told.Val().(map[any]any)["lines"]); got != "[map[held:1 in:1 key:a weight:1]]" {
+			t.Errorf("after %s: %s", line, got)
+		}
+	}
+}
+
 // A thousand tasks of one tenant wait for one of another no longer than for one turn.
 func TestAQuietKeyWaitsForOneTurn(t *testing.T) {
 	q := tasksOn(t, taskServer(t))

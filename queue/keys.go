@@ -137,7 +137,7 @@ type Keys struct {
 type Line struct {
 	Key    string `json:"key"`
 	Held   int64  `json:"held"`
-	In     int64  `json:"in"` // tasks in the stream or in work; 0 where the rule does not count them
+	In     int64  `json:"in"` // tasks in the stream or in work; 0 where the rule does not count them, and while a large stream is read
 	Weight int64  `json:"weight"`
 }
 

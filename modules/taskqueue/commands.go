@@ -232,7 +232,7 @@ var commands = []rm.Command{
 			option("NONE", "Take the rule away and let in what is held."),
 			option("COUNT", "Without a rule: how many of the longest lines to tell; 1 by default.", arg("count", rm.ArgInteger, "")),
 		},
-		Reply: "OK. Without a rule, a map: limit, share, rate, per_ms (each nil where it is not set), all, ordered, held (tasks), keys (with held tasks) and lines: for each of the keys with most held tasks a map of key, held, in (in the stream or in work, where the rule counts them) and weight.",
+		Reply: "OK. Without a rule, a map: limit, share, rate, per_ms (each nil where it is not set), all, ordered, held (tasks), keys (with held tasks) and lines: for each of the keys with most held tasks a map of key, held, in (in the stream or in work, where the rule counts them; 0 while a large stream is read) and weight.",
 	},
 	{
 		Name: "task.pause", Handler: pause, Arity: 2, Since: "1.0.0",

@@ -176,6 +176,7 @@ func (s *state) groupsOf(ctx *redismodule.Ctx, stream string) int {
 // tellRule answers the rule of a stream, and the keys that hold most.
 func (s *state) tellRule(ctx *redismodule.Ctx, stream string, count int64) {
 	r, _ := s.ruleOf(ctx, stream)
+	s.keyed(ctx, stream) // what is in may have to be read first
 	held := s.heldIn(ctx, stream)
 	n, lines := s.linesOf(ctx, stream, int(min(max(count, 1), topMost)))
 	limit, share := r.Most, int64(0)
