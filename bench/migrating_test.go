@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,15 +205,12 @@ func TestALockOfAnotherLibraryIsHandedOverAtOnce(t *testing.T) {
 				}
 				late = append(late, time.UnixMicro(<-granted).Sub(ends))
 			}
-			most := 0
-			for _, d := range late {
-				if d <= 2*time.Millisecond {
-					most++
-				}
-			}
+			slices.Sort(late)
 			t.Logf("%s, expired %v: %v after the end", kind, keep, late)
-			if most < len(late)*8/10 { // the rest is the machine's
-				t.Errorf("%s, expired %v: only %d of %d were handed over within 2 ms: %v", kind, keep, most, len(late), late)
+			// Found by the server's own search for expired keys, which comes ten times a second,
+			// half of them would be later than 50 ms.
+			if median := late[len(late)/2]; median > 25*time.Millisecond {
+				t.Errorf("%s, expired %v: half of the locks were handed over %v late or later", kind, keep, median)
 			}
 		}
 	}
