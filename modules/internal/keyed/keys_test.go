@@ -215,7 +215,27 @@ func (w *world) letIn() {
 		if idle && line[0].due <= w.now && w.allowed(key, true) {
 			w.t.Fatalf("a consumer waits while %s has held tasks", key)
 		}
+		if at, due := w.allowedAt(key, line[0].due), w.keys.Due(w.now); idle && at > 0 && (due == 0 || due > at) {
+			w.t.Fatalf("a consumer waits, at %d it may have a task of %s, and the next time named is %d", at, key, due)
+		}
 	}
+}
+
+// allowedAt is the time to come at which a held task may be let in for who waits, though
+// nothing but the time changes; 0 for none.
+func (w *world) allowedAt(key string, due int64) (first int64) {
+	now := w.now
+	defer func() { w.now = now }()
+	times := []int64{due}
+	for _, at := range slices.Concat(w.passed[key], w.all) {
+		times = append(times, at+w.rule.Per)
+	}
+	for _, w.now = range times {
+		if w.now > now && w.now >= due && (first == 0 || w.now < first) && w.allowed(key, true) {
+			first = w.now
+		}
+	}
+	return first
 }
 
 // readAhead reads the next tasks of a line unless that was done before, and then checks that
