@@ -91,25 +91,37 @@ func TestAShareLetsNoConsumerWaitWhileAnythingIsHeld(t *testing.T) {
 	q.wants(int64(1), "ZCARD {s}:held")
 }
 
-// What is told of a stream that has just taken the name is of its own entries.
-func TestTheLinesToldCountWhatIsInTheStreamNow(t *testing.T) {
+// Also when reading its entries takes longer than a command may.
+func TestAStreamThatTakesTheNameIsReadBeforeItIsToldOfOrAddedTo(t *testing.T) {
 	q := tasksOn(t, taskServer(t))
 	q.wants("OK", "TASK.KEYS s LIMIT 1")
+	for i := range 50 {
+		q.keyed(fmt.Sprint("big", i), strings.Repeat("x", 100_000))
+	}
 	q.keyed("a", "a1", "a2")
 	q.do("RENAME s other")
 	q.do("TASK.CANCEL s none") // it lets a2 in
 	q.until(1, func() int64 { return q.do("EXISTS s").(int64) })
 	q.keyed("a", "a3")
 	q.do("COPY other copy")
-	for _, line := range []string{"RENAME other s", "COPY copy s REPLACE", "DEBUG RELOAD"} {
-		pipe := q.TxPipeline() // nothing else has its turn in between
+	in := func(line string, then ...any) any { // nothing else has its turn in between
+		pipe := q.TxPipeline()
 		pipe.Do(q.ctx, taskLine(line)...)
-		told := pipe.Do(q.ctx, "TASK.KEYS", "s")
+		answer := pipe.Do(q.ctx, then...)
 		if _, err := pipe.Exec(q.ctx); err != nil {
 			t.Fatal(line, err)
 		}
-		if got := fmt.Sprint(told.Val().(map[any]any)["lines"]); got != "[map[held:1 in:1 key:a weight:1]]" {
+		return answer.Val()
+	}
+	for _, line := range []string{"RENAME other s", "COPY copy s REPLACE", "DEBUG RELOAD"} {
+		told := in(line, "TASK.KEYS", "s").(map[any]any)
+		if got := fmt.Sprint(told["lines"]); got != "[map[held:1 in:1 key:a weight:1]]" {
 			t.Errorf("after %s: %s", line, got)
+		}
+	}
+	for _, line := range []string{"COPY copy s REPLACE", "DEBUG RELOAD"} {
+		if id := in(line, "TASK.PUBLISH", "s", "x", 0, "KEY", line).(string); strings.HasPrefix(id, "held-") {
+			t.Errorf("after %s a task was held though its key has room", line)
 		}
 	}
 }

@@ -24,6 +24,7 @@ const (
 	letInMost  = 64  // tasks that are let in before others get their turn
 	aheadMost  = 16  // tasks of a key that are read at a time
 	keyedBatch = 64  // entries that are read at a time
+	lineBatch  = 16  // keys with held tasks that are read at a time
 	auditEvery = 500 // ms
 	auditStep  = 64  // entries, about
 	auditPause = 5   // ms between steps

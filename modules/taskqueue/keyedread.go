@@ -83,9 +83,19 @@ func (s *state) undone(ctx *redismodule.Ctx, stream string, ids []redismodule.Ar
 	return left
 }
 
-// readHeld counts the held tasks of the next key. It returns true behind the last one. A
-// member that the module did not write goes into the stream as a payload.
+// readHeld counts the held tasks of the next keys. It returns true behind the last one.
 func (s *state) readHeld(ctx *redismodule.Ctx, q *dispatch.Queue) (end bool) {
+	for range lineBatch {
+		if s.readLine(ctx, q) {
+			return true
+		}
+	}
+	return false
+}
+
+// readLine counts the held tasks of the next key. It returns true behind the last one. A
+// member that the module did not write goes into the stream as a payload.
+func (s *state) readLine(ctx *redismodule.Ctx, q *dispatch.Queue) (end bool) {
 	name, ok := s.sideKey(q.Stream, heldKey)
 	if !ok {
 		return true

@@ -55,7 +55,7 @@ func (s *state) linesOf(ctx *redismodule.Ctx, stream string, most int) (keys int
 	}
 	set := bytes.Clone(name)
 	var after []byte
-	for began := ctx.Monotonic(); len(lines) < walkMost && ctx.Monotonic()-began < slice; {
+	for began := ctx.Monotonic(); len(lines) < walkMost && (len(lines) < lineBatch || ctx.Monotonic()-began < slice); {
 		l, ok := s.lineAfter(ctx, set, after)
 		if !ok {
 			break
