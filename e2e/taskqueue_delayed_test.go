@@ -278,7 +278,8 @@ func TestReplicasAndFilesNeedNoModules(t *testing.T) {
 	q.do("TASK.PAUSE paused")
 	id := q.do("TASK.PUBLISH s never DELAY 3600000")
 	q.do("TASK.CANCEL s %", id)
-	q.until(0, func() int64 { return q.do("ZCOUNT {s}:delayed 0 %", time.Now().UnixMilli()).(int64) })
+	within := time.Now().Add(time.Minute).UnixMilli()
+	q.until(0, func() int64 { return q.do("ZCOUNT {s}:delayed 0 %", within).(int64) })
 	q.do("WAIT 1 20000")
 	digest := q.do("DEBUG DIGEST")
 	if got := r.do("DEBUG DIGEST"); got != digest {

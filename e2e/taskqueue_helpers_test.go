@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,13 +175,25 @@ type taskAnswer struct {
 func (q *tasks) waits(line string, names ...string) chan taskAnswer {
 	q.t.Helper()
 	answers := make(chan taskAnswer, len(names))
-	before := q.waiting()
-	for i, name := range names {
+	for _, name := range names {
+		c := q.Conn()
+		id, err := c.ClientID(q.ctx).Result()
+		if err != nil {
+			q.t.Fatal(err)
+		}
+		var answered atomic.Bool
 		go func() {
-			v, err := q.try(strings.ReplaceAll(line, "NAME", name))
+			defer func() { _ = c.Close() }()
+			v, err := c.Do(q.ctx, taskLine(strings.ReplaceAll(line, "NAME", name))...).Result()
+			if err == redis.Nil {
+				err = nil
+			}
 			answers <- taskAnswer{name, v, err}
+			answered.Store(true)
 		}()
-		q.until(0, func() int64 { return max(before+int64(i)+1-int64(len(answers))-q.waiting(), 0) })
+		await(q.t, "the consumer to wait", func() bool {
+			return answered.Load() || strings.Contains(fmt.Sprint(q.do("CLIENT LIST ID %", id)), " flags=b ")
+		})
 	}
 	return answers
 }
