@@ -30,9 +30,21 @@ type clusterTrial struct {
 	c     *holdfasttest.ClusterInstance
 	ctx   context.Context // ends with the moves
 	locks [6]lockSeen
-	tasks sync.Map // payload → *atomic.Int64, how often it was delivered
+	tasks sync.Map // payload → *clusterTask
+
+	// What was moved when, which is told if anything fails. By one goroutine.
+	story []string
+	// The nodes that were elected since they started. By one goroutine, too.
+	elected map[*holdfasttest.Instance]bool
 
 	requests, grants, published, moves, refused atomic.Int64
+}
+
+// clusterTask is a task that may have been published.
+type clusterTask struct {
+	asked, answered time.Time
+	id              string
+	delivered       atomic.Int64
 }
 
 // lockSeen is what those who held a lock saw of each other.
@@ -47,7 +59,7 @@ func clusterMoves(t *testing.T, seed uint64, howLong time.Duration) tally {
 	c := holdfasttest.Cluster(t, 3, 1, holdfasttest.WithArgs("--cluster-node-timeout", "5000"))
 	ctx, cancel := context.WithTimeout(context.Background(), howLong)
 	defer cancel()
-	h := &clusterTrial{t: t, ctx: ctx, c: c}
+	h := &clusterTrial{t: t, ctx: ctx, c: c, elected: map[*holdfasttest.Instance]bool{}}
 	var clients, movers sync.WaitGroup
 	for i := range 12 {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
@@ -67,19 +79,26 @@ func clusterMoves(t *testing.T, seed uint64, howLong time.Duration) tally {
 	rdb := h.client()
 	for q := range 3 {
 		await(t, "the tasks to be done", func() bool {
-			stream := fmt.Sprint("{q", q, "}") // a task is in the stream or delayed: both are asked at once
-			n, err := rdb.Eval(context.Background(), `return redis.call("XLEN", KEYS[1]) + redis.call("ZCARD", KEYS[2])`, []string{stream, stream + ":delayed"}).Int()
-			return err == nil && n == 0
+			m, err := rdb.Do(context.Background(), "TASK.STATS", fmt.Sprint("{q", q, "}")).Result()
+			if err != nil {
+				return false
+			}
+			stats := m.(map[any]any) // a task is in the stream or delayed
+			return stats["length"] == int64(0) && stats["delayed"] == int64(0)
 		})
 	}
 	drain()
 	consumers.Wait()
-	h.tasks.Range(func(payload, n any) bool {
-		if n.(*atomic.Int64).Load() == 0 {
-			t.Errorf("task %s was acknowledged to its publisher, and nobody got it", payload)
+	h.tasks.Range(func(payload, task any) bool {
+		if k := task.(*clusterTask); k.delivered.Load() == 0 {
+			t.Errorf("task %s was acknowledged to its publisher as %s (%s to %s), and nobody got it",
+				payload, k.id, k.asked.Format(clock), k.answered.Format(clock))
 		}
 		return true
 	})
+	if t.Failed() {
+		t.Logf("what was moved:\n%s", strings.Join(h.story, "\n"))
+	}
 	t.Logf("%d moves, %d grants, %d tasks, %d requests refused or lost", h.moves.Load(), h.grants.Load(), h.published.Load(), h.refused.Load())
 	if h.moves.Load() == 0 || h.grants.Load() == 0 || h.published.Load() == 0 {
 		t.Error("nothing happened: the trial shows nothing")
@@ -137,15 +156,17 @@ func (h *clusterTrial) publish(stream string) {
 	rdb := h.client()
 	for i := 0; h.ctx.Err() == nil; i++ {
 		payload := fmt.Sprint(stream, " ", i)
-		delivered := new(atomic.Int64)
-		h.tasks.Store(payload, delivered)
+		task := &clusterTask{asked: time.Now()}
+		h.tasks.Store(payload, task)
 		h.requests.Add(1)
-		if err := rdb.Do(context.Background(), "TASK.PUBLISH", stream, payload, "DELAY", i%3).Err(); err != nil {
-			delivered.Add(1) // nobody was told that it is there
+		id, err := rdb.Do(context.Background(), "TASK.PUBLISH", stream, payload, "DELAY", i%3).Text()
+		if err != nil {
+			task.delivered.Add(1) // nobody was told that it is there
 			h.refused.Add(1)
 			rdb.ReloadState(context.Background())
 			continue
 		}
+		task.answered, task.id = time.Now(), id
 		h.published.Add(1)
 		time.Sleep(time.Millisecond)
 	}
@@ -163,13 +184,20 @@ func (h *clusterTrial) consume(ctx context.Context, stream, name string) {
 			continue
 		}
 		for _, task := range tasksIn(v) {
-			if n, ok := h.tasks.Load(task.payload()); ok {
-				n.(*atomic.Int64).Add(1)
+			if k, ok := h.tasks.Load(task.payload()); ok {
+				k.(*clusterTask).delivered.Add(1)
 			}
 			h.requests.Add(1)
 			rdb.Do(context.Background(), "TASK.ACK", stream, "g", task.id, "CONSUMER", name)
 		}
 	}
+}
+
+// clock is how times are told: as the servers' logs do.
+const clock = "15:04:05.000"
+
+func (h *clusterTrial) tell(format string, args ...any) {
+	h.story = append(h.story, time.Now().Format(clock)+" "+fmt.Sprintf(format, args...))
 }
 
 // move moves something until the time is over, and then until it has moved.
@@ -226,12 +254,18 @@ func linked(c *redis.Client) bool {
 	return c.InfoMap(context.Background(), "replication").Item("Replication", "master_link_status") == "up"
 }
 
-// handOver has a replica take the place of its primary, which has to agree.
+// handOver has a replica take the place of its primary, which has to agree. A server keeps the
+// votes of an election that it won. Asked to take over again within twice the node timeout, it
+// believes itself elected at once, serves clients until the others disagree, and loses what it
+// acknowledged in between. So no node takes over twice, unless it was started again.
 func (h *clusterTrial) handOver(n *holdfasttest.Instance) {
 	c := n.Client()
-	if role(c) != "slave" || !linked(c) {
+	if role(c) != "slave" || !linked(c) || h.elected[n] {
 		return
 	}
+	h.tell("%s takes over", n.Addr)
+	defer func() { h.tell("%s is a %s", n.Addr, role(c)) }()
+	h.elected[n] = true
 	// The primary agrees within five seconds or not at all, as when the others have voted
 	// a moment ago.
 	c.Do(context.Background(), "CLUSTER", "FAILOVER")
@@ -247,8 +281,10 @@ func (h *clusterTrial) killReplica(n *holdfasttest.Instance) {
 	if role(n.Client()) != "slave" {
 		return
 	}
+	h.tell("%s is killed and started again", n.Addr)
 	n.Kill()
 	n.Restart()
+	delete(h.elected, n)
 	await(h.t, "the replica to follow again", func() bool { return linked(n.Client()) })
 }
 
@@ -264,6 +300,8 @@ func (h *clusterTrial) moveSlot(key string, r *rand.Rand, atomically bool) {
 	}
 	to := others[r.IntN(len(others))]
 	fc, tc := from.Client(), to.Client()
+	h.tell("%s moves from %s to %s", key, from.Addr, to.Addr)
+	defer func() { h.tell("%s has moved", key) }()
 	slot := fc.ClusterKeySlot(ctx, key).Val()
 	id := func(c *redis.Client) string { return fmt.Sprint(c.Do(ctx, "CLUSTER", "MYID").Val()) }
 	owns := func() bool { return h.c.Primary(key) == to }

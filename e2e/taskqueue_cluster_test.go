@@ -1,8 +1,13 @@
 package e2e
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"testing"
+	"time"
+
+	"holdfast/holdfasttest"
 )
 
 // A stream moves to another node with its slot, and its tasks are handed out there.
@@ -47,4 +52,39 @@ func TestAUniqueIDThatMovedBeforeItsStreamStillCounts(t *testing.T) {
 	moves.end()
 	from.fails("MOVED", "TASK.PUBLISH s y UNIQUE u 3600000")
 	to.wants(id, "TASK.PUBLISH s y UNIQUE u 3600000")
+}
+
+// At its promotion a node does not serve its slots yet. It looks for what is delayed after
+// that, and not half a second later, as where it is refused.
+func TestDelayedTasksFallDueInTimeAfterAHandOver(t *testing.T) {
+	c := holdfasttest.Cluster(t, 3, 1)
+	least, seen := int64(math.MaxInt64), map[*holdfasttest.Instance]bool{}
+	for i := 0; len(seen) < 3; i++ {
+		stream := fmt.Sprint("s", i)
+		from := c.Primary(stream)
+		if seen[from] {
+			continue
+		}
+		var heir *holdfasttest.Instance
+		for _, n := range c.Nodes {
+			if n.Client().InfoMap(t.Context(), "replication").Item("Replication", "master_port") == fmt.Sprint(from.Port) {
+				heir = n
+			}
+		}
+		seen[heir] = true // its primary from now on
+		await(t, "the replica to follow", func() bool { return linked(heir.Client()) })
+		old, q := tasksOn(t, from), tasksOn(t, heir)
+		due := time.Now().Add(200 * time.Millisecond).UnixMilli()
+		old.do("TASK.PUBLISH % x AT %", stream, due)
+		old.do("WAIT 1 20000")
+		q.do("CLUSTER FAILOVER")
+		await(t, "the hand-over", func() bool { return c.Primary(stream) == heir })
+		q.until(1, func() int64 { return q.do("XLEN %", stream).(int64) })
+		var ms int64
+		fmt.Sscanf(q.do("XRANGE % - +", stream).([]any)[0].([]any)[0].(string), "%d-", &ms)
+		least = min(least, ms-due)
+	}
+	if least > 100 {
+		t.Errorf("the delayed tasks came %d ms late, or later", least)
+	}
 }

@@ -202,7 +202,8 @@ func slotsMoved(ctx *redismodule.Ctx, here bool) {
 }
 
 // roleChanged: a replica believes nothing of any stream. The leases bring back what was handed out and
-// not seen; who waited is gone.
+// not seen; who waited is gone. In a cluster, a node that is promoted does not serve its slots yet when it
+// hears of this, and would be refused if it looked now.
 func roleChanged(ctx *redismodule.Ctx, primary bool) {
 	s := &tasks
 	s.table.ForgetUnseen()
@@ -211,5 +212,5 @@ func roleChanged(ctx *redismodule.Ctx, primary bool) {
 	if !primary {
 		s.table.ForgetAll()
 	}
-	s.search.start(ctx, s, everywhere)
+	s.search.plan(ctx, s, everywhere)
 }
