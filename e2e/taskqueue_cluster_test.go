@@ -76,7 +76,7 @@ func TestDelayedTasksFallDueInTimeAfterAHandOver(t *testing.T) {
 		old, q := tasksOn(t, from), tasksOn(t, heir)
 		due := time.Now().Add(200 * time.Millisecond).UnixMilli()
 		old.do("TASK.PUBLISH % x AT %", stream, due)
-		old.do("WAIT 1 20000")
+		old.replicated(q)
 		q.do("CLUSTER FAILOVER")
 		await(t, "the hand-over", func() bool { return c.Primary(stream) == heir })
 		q.until(1, func() int64 { return q.do("XLEN %", stream).(int64) })

@@ -205,7 +205,7 @@ func TestDelayedTasksComeFromThePromotedServer(t *testing.T) {
 			old.publish("s", "leased")
 			old.one("TASK.CONSUME g dead s")
 			stuck := old.waits("TASK.CONSUME g NAME nothing 1 0", "stuck")
-			old.do("WAIT 1 20000")
+			old.replicated(new)
 			if how == "FAILOVER" {
 				old.do("FAILOVER")
 				if a := nextOf(t, stuck); a.err == nil {
@@ -280,7 +280,7 @@ func TestReplicasAndFilesNeedNoModules(t *testing.T) {
 	q.do("TASK.CANCEL s %", id)
 	within := time.Now().Add(time.Minute).UnixMilli()
 	q.until(0, func() int64 { return q.do("ZCOUNT {s}:delayed 0 %", within).(int64) })
-	q.do("WAIT 1 20000")
+	q.replicated(r)
 	digest := q.do("DEBUG DIGEST")
 	if got := r.do("DEBUG DIGEST"); got != digest {
 		t.Errorf("the replica's data differs: %v, want %v", got, digest)
@@ -330,6 +330,14 @@ func replicate(t testing.TB, a, b *tasks) {
 	b.do("REPLICAOF % %", host, port)
 	b.until(1, func() int64 { return int64(strings.Count(fmt.Sprint(b.do("ROLE")), "connected")) })
 	a.until(1, func() int64 { return a.field("replication", "connected_slaves:") })
+}
+
+// replicated waits until the replica has all that was written up to now. WAIT would ask for
+// what its own connection wrote, and there are several.
+func (q *tasks) replicated(replica *tasks) {
+	q.t.Helper()
+	written := q.field("replication", "master_repl_offset:")
+	await(q.t, "the replica to have it all", func() bool { return replica.field("replication", "slave_repl_offset:") >= written })
 }
 
 // A server that shuts down waits for its replicas, with writes paused: timers

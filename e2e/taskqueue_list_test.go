@@ -80,7 +80,7 @@ func TestAReplicaListsTheQueuesItHolds(t *testing.T) {
 	q.publish("s", "x", "y")
 	id := q.one("TASK.CONSUME g c s 1 0 LEASE 60000").id
 	replicate(t, q, r)
-	q.do("WAIT 1 20000")
+	q.replicated(r)
 	r.until(1, func() int64 { return int64(len(r.listed(""))) })
 	got := r.do("TASK.LIST WITHSTATS").([]any)[1].([]any)[0].(map[any]any)
 	if got["stream"] != "s" || got["ready"] != int64(1) || got["in_work"] != int64(1) {
