@@ -72,7 +72,7 @@ func TestDelayedTasksFallDueInTimeAfterAHandOver(t *testing.T) {
 			}
 		}
 		seen[heir] = true // its primary from now on
-		await(t, "the replica to follow", func() bool { return linked(heir.Client()) })
+		awaitLink(t, heir.Client())
 		old, q := tasksOn(t, from), tasksOn(t, heir)
 		due := time.Now().Add(200 * time.Millisecond).UnixMilli()
 		old.do("TASK.PUBLISH % x AT %", stream, due)

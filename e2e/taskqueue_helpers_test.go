@@ -69,7 +69,12 @@ func (q *tasks) do(line string, args ...any) any {
 }
 
 func (q *tasks) try(line string, args ...any) (any, error) {
-	v, err := q.Do(q.ctx, taskLine(line, args...)...).Result()
+	return replyOf(q.Do(q.ctx, taskLine(line, args...)...))
+}
+
+// replyOf is what a command was answered; nil is no error.
+func replyOf(cmd *redis.Cmd) (any, error) {
+	v, err := cmd.Result()
 	if err == redis.Nil {
 		return nil, nil
 	}
@@ -184,10 +189,7 @@ func (q *tasks) waits(line string, names ...string) chan taskAnswer {
 		var answered atomic.Bool
 		go func() {
 			defer func() { _ = c.Close() }()
-			v, err := c.Do(q.ctx, taskLine(strings.ReplaceAll(line, "NAME", name))...).Result()
-			if err == redis.Nil {
-				err = nil
-			}
+			v, err := replyOf(c.Do(q.ctx, taskLine(strings.ReplaceAll(line, "NAME", name))...))
 			answers <- taskAnswer{name, v, err}
 			answered.Store(true)
 		}()
@@ -275,7 +277,7 @@ func noAnswer(t testing.TB, c <-chan taskAnswer) {
 }
 
 // waitsTogether starts consumers that come in no particular order.
-func (q *tasks) waitsTogether(line string, names ...string) chan taskAnswer {
+func (q *tasks) waitsTogether(line string, names ...string) <-chan taskAnswer {
 	q.t.Helper()
 	answers := make(chan taskAnswer, len(names))
 	before := q.waiting()

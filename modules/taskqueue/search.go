@@ -25,15 +25,15 @@ const (
 // start begins anew in one database, or everywhere, besides those that are still to be
 // walked. A small keyspace is walked at once, a large one from the timer.
 func (f *search) start(ctx *redismodule.Ctx, s *state, db int) {
-	f.plan(ctx, s, db)
+	f.plan(s, db)
 	was := ctx.DB()
 	f.run(ctx, s, slice)
 	ctx.SelectDB(was)
 	s.rearm(ctx)
 }
 
-// plan is start that leaves all walking to the timer.
-func (f *search) plan(ctx *redismodule.Ctx, s *state, db int) {
+// plan is start that leaves all walking to the timer, which the caller has to arm.
+func (f *search) plan(s *state, db int) {
 	f.scan.Close()
 	switch {
 	case db == everywhere:
@@ -43,7 +43,6 @@ func (f *search) plan(ctx *redismodule.Ctx, s *state, db int) {
 	default:
 		f.from, f.to = db, db+1
 	}
-	s.rearm(ctx)
 }
 
 // again begins anew on a replica that has not searched for long.

@@ -212,5 +212,6 @@ func roleChanged(ctx *redismodule.Ctx, primary bool) {
 	if !primary {
 		s.table.ForgetAll()
 	}
-	s.search.plan(ctx, s, everywhere)
+	s.search.plan(s, everywhere)
+	s.rearm(ctx)
 }

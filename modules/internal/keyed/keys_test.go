@@ -215,7 +215,10 @@ func (w *world) letIn() {
 		if idle && line[0].due <= w.now && w.allowed(key, true) {
 			w.t.Fatalf("a consumer waits while %s has held tasks", key)
 		}
-		if at, due := w.allowedAt(key, line[0].due), w.keys.Due(w.now); idle && at > 0 && (due == 0 || due > at) {
+		if !idle {
+			continue
+		}
+		if at, due := w.allowedAt(key, line[0].due), w.keys.Due(w.now); at > 0 && (due == 0 || due > at) {
 			w.t.Fatalf("a consumer waits, at %d it may have a task of %s, and the next time named is %d", at, key, due)
 		}
 	}
